@@ -1,0 +1,20 @@
+"""mindssd: SSD object detection on MindCV's backbones."""
+
+from importlib.metadata import version as _version
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mindssd.detector import Detector
+
+__version__ = _version("mindssd")
+
+
+def load(path: str, **settings: Any) -> "Detector":
+    """Open a trained model: `detections = mindssd.load("best.safetensors")("photo.jpg")`.
+
+    `settings` are those of `mindssd.detector.load`: score_threshold, iou_threshold, max_detections,
+    device. The framework is imported here, not by `import mindssd`.
+    """
+    from mindssd.detector import load as load_detector
+
+    return load_detector(path, **settings)

@@ -1,0 +1,148 @@
+"""What an engine is: the one boundary between mindssd and a deep-learning framework.
+
+An engine builds the network, gives and takes parameters under canonical names, runs the forward pass
+and runs one optimizer step. Everything else (loop, schedule, checkpoints, data, evaluation) is
+written once, outside.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from mindssd.types import Array, Batch, ImageSize
+
+Parameters = dict[str, Array]
+"""Canonical name (`backbone.…`, `neck.…`, `head.…`) to float32 array, in the network's order."""
+
+
+@dataclass(frozen=True)
+class ExtrasNeck:
+    """The paper's neck: the backbone's first map expanded, then inverted-residual extra maps of stride 2."""
+
+    channels: tuple[int, ...] = (512, 256, 256, 128)
+    expand_ratios: tuple[float, ...] = (0.2, 0.25, 0.5, 0.25)
+    expand_first: int = 6
+    expand_first_style: str = "relu6"
+    """`relu6`, or `mobilenet_v3`: hard-swish with MindSpore's default BatchNorm (eps 1e-5, 0.9 kept)."""
+
+
+@dataclass(frozen=True)
+class FPNNeck:
+    """A feature pyramid (arXiv:1612.03144) with `extra_levels` stride-2 maps on top of the last one."""
+
+    channels: int = 256
+    extra_levels: int = 2
+
+
+@dataclass(frozen=True)
+class PerLevelHead:
+    """For each level its own depthwise 3×3 + BN + ReLU6 + 1×1, for boxes and for classes."""
+
+
+@dataclass(frozen=True)
+class SharedHead:
+    """One tower of 3×3 convolutions for all levels (arXiv:1708.02002), BatchNorm per level."""
+
+    tower_depth: int = 4
+
+
+@dataclass(frozen=True)
+class NetworkSpec:
+    """All that determines a network's parameters and shapes."""
+
+    backbone: str
+    out_indices: tuple[int, ...]
+    image_size: ImageSize
+    neck: ExtrasNeck | FPNNeck
+    head: PerLevelHead | SharedHead
+    boxes_per_location: tuple[int, ...]
+    """Default boxes at each cell, level by level; its length is the number of levels."""
+    num_classes: int
+    """Without background; the logits have `num_classes + 1` columns, background first."""
+
+
+@dataclass(frozen=True)
+class StepSpec:
+    """All that one optimizer step needs beside the batch and the learning rate."""
+
+    focal_alpha: float = 0.75
+    focal_gamma: float = 2.0
+    box_loss: str = "smooth_l1"
+    box_loss_weight: float = 1.0
+    momentum: float = 0.9
+    weight_decay: float = 1.5e-4
+    decay_norm_and_bias: bool = True
+    loss_scale: float = 1024.0
+    clip_norm: float | None = None
+    accumulate_steps: int = 1
+    ema: bool = False
+    frozen_prefixes: tuple[str, ...] = ()
+    """Parameters whose canonical name starts with one of these are not trained; their BatchNorm keeps its statistics."""
+    amp_level: str = "O0"
+
+
+@dataclass(frozen=True)
+class StepResult:
+    """One step's figures. `loss = class_loss + box_loss`; not finite means that the step was skipped."""
+
+    loss: float
+    class_loss: float
+    box_loss: float
+    finite: bool
+    gradient_norm: float
+    num_positives: float
+
+
+class Network(Protocol):
+    """A built detector network."""
+
+    spec: NetworkSpec
+    grids: tuple[tuple[int, int], ...]
+    """(rows, columns) of each level's map, as read off the network."""
+
+    def parameters(self) -> Parameters:
+        """All parameters and BatchNorm statistics, as copies."""
+
+    def load_parameters(self, parameters: Mapping[str, Array]) -> None:
+        """Set the named parameters; every name must exist and every shape fit, or WeightsError."""
+
+    def trainable_names(self) -> Sequence[str]:
+        """The names that an optimizer may change, in the network's order."""
+
+    def forward(self, images: Array) -> tuple[Array, Array]:
+        """images (B, 3, H, W) float32 to raw offsets (B, A, 4) as (ty, tx, th, tw) and logits (B, A, C + 1)."""
+
+
+@dataclass(frozen=True)
+class StepperState:
+    """What a stepper carries from step to step, for exact resume."""
+
+    arrays: dict[str, Array] = field(default_factory=dict)
+    scalars: dict[str, float] = field(default_factory=dict)
+
+
+class Stepper(Protocol):
+    """Runs optimizer steps on a network."""
+
+    def step(self, batch: Batch, learning_rate: float, ema_decay: float) -> StepResult:
+        """One forward, loss, backward and update. The first call compiles."""
+
+    def state(self) -> StepperState: ...
+
+    def load_state(self, state: StepperState) -> None: ...
+
+    def ema_parameters(self) -> Parameters:
+        """The averaged parameters (with the current BatchNorm statistics averaged alike)."""
+
+
+class Engine(Protocol):
+    """A framework's part of mindssd."""
+
+    name: str
+
+    def build_network(self, spec: NetworkSpec, seed: int) -> Network: ...
+
+    def build_stepper(self, network: Network, spec: StepSpec) -> Stepper: ...
+
+    def describe(self) -> dict[str, str]:
+        """Framework, version, device and settings, for logs and `mindssd doctor`."""
