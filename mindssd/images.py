@@ -214,7 +214,7 @@ def _orientation_position(exif: bytes) -> tuple[str, int | None]:
 
 
 def _without_tiff_orientation(data: bytes) -> bytes:
-    """Set a TIFF file's orientation to 1: OpenCV 4.11 half applies the others, whatever the flags."""
+    """Set a TIFF file's orientation to 1: OpenCV 4.11 half applies the others."""
     order, position = _orientation_position(data)
     if position is None:
         return data

@@ -1,0 +1,313 @@
+"""Batches for training: grain's worker processes around `TrainingSamples`.
+
+A batch is a function of the seed and its global step alone, whichever process makes it. So the
+loader's state is that step: a run resumes at any step, on any number of workers.
+"""
+
+import contextlib
+import functools
+import json
+import logging
+import multiprocessing
+import os
+import tempfile
+import threading
+from collections.abc import Iterator
+from types import ModuleType, TracebackType
+from typing import IO, Any, Self
+
+import cv2
+import numpy as np
+
+from mindssd.data.samples import TrainingSamples
+from mindssd.errors import DatasetError
+from mindssd.types import Array, Batch
+
+_Columns = dict[str, Array]
+
+
+class TrainingLoader:
+    """Cuts a data set's epochs into batches for one of `world_size` processes.
+
+    Each epoch holds every image once, in an order of its own. Its last step is filled with images
+    of the same epoch of weight 0 and without truths: batch normalisation sees real pixels, and
+    every process has `steps_per_epoch` whole batches. `num_workers` 0 prepares in this process.
+    """
+
+    def __init__(
+        self,
+        samples: TrainingSamples,
+        batch_size: int,
+        num_workers: int,
+        seed: int,
+        rank: int = 0,
+        world_size: int = 1,
+        shuffle: bool = True,
+    ) -> None:
+        if batch_size < 1 or num_workers < 0 or not 0 <= rank < world_size:
+            raise ValueError(
+                f"batch_size {batch_size}, num_workers {num_workers}, rank {rank} of {world_size}: "
+                "expected at least 1, at least 0, and a rank below the world's size"
+            )
+        if not len(samples):
+            raise DatasetError("the training data set has no images; expected at least one")
+        self.num_workers = num_workers
+        self._source = _BatchSource(samples, batch_size, seed, rank, world_size, shuffle)
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Batches of one epoch, the same in every process."""
+        return self._source.steps_per_epoch
+
+    def batches(
+        self, first_epoch: int, num_epochs: int, state: bytes | None = None
+    ) -> "BatchIterator":
+        """Iterate over the batches of `num_epochs` epochs; close it, or leave its `with`, at last.
+
+        With a `state` of an earlier iterator over this data set, go on behind its last batch.
+        """
+        steps = self.steps_per_epoch
+        first_step, end_step = first_epoch * steps, (first_epoch + num_epochs) * steps
+        identity = self._source.identity()
+        if state is not None:
+            saved = json.loads(state)
+            next_step = saved.pop("next_step")
+            if saved != identity:
+                raise DatasetError(
+                    f"the saved loader state is of {saved}, this run of {identity}; "
+                    "resume with the same data set, seed, batch size and number of devices"
+                )
+            first_step = min(max(first_step, next_step), end_step)
+        return BatchIterator(self._source, self.num_workers, first_step, end_step, identity)
+
+
+class BatchIterator(Iterator[Batch]):
+    """Iterates over batches prepared ahead; holds the worker processes until `close`."""
+
+    def __init__(
+        self,
+        source: "_BatchSource",
+        num_workers: int,
+        first_step: int,
+        end_step: int,
+        identity: dict[str, int],
+    ) -> None:
+        self._next_step = first_step
+        self._end_step = end_step
+        self._identity = identity
+        self._num_workers = num_workers
+        self._iterator: Any = None
+        self._files = contextlib.ExitStack()
+        self._worker_errors: IO[bytes] | None = None
+        if first_step < end_step:
+            steps = _Steps(source, first_step, end_step - first_step)
+            self._iterator = _grain_iterator(steps, num_workers)
+
+    def __next__(self) -> Batch:
+        if self._next_step >= self._end_step or self._iterator is None:
+            self.close()
+            raise StopIteration
+        columns = self._next_columns()
+        self._next_step += 1
+        # A plain view keeps the shared memory below it alive.
+        return Batch(**{name: column.view(np.ndarray) for name, column in columns.items()})
+
+    def state(self) -> bytes:
+        """Tell, in a form to be saved, which batch comes next."""
+        return json.dumps({**self._identity, "next_step": self._next_step}).encode()
+
+    def close(self) -> None:
+        """Stop the workers. May be called twice; the iterator is at its end afterwards."""
+        iterator, self._iterator = self._iterator, None
+        if iterator is not None:
+            iterator.close()
+        self._files.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        with contextlib.suppress(Exception):  # the interpreter may be half gone
+            self.close()
+
+    def _next_columns(self) -> _Columns:
+        started = self._worker_errors is not None or self._num_workers == 0
+        try:
+            if started:
+                columns: _Columns = next(self._iterator)
+            else:
+                self._worker_errors = self._files.enter_context(tempfile.TemporaryFile())
+                with _stderr_into(self._worker_errors):
+                    columns = next(self._iterator)  # starts the workers
+        except RuntimeError as error:
+            if "exit code" not in str(error):
+                raise
+            raise DatasetError(f"{error.args[0].split('. ')[0]}. {self._worker_hint()}") from error
+        return columns
+
+    def _worker_hint(self) -> str:
+        said = ""
+        if self._worker_errors is not None:
+            self._worker_errors.seek(0)
+            lines = self._worker_errors.read().decode(errors="replace").strip().splitlines()
+            said = f"Its last words: {lines[-1]!r}. " if lines else ""
+        return (
+            f"{said}Exit code -7 means that /dev/shm is too small for batches, -9 that memory ran "
+            "out; a script that makes a loader needs `if __name__ == '__main__':`. "
+            "num_workers=0 does without worker processes"
+        )
+
+
+class _BatchSource:
+    """Makes one process's batch of any global step, from the samples of that step's epoch."""
+
+    def __init__(
+        self,
+        samples: TrainingSamples,
+        batch_size: int,
+        seed: int,
+        rank: int,
+        world_size: int,
+        shuffle: bool,
+    ) -> None:
+        self.samples = samples
+        self.batch_size = batch_size
+        self.seed = seed
+        self.rank = rank
+        self.world_size = world_size
+        self.shuffle = shuffle
+        self.steps_per_epoch = -(-len(samples) // (batch_size * world_size))
+
+    def identity(self) -> dict[str, int]:
+        """What a saved step is only meaningful for."""
+        return {
+            "num_images": len(self.samples),
+            "batch_size": self.batch_size,
+            "world_size": self.world_size,
+            "seed": self.seed,
+        }
+
+    def batch(self, step: int) -> _Columns:
+        """Make the batch of a global step, counted from the start of epoch 0."""
+        epoch, step_of_epoch = divmod(step, self.steps_per_epoch)
+        num_images = len(self.samples)
+        order = _epoch_order(num_images, self.seed, epoch, self.shuffle)
+        first = step_of_epoch * self.batch_size * self.world_size + self.rank
+        positions = first + self.world_size * np.arange(self.batch_size)
+        columns: _Columns = {}
+        for row, position in enumerate(positions.tolist()):
+            # Beyond the epoch's last image: its first ones again, which do not count.
+            sample = self.samples[epoch, int(order[position % num_images])]
+            if not columns:
+                columns = _empty_columns(self.batch_size, sample.image, sample.offsets)
+            columns["images"][row] = sample.image
+            columns["image_ids"][row] = sample.image_id
+            if position < num_images:
+                columns["offsets"][row] = sample.offsets
+                columns["labels"][row] = sample.labels
+                columns["weights"][row] = sample.weight
+                columns["unreadable"][row] = sample.unreadable
+        return columns
+
+
+class _Steps:
+    """A range of steps in the form that grain reads: a length and random access."""
+
+    def __init__(self, source: _BatchSource, first_step: int, num_steps: int) -> None:
+        self.source = source
+        self.first_step = first_step
+        self.num_steps = num_steps
+
+    def __len__(self) -> int:
+        return self.num_steps
+
+    def __getitem__(self, index: int) -> _Columns:
+        return self.source.batch(self.first_step + index)
+
+    def __repr__(self) -> str:
+        return f"steps {self.first_step} to {self.first_step + self.num_steps}"
+
+
+def _empty_columns(batch_size: int, image: Array, offsets: Array) -> _Columns:
+    """Make a batch of background that does not count, to be filled in."""
+    return {
+        "images": np.empty((batch_size, *image.shape), np.float32),
+        "offsets": np.zeros((batch_size, *offsets.shape), np.float32),
+        "labels": np.zeros((batch_size, len(offsets)), np.int32),
+        "weights": np.zeros(batch_size, np.float32),
+        "image_ids": np.zeros(batch_size, np.int64),
+        "unreadable": np.zeros(batch_size, np.bool_),
+    }
+
+
+@functools.lru_cache(maxsize=2)  # steps at the turn of an epoch alternate between two
+def _epoch_order(num_images: int, seed: int, epoch: int, shuffle: bool) -> Array:
+    """Order an epoch's images. (N,), a permutation."""
+    if not shuffle:
+        return np.arange(num_images)
+    # Four numbers, because NumPy pads seeds with zeros: (seed, epoch) would be the generator of
+    # the epoch's image 0.
+    return np.random.default_rng((seed, epoch, 0, 1)).permutation(num_images)
+
+
+def _import_grain() -> ModuleType:
+    """Import grain without its warning that JAX's profiler is not installed."""
+    disabled = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        import grain
+    finally:
+        logging.disable(disabled)
+    return grain  # type: ignore[no-any-return]
+
+
+def _grain_iterator(steps: _Steps, num_workers: int) -> Any:
+    """Let grain read the steps ahead, in a thread or in worker processes."""
+    grain = _import_grain()
+    threads = 1 if num_workers == 0 else 0
+    reading = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=2 * threads)
+    dataset = grain.MapDataset.source(steps).to_iter_dataset(reading)
+    if num_workers:
+        # No more workers than steps: grain refuses an empty share.
+        workers = min(num_workers, len(steps))
+        options = grain.MultiprocessingOptions(num_workers=workers, per_worker_buffer_size=1)
+        dataset = dataset.mp_prefetch(options, worker_init_fn=_start_worker)
+    return iter(dataset)
+
+
+def _start_worker(worker: int, num_workers: int) -> None:
+    """Prepare a worker process: one OpenCV thread, and an end with its parent's."""
+    cv2.setNumThreads(1)
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        # Without it, killing the training process would leave its workers waiting for ever.
+        threading.Thread(target=_exit_after, args=(parent,), daemon=True).start()
+
+
+def _exit_after(parent: Any) -> None:
+    parent.join()
+    os._exit(1)
+
+
+@contextlib.contextmanager
+def _stderr_into(file: IO[bytes]) -> Iterator[None]:
+    """Give processes that start meanwhile this file as their stderr.
+
+    A worker imports grain, which warns about JAX, before any code of ours can silence it; and the
+    image libraries print on stderr. What a worker raises reaches this process another way.
+    """
+    kept = os.dup(2)
+    os.dup2(file.fileno(), 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)

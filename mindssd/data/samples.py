@@ -1,0 +1,85 @@
+"""Training samples: a pure function of seed, epoch and index."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from mindssd.data.augment import Augmentation, augment
+from mindssd.data.dataset import DetectionDataset
+from mindssd.data.targets import Targets
+from mindssd.errors import ImageError
+from mindssd.geometry.boxes import clip
+from mindssd.images import Normalization, normalise, read_image, resize
+from mindssd.types import Array, ImageSize, Sample
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingSamples:
+    """Reads, augments and encodes the images of a data set.
+
+    Without `augmentation` an image is resized, as in evaluation. Crowds are no truths.
+    """
+
+    dataset: DetectionDataset
+    image_size: ImageSize
+    normalization: Normalization
+    augmentation: Augmentation | None
+    targets: Targets
+    seed: int
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, epoch_and_index: tuple[int, int]) -> Sample:
+        """Make the sample of one image in one epoch.
+
+        An image that cannot be read gives zeros with weight 0, marked as unreadable.
+        """
+        epoch, index = epoch_and_index
+        record = self.dataset[index]
+        try:
+            image, boxes, labels = self.augmented(epoch, index)
+        except ImageError:
+            num_default_boxes = len(self.targets.default_boxes.boxes)
+            return Sample(
+                image=np.zeros((3, *self.image_size), np.float32),
+                offsets=np.zeros((num_default_boxes, 4), np.float32),
+                labels=np.zeros(num_default_boxes, np.int32),
+                weight=0.0,
+                image_id=record.image_id,
+                unreadable=True,
+            )
+        offsets, matched_labels = self.targets(boxes, labels, self.image_size)
+        return Sample(
+            image=normalise(image, self.normalization),
+            offsets=offsets,
+            labels=matched_labels,
+            weight=1.0,
+            image_id=record.image_id,
+            unreadable=False,
+        )
+
+    def augmented(self, epoch: int, index: int) -> tuple[Array, Array, Array]:
+        """Give the sample before normalising and encoding, for a look at it.
+
+        The image (H, W, 3) uint8 at the network's size, its truths' boxes (n, 4) in its pixels and
+        labels (n,). ImageError where the image cannot be read.
+        """
+        record = self.dataset[index]
+        # A size that the annotations do not give is 0, and decides nothing.
+        image = read_image(record.path, (record.height, record.width))
+        size = (image.shape[0], image.shape[1])
+        boxes, labels = record.boxes[~record.is_crowd], record.labels[~record.is_crowd]
+        if size != (record.height, record.width):
+            # The annotations are wrong about the size; boxes are in pixels of the file.
+            boxes = clip(boxes, size)
+            shown = (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
+            boxes, labels = boxes[shown], labels[shown]
+        if self.augmentation is None:
+            height, width = self.image_size
+            scale = np.array([width / size[1], height / size[0]] * 2, np.float32)
+            return resize(image, self.image_size), boxes * scale, labels
+        rng = np.random.default_rng((self.seed, epoch, index))
+        red, green, blue = (255 * mean for mean in self.normalization.mean)
+        fill = (red, green, blue)
+        return augment(image, boxes, labels, self.image_size, self.augmentation, fill, rng)
