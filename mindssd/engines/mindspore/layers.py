@@ -1,0 +1,57 @@
+"""The convolution blocks of necks and heads, with the reference's padding and BatchNorm settings."""
+
+from mindspore import nn
+from mindspore.common.initializer import TruncatedNormal
+
+# BatchNorm in necks and heads: 0.97 of the old statistics is kept at each step.
+NORM_EPSILON = 1e-3
+NORM_MOMENTUM = 0.97
+
+
+def convolution(
+    in_channels: int,
+    out_channels: int,
+    kernel_size: int = 1,
+    stride: int = 1,
+    groups: int = 1,
+    has_bias: bool = False,
+) -> nn.Conv2d:
+    """A convolution that pads "same" as TensorFlow does: the odd row and column go to the end."""
+    return nn.Conv2d(
+        in_channels,
+        out_channels,
+        kernel_size,
+        stride,
+        pad_mode="same",
+        group=groups,
+        has_bias=has_bias,
+        weight_init=TruncatedNormal(0.02),
+        bias_init="zeros",
+    )
+
+
+def batch_norm(channels: int) -> nn.BatchNorm2d:
+    return nn.BatchNorm2d(channels, eps=NORM_EPSILON, momentum=NORM_MOMENTUM)
+
+
+class ConvNorm(nn.Cell):
+    """Convolution, BatchNorm and, unless `activation` is None, an activation."""
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int = 1,
+        stride: int = 1,
+        groups: int = 1,
+        norm: nn.Cell | None = None,
+        activation: nn.Cell | None = None,
+    ) -> None:
+        super().__init__()
+        self.conv = convolution(in_channels, out_channels, kernel_size, stride, groups)
+        self.norm = norm if norm is not None else batch_norm(out_channels)
+        self.activation = activation
+
+    def construct(self, x):
+        x = self.norm(self.conv(x))
+        return x if self.activation is None else self.activation(x)

@@ -1,0 +1,85 @@
+"""From the backbone's maps to the levels that the head looks at."""
+
+from mindspore import nn, ops
+
+from mindssd.engines.base import ExtrasNeck, FPNNeck
+from mindssd.engines.mindspore.layers import ConvNorm, convolution
+
+
+class InvertedResidual(nn.Cell):
+    """Expand 1×1, depthwise 3×3 of stride 2, project 1×1: one extra map, half the size."""
+
+    def __init__(self, in_channels: int, out_channels: int, expand_ratio: float) -> None:
+        super().__init__()
+        hidden = round(in_channels * expand_ratio)
+        self.expand = ConvNorm(in_channels, hidden, activation=nn.ReLU6())
+        self.depthwise = ConvNorm(hidden, hidden, 3, 2, groups=hidden, activation=nn.ReLU6())
+        self.project = ConvNorm(hidden, out_channels, activation=nn.ReLU6())
+
+    def construct(self, x):
+        return self.project(self.depthwise(self.expand(x)))
+
+
+class Extras(nn.Cell):
+    """See `ExtrasNeck`: levels are the expanded first map, the other maps, then the extras."""
+
+    def __init__(self, spec: ExtrasNeck, in_channels: list[int]) -> None:
+        super().__init__()
+        expanded = in_channels[0] * spec.expand_first
+        if spec.expand_first_style == "mobilenet_v3":
+            self.expand = ConvNorm(
+                in_channels[0], expanded, norm=nn.BatchNorm2d(expanded), activation=nn.HSwish()
+            )
+        else:
+            self.expand = ConvNorm(in_channels[0], expanded, activation=nn.ReLU6())
+        channels = [in_channels[-1], *spec.channels]
+        self.extras = nn.CellList(
+            [
+                InvertedResidual(before, after, ratio)
+                for before, after, ratio in zip(
+                    channels, channels[1:], spec.expand_ratios, strict=False
+                )
+            ]
+        )
+        self.out_channels = [expanded, *in_channels[1:], *spec.channels]
+
+    def construct(self, maps):
+        levels = [self.expand(maps[0])]
+        for level in maps[1:]:
+            levels.append(level)
+        x = maps[-1]
+        for extra in self.extras:
+            x = extra(x)
+            levels.append(x)
+        return levels
+
+
+class FPN(nn.Cell):
+    """See `FPNNeck`: top-down by bilinear resizing, a 3×3 at each level, stride-2 maps on top."""
+
+    def __init__(self, spec: FPNNeck, in_channels: list[int]) -> None:
+        super().__init__()
+        width = spec.channels
+        self.lateral = nn.CellList([convolution(c, width, has_bias=True) for c in in_channels])
+        self.output = nn.CellList(
+            [ConvNorm(width, width, 3, activation=nn.ReLU6()) for _ in in_channels]
+        )
+        self.bottom_up = nn.CellList(
+            [ConvNorm(width, width, 3, 2, activation=nn.ReLU6()) for _ in range(spec.extra_levels)]
+        )
+        self.num_maps = len(in_channels)
+        self.out_channels = [width] * (len(in_channels) + spec.extra_levels)
+
+    def construct(self, maps):
+        merged = [self.lateral[self.num_maps - 1](maps[self.num_maps - 1])]
+        for step in range(1, self.num_maps):
+            index = self.num_maps - 1 - step
+            lateral = self.lateral[index](maps[index])
+            size = ops.shape(lateral)[2:]
+            merged.append(lateral + ops.ResizeBilinearV2()(merged[-1], size))
+        levels = []
+        for index in range(self.num_maps):
+            levels.append(self.output[index](merged[self.num_maps - 1 - index]))
+        for block in self.bottom_up:
+            levels.append(block(levels[-1]))
+        return levels

@@ -1,0 +1,117 @@
+"""The detector network: a MindCV backbone, a neck and a head, under canonical parameter names."""
+
+from collections.abc import Mapping, Sequence
+
+import mindcv
+import mindspore as ms
+import numpy as np
+from mindspore import nn
+
+from mindssd.engines.base import ExtrasNeck, FPNNeck, NetworkSpec, Parameters, PerLevelHead
+from mindssd.engines.mindspore.heads import PerLevel, Shared
+from mindssd.engines.mindspore.necks import FPN, Extras
+from mindssd.errors import EngineError, WeightsError
+from mindssd.types import Array
+
+
+def _create_backbone(name: str, out_indices: tuple[int, ...]) -> nn.Cell:
+    if not mindcv.is_model(name):
+        raise EngineError(
+            f"backbone {name!r} is not a MindCV {mindcv.__version__} model; see mindcv.list_models()"
+        )
+    try:
+        backbone = mindcv.create_model(name, features_only=True, out_indices=list(out_indices))
+    except (RuntimeError, TypeError) as error:
+        raise EngineError(
+            f"backbone {name!r}: MindCV {mindcv.__version__} cannot extract features from it; "
+            "resnet, mobilenet_v2, mobilenet_v3, efficientnet, convnext, hrnet, repvgg and resnest can"
+        ) from error
+    if len(backbone.out_channels) != len(out_indices):
+        raise EngineError(
+            f"backbone {name!r} gives {len(backbone.out_channels)} maps for out_indices "
+            f"{list(out_indices)}: some of these indices do not exist"
+        )
+    return backbone
+
+
+class _Detector(nn.Cell):
+    """images (B, 3, H, W) to offsets (B, A, 4) and logits (B, A, C + 1), in training and evaluation."""
+
+    def __init__(self, spec: NetworkSpec) -> None:
+        super().__init__()
+        self.backbone = _create_backbone(spec.backbone, spec.out_indices)
+        in_channels = [int(c) for c in self.backbone.out_channels]
+        if isinstance(spec.neck, ExtrasNeck):
+            self.neck = Extras(spec.neck, in_channels)
+        else:
+            self.neck = FPN(spec.neck, in_channels)
+        levels, columns = self.neck.out_channels, spec.num_classes + 1
+        if isinstance(spec.head, PerLevelHead):
+            self.head = PerLevel(levels, spec.boxes_per_location, columns)
+        else:
+            self.head = Shared(levels, spec.boxes_per_location, columns, spec.head.tower_depth)
+
+    def construct(self, images):
+        return self.head(self.neck(self.backbone(images)))
+
+
+def _canonical(name: str) -> str:
+    """MindCV's feature extractor keeps its layers under `net.`, which says nothing to a reader."""
+    return name.replace("backbone.net.", "backbone.", 1)
+
+
+class MindSporeNetwork:
+    """Implements `engines.base.Network`."""
+
+    def __init__(self, spec: NetworkSpec, seed: int) -> None:
+        ms.set_seed(seed)
+        self.spec = spec
+        self.cell = _Detector(spec)
+        self.cell.set_train(False)
+        self._parameters = {_canonical(p.name): p for p in self.cell.get_parameters()}
+        self.grids = self._read_grids()
+
+    def _read_grids(self) -> tuple[tuple[int, int], ...]:
+        """Run the backbone and neck once on zeros: the only sure way to a level's size."""
+        height, width = self.spec.image_size
+        images = ms.Tensor(np.zeros((1, 3, height, width), np.float32))
+        mode = ms.get_context("mode")
+        ms.set_context(mode=ms.PYNATIVE_MODE)
+        try:
+            levels = self.cell.neck(self.cell.backbone(images))
+        finally:
+            ms.set_context(mode=mode)
+        return tuple((int(x.shape[2]), int(x.shape[3])) for x in levels)
+
+    def parameters(self) -> Parameters:
+        return {name: np.array(p.asnumpy()) for name, p in self._parameters.items()}
+
+    def load_parameters(self, parameters: Mapping[str, Array]) -> None:
+        for name, value in parameters.items():
+            if name not in self._parameters:
+                raise WeightsError(f"the network has no parameter {name!r}")
+            parameter = self._parameters[name]
+            if tuple(value.shape) != tuple(parameter.shape):
+                raise WeightsError(
+                    f"{name} has shape {tuple(value.shape)}; the network's is {tuple(parameter.shape)}"
+                )
+            parameter.set_data(ms.Tensor(np.ascontiguousarray(value, np.float32)))
+
+    def trainable_names(self) -> Sequence[str]:
+        return [name for name, p in self._parameters.items() if p.requires_grad]
+
+    def freeze(self, prefixes: tuple[str, ...]) -> list[nn.Cell]:
+        """Stop training the parameters under these canonical prefixes; return their BatchNorms."""
+        for name, parameter in self._parameters.items():
+            if name.startswith(prefixes):
+                parameter.requires_grad = False
+        return [
+            cell
+            for name, cell in self.cell.cells_and_names()
+            if isinstance(cell, nn.BatchNorm2d) and _canonical(name + ".").startswith(prefixes)
+        ]
+
+    def forward(self, images: Array) -> tuple[Array, Array]:
+        self.cell.set_train(False)
+        offsets, logits = self.cell(ms.Tensor(images))
+        return offsets.asnumpy(), logits.asnumpy()

@@ -1,0 +1,229 @@
+"""One optimizer step as one compiled graph: forward, loss, backward, clipping, momentum, EMA."""
+
+import mindspore as ms
+import numpy as np
+from mindspore import Parameter, ParameterTuple, Tensor, nn, ops
+
+from mindssd.engines.base import Parameters, StepperState, StepResult, StepSpec
+from mindssd.engines.mindspore.loss import DetectionLoss
+from mindssd.engines.mindspore.network import MindSporeNetwork
+from mindssd.errors import WeightsError
+from mindssd.types import Batch
+
+
+class _LossCell(nn.Cell):
+    """The scaled loss of a batch, with its two parts beside it."""
+
+    def __init__(self, detector: nn.Cell, spec: StepSpec) -> None:
+        super().__init__(auto_prefix=False)
+        self.detector = detector
+        self.loss = DetectionLoss(spec.focal_alpha, spec.focal_gamma)
+        self.box_weight = spec.box_loss_weight
+        self.scale = spec.loss_scale
+
+    def construct(self, images, target_offsets, labels, weights):
+        offsets, logits = self.detector(images)
+        class_sum, box_sum, positives = self.loss(
+            ops.cast(offsets, ms.float32),
+            ops.cast(logits, ms.float32),
+            target_offsets,
+            labels,
+            weights,
+        )
+        # A batch of background alone divides by 1: its loss stays finite.
+        normaliser = ops.maximum(positives, 1.0)
+        class_loss = class_sum / normaliser
+        box_loss = self.box_weight * box_sum / normaliser
+        return (class_loss + box_loss) * self.scale, class_loss, box_loss, positives
+
+
+# MindSpore unrolls a Python loop into one call inside the next, and 260 parameters exceed its depth of
+# calls; its own way to do one thing to every parameter is HyperMap over such functions.
+_add = ops.MultitypeFuncGraph("add")
+_square_sum = ops.MultitypeFuncGraph("square_sum")
+_assign = ops.MultitypeFuncGraph("assign")
+_average = ops.MultitypeFuncGraph("average")
+_update = ops.MultitypeFuncGraph("update")
+_apply_momentum = ops.ApplyMomentum()
+
+
+@_add.register("Tensor", "Tensor")
+def _add_tensors(left, right):
+    return left + right
+
+
+@_square_sum.register("Tensor")
+def _square_sum_of_tensor(gradient):
+    return ops.sum(ops.square(ops.cast(gradient, ms.float32)))
+
+
+@_assign.register("Tensor", "Tensor")
+def _assign_tensor(target, value):
+    return ops.assign(target, value)
+
+
+@_average.register("Tensor", "Tensor", "Tensor")
+def _average_tensors(decay, average, parameter):
+    return ops.assign(average, parameter + decay * (average - parameter))
+
+
+@_update.register("Tensor", "Tensor", "Number", "Number", "Tensor", "Tensor", "Tensor")
+def _update_tensor(learning_rate, factor, momentum, weight_decay, weight, velocity, gradient):
+    gradient = gradient * factor
+    if weight_decay > 0:
+        gradient = gradient + weight_decay * weight
+    return _apply_momentum(weight, velocity, learning_rate, gradient, momentum)
+
+
+class _StepCell(nn.Cell):
+    """`first` and `last` tell a micro-step's place among those that accumulate into one update."""
+
+    def __init__(self, network: MindSporeNetwork, spec: StepSpec) -> None:
+        super().__init__(auto_prefix=False)
+        self.spec = spec
+        self.unscale = 1.0 / (spec.loss_scale * spec.accumulate_steps)
+        trainable = [p for p in network.cell.get_parameters() if p.requires_grad]
+        everything = list(network.cell.get_parameters())
+        statistics = [p for p in everything if not p.requires_grad]
+        self.weights = ParameterTuple(trainable)
+        self.decays = tuple(_weight_decay(p, spec) for p in trainable)
+        self.momenta = _buffers(trainable, "momentum.")
+        self.sums = _buffers(trainable if spec.accumulate_steps > 1 else [], "sum.")
+        self.averaged = ParameterTuple(everything if spec.ema else [])
+        self.averages = _buffers(self.averaged, "ema.", copy=True)
+        self.statistics = ParameterTuple(statistics)
+        self.good_statistics = _buffers(statistics, "good.", copy=True)
+        self.map = ops.HyperMap()
+        self.loss = _LossCell(network.cell, spec)
+        self.gradient = ms.value_and_grad(self.loss, None, weights=self.weights, has_aux=True)
+
+    def construct(
+        self, images, offsets, labels, weights, learning_rate, ema_decay, first: bool, last: bool
+    ):
+        (_, class_loss, box_loss, positives), gradients = self.gradient(
+            images, offsets, labels, weights
+        )
+        if not first:
+            gradients = self.map(_add, self.sums, gradients)
+        if not last:
+            self.map(_assign, self.sums, gradients)
+        norm = ops.sqrt(ops.addn(self.map(_square_sum, gradients))) * self.unscale
+        finite = ops.isfinite(norm + class_loss + box_loss)
+        if last and finite:
+            self._apply(gradients, norm, learning_rate, ema_decay)
+        return class_loss, box_loss, positives, norm, finite
+
+    def _apply(self, gradients, norm, learning_rate, ema_decay):
+        factor = ops.ones_like(norm) * self.unscale
+        if self.spec.clip_norm is not None:
+            factor = factor * ops.minimum(self.spec.clip_norm / (norm + 1e-6), 1.0)
+        self.map(
+            ops.partial(_update, learning_rate, factor, self.spec.momentum),
+            self.decays,
+            self.weights,
+            self.momenta,
+            gradients,
+        )
+        if self.spec.ema:
+            self.map(ops.partial(_average, ema_decay), self.averages, self.averaged)
+        self.map(_assign, self.good_statistics, self.statistics)
+
+
+def _weight_decay(parameter: Parameter, spec: StepSpec) -> float:
+    if not spec.decay_norm_and_bias and parameter.name.endswith((".gamma", ".beta", ".bias")):
+        return 0.0
+    return spec.weight_decay
+
+
+def _buffers(parameters, prefix: str, copy: bool = False) -> ParameterTuple:
+    return ParameterTuple(
+        [
+            Parameter(
+                Tensor(p.asnumpy() if copy else np.zeros(p.shape, np.float32)),
+                name=prefix + p.name,
+                requires_grad=False,
+            )
+            for p in parameters
+        ]
+    )
+
+
+class MindSporeStepper:
+    """Implements `engines.base.Stepper`."""
+
+    def __init__(self, network: MindSporeNetwork, spec: StepSpec) -> None:
+        self.network = network
+        self.spec = spec
+        self._frozen_norms = network.freeze(spec.frozen_prefixes)
+        self._cell = _StepCell(network, spec)
+        self._micro_step = 0
+
+    def step(self, batch: Batch, learning_rate: float, ema_decay: float = 0.0) -> StepResult:
+        first = self._micro_step == 0
+        last = self._micro_step == self.spec.accumulate_steps - 1
+        self._cell.set_train(True)
+        for norm in self._frozen_norms:
+            norm.set_train(False)
+        outputs = self._cell(
+            Tensor(batch.images),
+            Tensor(batch.offsets),
+            Tensor(batch.labels),
+            Tensor(batch.weights),
+            Tensor(learning_rate, ms.float32),
+            Tensor(ema_decay, ms.float32),
+            first,
+            last,
+        )
+        class_loss, box_loss, positives, norm, finite = (x.asnumpy().item() for x in outputs)
+        if not finite:
+            self._restore_statistics()
+        # A micro-step that is not finite drops the whole update that it belongs to.
+        self._micro_step = 0 if last or not finite else self._micro_step + 1
+        return StepResult(
+            loss=class_loss + box_loss,
+            class_loss=class_loss,
+            box_loss=box_loss,
+            finite=bool(finite),
+            gradient_norm=norm,
+            num_positives=positives,
+        )
+
+    def _restore_statistics(self) -> None:
+        """The forward pass of a skipped step has already moved BatchNorm's statistics: put them back."""
+        for statistic, good in zip(
+            self._cell.statistics, self._cell.good_statistics, strict=True
+        ):
+            statistic.set_data(Tensor(good.asnumpy()))
+
+    def _carried(self) -> dict[str, Parameter]:
+        groups = (self._cell.momenta, self._cell.sums, self._cell.averages)
+        return {p.name: p for group in groups for p in group}
+
+    def state(self) -> StepperState:
+        return StepperState(
+            arrays={name: np.array(p.asnumpy()) for name, p in self._carried().items()},
+            scalars={"micro_step": float(self._micro_step)},
+        )
+
+    def load_state(self, state: StepperState) -> None:
+        carried = self._carried()
+        if set(state.arrays) != set(carried):
+            odd = sorted(set(state.arrays) ^ set(carried))
+            raise WeightsError(
+                f"the optimizer's state does not fit this configuration: {len(odd)} tensors differ, "
+                f"{odd[0]} among them"
+            )
+        for name, value in state.arrays.items():
+            carried[name].set_data(Tensor(value))
+        self._micro_step = int(state.scalars["micro_step"])
+        for statistic, good in zip(
+            self._cell.statistics, self._cell.good_statistics, strict=True
+        ):
+            good.set_data(Tensor(statistic.asnumpy()))
+
+    def ema_parameters(self) -> Parameters:
+        names = [name for name in self.network.parameters()]
+        return {
+            name: np.array(average.asnumpy())
+            for name, average in zip(names, self._cell.averages, strict=True)
+        }
