@@ -1,0 +1,77 @@
+"""Write a file so that a reader sees the old one or the whole new one, never a part."""
+
+import errno
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from mindssd.errors import WeightsError
+
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
+
+
+def describe_write_error(path: Path, error: OSError) -> WeightsError:
+    """Say in one line why `path` could not be written, and the way out."""
+    if error.errno in _NO_ROOM:
+        free = shutil.disk_usage(path.parent).free / 1e6
+        return WeightsError(
+            f"{path}: no room on the disk ({free:.0f} MB free); free some or choose another folder"
+        )
+    reason = error.strerror or str(error)
+    return WeightsError(f"{path}: cannot be written ({reason}); choose a folder you may write to")
+
+
+@contextmanager
+def atomic_writer(path: Path) -> Iterator[BinaryIO]:
+    """Yield a file that takes the place of `path`, flushed to the disk, when the block ends well.
+
+    If the block or the disk fails, what was at `path` is untouched and nothing is left beside it; a
+    disk's failure is a WeightsError.
+    """
+    # In the same folder, because a rename is atomic within one file system only.
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+        _flush_folder(path.parent)
+    except OSError as error:
+        raise describe_write_error(path, error) from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _flush_folder(folder: Path) -> None:
+    """Make the rename itself survive a power cut, where the file system can."""
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+    except OSError:
+        return
+    try:
+        os.fsync(descriptor)
+    except OSError:
+        pass  # some network file systems refuse this for folders; the file itself is safe
+    finally:
+        os.close(descriptor)
+
+
+def read_bytes(path: Path) -> bytes:
+    """The file's content; WeightsError that names the file where that fails."""
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise describe_read_error(path, error) from error
+
+
+def describe_read_error(path: Path, error: OSError) -> WeightsError:
+    """Say in one line why `path` could not be read, and the way out."""
+    if isinstance(error, FileNotFoundError):
+        return WeightsError(f"{path}: no such file; check the path")
+    if isinstance(error, IsADirectoryError):
+        return WeightsError(f"{path}: is a folder; give the checkpoint file inside it")
+    return WeightsError(f"{path}: cannot be read ({error.strerror or error})")
