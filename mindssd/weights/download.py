@@ -1,0 +1,235 @@
+"""MindCV's published backbones: fetched once into a cache, resumable, checked against their hash.
+
+A published name ends in the first eight hex digits of the file's SHA-256. The addresses are those
+of MindCV 0.3.0's `default_cfgs`.
+"""
+
+import hashlib
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from http.client import HTTPException, HTTPResponse
+from pathlib import Path
+from urllib.error import HTTPError, URLError
+from urllib.parse import urlsplit
+from urllib.request import Request, urlopen
+
+from mindssd.errors import WeightsError
+from mindssd.weights.atomic import describe_read_error, describe_write_error
+
+DEFAULT_BASE_URL = "https://download.mindspore.cn/toolkits/mindcv"
+BASE_URL_VARIABLE = "MINDSSD_WEIGHTS_URL"
+CACHE_VARIABLE = "MINDSSD_CACHE"
+
+Progress = Callable[[int, int | None], None]
+"""Called with the bytes that are there and the bytes of the whole, None where unknown."""
+
+_CHUNK_BYTES = 1 << 18
+_TIMEOUT_S = 30.0
+_MAX_TRIES = 3
+
+
+@dataclass(frozen=True)
+class PublishedBackbone:
+    """One file of MindCV's, under its MindCV model name."""
+
+    name: str
+    recipe: str
+    path: str
+    """Below the base address."""
+    megabytes: int
+    """About: four bytes for each of the model's parameters."""
+
+    @property
+    def file_name(self) -> str:
+        return self.path.rpartition("/")[2]
+
+    @property
+    def hash_prefix(self) -> str:
+        """The first eight hex digits of the file's SHA-256."""
+        return self.file_name.removesuffix(".ckpt").rpartition("-")[2]
+
+
+PUBLISHED = {
+    backbone.name: backbone
+    for backbone in (
+        PublishedBackbone(
+            "mobilenet_v2_100",
+            "ssd_mobilenetv2",
+            "mobilenet/mobilenetv2/mobilenet_v2_100-d5532038.ckpt",
+            14,
+        ),
+        PublishedBackbone(
+            "mobilenet_v3_large_100",
+            "ssd_mobilenetv3",
+            "mobilenet/mobilenetv3/mobilenet_v3_large_100-1279ad5f.ckpt",
+            22,
+        ),
+        PublishedBackbone("resnet50", "ssd_resnet50_fpn", "resnet/resnet50-e0733ab8.ckpt", 102),
+    )
+}
+
+
+def cache_dir() -> Path:
+    """Where fetched files are kept: `MINDSSD_CACHE`, or mindssd in the user's cache folder."""
+    chosen = os.environ.get(CACHE_VARIABLE)
+    if chosen:
+        return Path(chosen).expanduser()
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "mindssd"
+
+
+def cached_path(backbone: PublishedBackbone) -> Path:
+    """Where this backbone lies, or will lie, in the cache."""
+    return cache_dir() / backbone.file_name
+
+
+def address(backbone: PublishedBackbone) -> str:
+    """Its URL: MindCV's, or below the mirror that `MINDSSD_WEIGHTS_URL` names."""
+    base = os.environ.get(BASE_URL_VARIABLE) or DEFAULT_BASE_URL
+    if urlsplit(base).scheme not in ("http", "https"):
+        raise WeightsError(f"{BASE_URL_VARIABLE}={base}: expected an http:// or https:// address")
+    return f"{base.rstrip('/')}/{backbone.path}"
+
+
+def find_published(name: str) -> PublishedBackbone:
+    """The published backbone of this name, or WeightsError with the names that there are."""
+    if name not in PUBLISHED:
+        raise WeightsError(f"{name!r} is no published backbone; there are {', '.join(PUBLISHED)}")
+    return PUBLISHED[name]
+
+
+def resolve_backbone(path_or_name: str | Path, progress: Progress | None = None) -> Path:
+    """The path itself where it exists, or the file of a published name, fetched if absent."""
+    path = Path(path_or_name).expanduser()
+    if path.exists():
+        return path
+    if str(path_or_name) in PUBLISHED:
+        return fetch(str(path_or_name), progress)
+    raise WeightsError(
+        f"{path_or_name}: no such file, and no published backbone; these are {', '.join(PUBLISHED)}"
+    )
+
+
+def fetch(name: str, progress: Progress | None = None) -> Path:
+    """The cached file of a published backbone, downloaded if absent, its hash checked either way.
+
+    What an interrupted transfer left is kept as FILE.part and continued next time. Two processes
+    that fetch at once share one download. Raises WeightsError in one line, with what to do by hand.
+    """
+    backbone = find_published(name)
+    path = cached_path(backbone)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with _exclusive(path):
+            if not path.exists():
+                _download(backbone, path, progress)
+            elif not _hash_of(path).startswith(backbone.hash_prefix):
+                raise WeightsError(
+                    f"{path}: its SHA-256 does not begin with {backbone.hash_prefix}: it is "
+                    "damaged or another file; delete it and fetch it again"
+                )
+    except OSError as error:
+        raise describe_write_error(path, error) from error
+    return path
+
+
+@contextmanager
+def _exclusive(path: Path) -> Iterator[None]:
+    """Let one process at a time fetch `path`; the lock goes with the process that holds it."""
+    try:
+        import fcntl
+    except ImportError:  # Windows; the file still moves into place atomically
+        yield
+        return
+    with path.with_name(path.name + ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _hash_of(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise describe_read_error(path, error) from error
+
+
+def _download(backbone: PublishedBackbone, path: Path, progress: Progress | None) -> None:
+    url = address(backbone)
+    part = path.with_name(path.name + ".part")
+    by_hand = f"or download {url} elsewhere and put it at {path}"
+    for _ in range(_MAX_TRIES):
+        resumed = part.exists() and part.stat().st_size > 0
+        try:
+            complete = _transfer(url, part, progress)
+        except HTTPError as error:
+            raise WeightsError(
+                f"{url}: the server answers {error.code} {error.reason}; set {BASE_URL_VARIABLE} "
+                f"to a mirror, {by_hand}"
+            ) from error
+        except (URLError, HTTPException, ConnectionError, TimeoutError) as error:
+            reason = error.reason if isinstance(error, URLError) else error or type(error).__name__
+            raise WeightsError(
+                f"{url}: cannot be reached ({reason}); check the network, {by_hand}"
+            ) from error
+        if not complete:
+            continue
+        if _hash_of(part).startswith(backbone.hash_prefix):
+            part.replace(path)
+            return
+        part.unlink()
+        if not resumed:
+            raise WeightsError(
+                f"{url}: what came has another SHA-256 than {backbone.hash_prefix}… and was "
+                f"deleted; try again, set {BASE_URL_VARIABLE} to a mirror, {by_hand}"
+            )
+        # The part came from another version of the file or was damaged: begin anew.
+    size = part.stat().st_size if part.exists() else 0
+    raise WeightsError(
+        f"{url}: the transfer broke off {_MAX_TRIES} times; {size} bytes are kept, run the same "
+        f"command again to continue, {by_hand}"
+    )
+
+
+def _transfer(url: str, part: Path, progress: Progress | None) -> bool:
+    """Append to `part` what it lacks; whether the whole file is there now."""
+    have = part.stat().st_size if part.exists() else 0
+    headers = {"User-Agent": "mindssd", "Accept-Encoding": "identity"}
+    if have:
+        headers["Range"] = f"bytes={have}-"
+    try:
+        response: HTTPResponse = urlopen(Request(url, headers=headers), timeout=_TIMEOUT_S)
+    except HTTPError as error:
+        if error.code == 416 and have:  # nothing beyond what we have: whole, or the hash will tell
+            return True
+        raise
+    with response:
+        if response.status != 206:  # the server sends the whole file, whatever we have
+            have = 0
+        length = response.headers.get("Content-Length")
+        total = have + int(length) if length is not None and length.isdigit() else None
+        _require_room(part, (total or 0) - have)
+        with part.open("ab" if have else "wb") as file:
+            while True:
+                try:
+                    chunk = response.read(_CHUNK_BYTES)
+                except (HTTPException, ConnectionError, TimeoutError):
+                    return False  # broke off; what came is kept
+                if not chunk:
+                    return total is None or have >= total
+                file.write(chunk)
+                have += len(chunk)
+                if progress is not None:
+                    progress(have, total)
+
+
+def _require_room(part: Path, num_bytes: int) -> None:
+    free = shutil.disk_usage(part.parent).free
+    if num_bytes > free:
+        raise WeightsError(
+            f"{part.parent}: no room for {num_bytes / 1e6:.0f} MB ({free / 1e6:.0f} MB free); free "
+            f"some or set {CACHE_VARIABLE} to another folder"
+        )

@@ -1,0 +1,213 @@
+"""Fetching a published backbone, from a server on this machine."""
+
+import hashlib
+import threading
+from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from mindssd.errors import WeightsError
+from mindssd.weights import download
+
+CONTENT = bytes(range(256)) * 1200  # more than one chunk
+NAME = "mobilenet_v2_100"
+
+
+class Handler(BaseHTTPRequestHandler):
+    """Serves CONTENT; the server's attributes say how it misbehaves."""
+
+    def do_GET(self):
+        server = self.server
+        server.requests.append((self.path, self.headers.get("Range")))
+        if server.status != 200:
+            self.send_error(server.status)
+            return
+        start = 0
+        wanted = self.headers.get("Range")
+        if wanted and server.ranges:
+            start = int(wanted.removeprefix("bytes=").removesuffix("-"))
+            if start >= len(server.content):
+                self.send_error(416)
+                return
+            self.send_response(206)
+            end = len(server.content) - 1
+            self.send_header("Content-Range", f"bytes {start}-{end}/{end + 1}")
+        else:
+            self.send_response(200)
+        body = server.content[start:]
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        if server.cut_after:
+            body = body[: server.cut_after.pop(0)]
+        self.wfile.write(body)
+
+    def log_message(self, *details):
+        pass
+
+
+@pytest.fixture
+def server(monkeypatch, tmp_path):
+    """A mirror on loopback; the published file is CONTENT, the cache a folder of its own."""
+    digest = hashlib.sha256(CONTENT).hexdigest()[:8]
+    backbone = replace(download.PUBLISHED[NAME], path=f"mobilenet/a-{digest}.ckpt")
+    monkeypatch.setitem(download.PUBLISHED, NAME, backbone)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.requests, server.cut_after = [], []
+    server.content, server.status, server.ranges = CONTENT, 200, True
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    url = f"http://127.0.0.1:{server.server_address[1]}/mirror/"
+    monkeypatch.setenv(download.BASE_URL_VARIABLE, url)
+    monkeypatch.setenv(download.CACHE_VARIABLE, str(tmp_path / "cache"))
+    yield server
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.fixture
+def part(server):
+    """Where an unfinished transfer is kept."""
+    path = download.cached_path(download.PUBLISHED[NAME])
+    path.parent.mkdir(parents=True)
+    return path.with_name(path.name + ".part")
+
+
+def test_the_three_published_files_are_those_of_mindcv(monkeypatch):
+    monkeypatch.delenv(download.BASE_URL_VARIABLE, raising=False)
+    hashes = {name: backbone.hash_prefix for name, backbone in download.PUBLISHED.items()}
+    assert hashes == {
+        "mobilenet_v2_100": "d5532038",
+        "mobilenet_v3_large_100": "1279ad5f",
+        "resnet50": "e0733ab8",
+    }
+    assert download.address(download.PUBLISHED["resnet50"]) == (
+        "https://download.mindspore.cn/toolkits/mindcv/resnet/resnet50-e0733ab8.ckpt"
+    )
+
+
+def test_a_file_is_fetched_once_and_then_found(server):
+    seen = []
+    path = download.fetch(NAME, lambda have, total: seen.append((have, total)))
+    assert path.read_bytes() == CONTENT
+    assert path.parent == download.cache_dir()
+    assert seen[-1] == (len(CONTENT), len(CONTENT)) and len(seen) > 1
+    assert download.fetch(NAME) == path
+    backbone = download.PUBLISHED[NAME]
+    assert server.requests == [(f"/mirror/{backbone.path}", None)]
+    assert not list(path.parent.glob("*.part"))
+
+
+def test_an_unfinished_transfer_is_continued(server, part):
+    part.write_bytes(CONTENT[:1000])
+    assert download.fetch(NAME).read_bytes() == CONTENT
+    assert [wanted for _, wanted in server.requests] == ["bytes=1000-"]
+    assert not part.exists()
+
+
+def test_a_server_without_ranges_sends_the_whole_again(server, part):
+    server.ranges = False
+    part.write_bytes(b"wrong" * 200)
+    assert download.fetch(NAME).read_bytes() == CONTENT
+    assert len(server.requests) == 1
+
+
+def test_a_part_that_is_already_whole_is_taken(server, part):
+    part.write_bytes(CONTENT)
+    assert download.fetch(NAME).read_bytes() == CONTENT
+
+
+def test_a_part_of_another_file_is_thrown_away_and_begun_anew(server, part):
+    part.write_bytes(b"wrong" * 200)
+    assert download.fetch(NAME).read_bytes() == CONTENT
+    assert [wanted for _, wanted in server.requests] == ["bytes=1000-", None]
+
+
+def test_a_transfer_that_breaks_off_continues_by_itself(server):
+    server.cut_after = [5000, 70000]
+    assert download.fetch(NAME).read_bytes() == CONTENT
+    assert [wanted for _, wanted in server.requests] == [None, "bytes=5000-", "bytes=75000-"]
+
+
+def test_a_transfer_that_keeps_breaking_off_is_kept_for_the_next_time(server, part):
+    server.cut_after = [5000, 1, 1]
+    with pytest.raises(WeightsError, match="broke off 3 times; 5002 bytes are kept, run the same"):
+        download.fetch(NAME)
+    assert part.read_bytes() == CONTENT[:5002]
+    assert download.fetch(NAME).read_bytes() == CONTENT
+
+
+def test_a_wrong_hash_deletes_what_came_and_says_so(server, part):
+    server.content = b"a page of a captive portal"
+    with pytest.raises(WeightsError, match=r"has another SHA-256 than .* and was deleted"):
+        download.fetch(NAME)
+    assert not part.exists()
+    assert not download.cached_path(download.PUBLISHED[NAME]).exists()
+
+
+def test_a_damaged_file_in_the_cache_is_not_used(server):
+    path = download.fetch(NAME)
+    path.write_bytes(CONTENT[:-1])
+    with pytest.raises(WeightsError, match="is damaged or another file; delete it"):
+        download.fetch(NAME)
+
+
+def test_an_absent_file_names_the_address_and_what_to_do_by_hand(server):
+    server.status = 404
+    with pytest.raises(WeightsError) as caught:
+        download.fetch(NAME)
+    backbone = download.PUBLISHED[NAME]
+    for part in (download.address(backbone), "404", str(download.cached_path(backbone)), "mirror"):
+        assert part in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_without_a_network_one_line_says_what_to_do_by_hand(server, monkeypatch):
+    monkeypatch.setenv(download.BASE_URL_VARIABLE, "http://127.0.0.1:9/")  # nobody listens there
+    with pytest.raises(WeightsError, match=r"cannot be reached \(.*refused.*put it at /") as caught:
+        download.fetch(NAME)
+    assert "\n" not in str(caught.value)
+
+
+def test_no_room_is_noticed_before_the_transfer(server, monkeypatch):
+    monkeypatch.setattr(
+        "shutil.disk_usage", lambda path: type("Usage", (), {"free": len(CONTENT) - 1})
+    )
+    with pytest.raises(WeightsError, match=r"no room for .* MB.*set MINDSSD_CACHE"):
+        download.fetch(NAME)
+
+
+def test_processes_that_fetch_at_once_share_one_download(server):
+    threads = [threading.Thread(target=download.fetch, args=(NAME,)) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(server.requests) == 1
+
+
+def test_a_path_or_a_published_name_gives_a_file(server, tmp_path):
+    own = tmp_path / "own.ckpt"
+    own.write_bytes(b"")
+    assert download.resolve_backbone(own) == own
+    assert download.resolve_backbone(NAME).read_bytes() == CONTENT
+    with pytest.raises(WeightsError, match="vgg16: no such file, and no published backbone; these"):
+        download.resolve_backbone("vgg16")
+    with pytest.raises(WeightsError, match="'vgg16' is no published backbone; there are mobilenet"):
+        download.fetch("vgg16")
+
+
+def test_the_cache_lies_where_the_user_says(monkeypatch, tmp_path):
+    monkeypatch.delenv(download.CACHE_VARIABLE, raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert download.cache_dir() == tmp_path / "mindssd"
+    monkeypatch.setenv(download.CACHE_VARIABLE, str(tmp_path / "x"))
+    assert download.cache_dir() == tmp_path / "x"
+
+
+def test_a_mirror_must_be_an_http_address(monkeypatch):
+    monkeypatch.setenv(download.BASE_URL_VARIABLE, "file:///etc")
+    with pytest.raises(WeightsError, match=r"MINDSSD_WEIGHTS_URL=file:///etc: expected an http"):
+        download.address(download.PUBLISHED[NAME])
