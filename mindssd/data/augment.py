@@ -231,17 +231,16 @@ def jitter_colour(image: Array, augmentation: Augmentation, rng: np.random.Gener
 def adjust_colour(image: Array, brightness: float, contrast: float, saturation: float) -> Array:
     """Scale an RGB image's brightness, its distance from mean grey, and its distance from grey.
 
-    (H, W, 3) uint8, rounded and limited to 0..255; three factors of 1 change nothing.
+    (H, W, 3) uint8, rounded and limited to 0..255 once, at the end; factors of 1 change nothing.
     """
     grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
-    mean = min(cv2.mean(grey)[0] * brightness, 255.0)
-    values = np.clip(np.arange(256) * brightness, 0, 255)
-    table = np.clip((values - mean) * contrast + mean, 0, 255).round().astype(np.uint8)
-    image = cv2.LUT(image, table)
-    if saturation == 1:
-        return image
-    grey = cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
-    return cv2.addWeighted(image, saturation, grey, 1 - saturation, 0)
+    mean = cv2.mean(grey)[0] * brightness
+    # With a = brightness · contrast and b = (1 - contrast) · mean, the first two give a·x + b, with
+    # the grey a·grey + b; so saturation · (a·x + b) + (1 - saturation) · (a·grey + b) is one sum.
+    scale = brightness * contrast
+    greys = cv2.cvtColor(grey, cv2.COLOR_GRAY2RGB)
+    offset = (1 - contrast) * mean
+    return cv2.addWeighted(image, saturation * scale, greys, (1 - saturation) * scale, offset)
 
 
 def _holds_centre(windows: Array, boxes: Array) -> Array:

@@ -1,7 +1,6 @@
 """An annotated data set in memory, in columns: 118,287 images of COCO take tens of megabytes."""
 
 from dataclasses import dataclass
-from pathlib import Path
 
 from mindssd.data.check import CheckReport
 from mindssd.types import Array, ImageRecord
@@ -40,7 +39,7 @@ class DetectionDataset:
         height, width = (int(side) for side in self.sizes[index])
         return ImageRecord(
             image_id=int(self.image_ids[index]),
-            path=str(Path(self.image_dir) / self.file_names[index]),
+            path=f"{self.image_dir}/{self.file_names[index]}",
             width=width,
             height=height,
             boxes=self.boxes[rows],

@@ -144,7 +144,9 @@ class BatchIterator(Iterator[Batch]):
             if started:
                 columns: _Columns = next(self._iterator)
             else:
-                self._worker_errors = self._files.enter_context(tempfile.TemporaryFile())
+                self._worker_errors = self._files.enter_context(
+                    tempfile.TemporaryFile()  # noqa: SIM115 - `close` closes it
+                )
                 with _stderr_into(self._worker_errors):
                     columns = next(self._iterator)  # starts the workers
         except RuntimeError as error:

@@ -36,7 +36,7 @@ class TrainingSamples:
         An image that cannot be read gives zeros with weight 0, marked as unreadable.
         """
         epoch, index = epoch_and_index
-        record = self.dataset[index]
+        image_id = int(self.dataset.image_ids[index])
         try:
             image, boxes, labels = self.augmented(epoch, index)
         except ImageError:
@@ -46,7 +46,7 @@ class TrainingSamples:
                 offsets=np.zeros((num_default_boxes, 4), np.float32),
                 labels=np.zeros(num_default_boxes, np.int32),
                 weight=0.0,
-                image_id=record.image_id,
+                image_id=image_id,
                 unreadable=True,
             )
         offsets, matched_labels = self.targets(boxes, labels, self.image_size)
@@ -55,7 +55,7 @@ class TrainingSamples:
             offsets=offsets,
             labels=matched_labels,
             weight=1.0,
-            image_id=record.image_id,
+            image_id=image_id,
             unreadable=False,
         )
 

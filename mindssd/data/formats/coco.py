@@ -197,7 +197,7 @@ def _missing_files(file_names: list[str], image_dir: Path) -> list[Finding]:
         folder, _, name = file_name.rpartition("/")
         if folder not in present:
             try:
-                with os.scandir(image_dir / folder) as entries:
+                with os.scandir(f"{image_dir}/{folder}") as entries:
                     present[folder] = {entry.name for entry in entries}
             except OSError:
                 present[folder] = set()
