@@ -1,0 +1,1 @@
+"""The typed configuration, its recipes, and how a user overrides them."""

@@ -1,0 +1,187 @@
+"""From a recipe's name or a YAML file and `key=value` overrides to a checked `Config`."""
+
+import difflib
+from collections.abc import Iterator, Mapping, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import yaml
+
+from mindssd.config.schema import Config
+from mindssd.errors import ConfigError
+
+Tree = dict[str, Any]
+
+
+def recipe_names() -> list[str]:
+    """The recipes that come with mindssd."""
+    files = resources.files("mindssd.config.recipes").iterdir()
+    return sorted(Path(file.name).stem for file in files if file.name.endswith(".yaml"))
+
+
+def load_config(source: str, overrides: Sequence[str] = ()) -> Config:
+    """Read a recipe or file, lay the overrides over it and check the result.
+
+    `overrides` are `key=value`, the value in YAML. Raises ConfigError that names the key, the value
+    and the nearest known key.
+    """
+    tree = _read_tree(source)
+    for override in overrides:
+        key, separator, text = override.partition("=")
+        if not separator or not key:
+            raise ConfigError(f"{override!r} is not key=value")
+        _set(tree, key.strip(), _parse_value(text, override))
+    return from_tree(tree, where=source)
+
+
+def from_tree(tree: Mapping[str, Any], where: str) -> Config:
+    """Check a plain tree (from YAML or a model file) and make the Config."""
+    _check_keys(tree, where)
+    try:
+        return msgspec.convert(dict(tree), Config, strict=True)
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"{where}: {_explain(str(error), tree)}") from None
+
+
+def to_tree(config: Config) -> Tree:
+    """The resolved configuration as plain values, ready for YAML or JSON."""
+    tree = msgspec.to_builtins(config)
+    assert isinstance(tree, dict)
+    return tree
+
+
+def to_yaml(config: Config) -> str:
+    return yaml.safe_dump(_lists(to_tree(config)), sort_keys=False, default_flow_style=None)
+
+
+def _lists(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _lists(item) for key, item in value.items()}
+    return [_lists(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+def _read_tree(source: str, seen: tuple[str, ...] = ()) -> Tree:
+    """The YAML of a recipe or file with all that it inherits laid under it."""
+    if source in seen:
+        raise ConfigError(f"{source} inherits from itself: {' -> '.join((*seen, source))}")
+    text, folder = _read_text(source, seen[-1] if seen else None)
+    try:
+        tree = yaml.safe_load(text) or {}
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{source} is not valid YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(tree, dict):
+        raise ConfigError(f"{source}: expected keys and values, found {type(tree).__name__}")
+    parent = tree.pop("inherits", None)
+    if parent is None:
+        return tree
+    if folder is not None and (folder / str(parent)).is_file():
+        parent = str(folder / str(parent))
+    return _merge(_read_tree(str(parent), (*seen, source)), tree)
+
+
+def _read_text(source: str, child: str | None) -> tuple[str, Path | None]:
+    if source in recipe_names():
+        recipe = resources.files("mindssd.config.recipes") / f"{source}.yaml"
+        return recipe.read_text(encoding="utf-8"), None
+    path = Path(source)
+    if not path.is_file():
+        inherited = f" (which {child} inherits from)" if child else ""
+        near = difflib.get_close_matches(source, recipe_names(), n=1)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        raise ConfigError(
+            f"{source}{inherited} is neither a file nor a recipe{hint} "
+            f"(recipes: {', '.join(recipe_names())})"
+        )
+    try:
+        return path.read_text(encoding="utf-8"), path.parent
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{source} cannot be read: {error}") from None
+
+
+def _merge(under: Tree, over: Tree) -> Tree:
+    merged = dict(under)
+    for key, value in over.items():
+        if isinstance(value, dict) and isinstance(merged.get(key), dict):
+            merged[key] = _merge(merged[key], value)
+        else:
+            merged[key] = value
+    return merged
+
+
+def _parse_value(text: str, override: str) -> Any:
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError:
+        raise ConfigError(f"{override!r}: the value is not valid YAML") from None
+    # YAML 1.1 reads 1e-3 as text; everybody who types it means a number.
+    if isinstance(value, str):
+        try:
+            return float(value) if any(c.isdigit() for c in value) else value
+        except ValueError:
+            return value
+    return value
+
+
+def _set(tree: Tree, key: str, value: Any) -> None:
+    node = tree
+    *groups, last = key.split(".")
+    for group in groups:
+        node = node.setdefault(group, {})
+        if not isinstance(node, dict):
+            raise ConfigError(f"{key}: {group} is a value, not a group")
+    node[last] = value
+
+
+def _known_keys(struct: type[msgspec.Struct], prefix: str = "") -> Iterator[str]:
+    for field in msgspec.structs.fields(struct):
+        group = _group(struct, field.name)
+        if group is not None:
+            yield from _known_keys(group, f"{prefix}{field.name}.")
+        else:
+            yield prefix + field.name
+
+
+def _group(struct: type[msgspec.Struct], name: str) -> type[msgspec.Struct] | None:
+    for field in msgspec.structs.fields(struct):
+        if field.name == name:
+            kind = field.type
+            return kind if isinstance(kind, type) and issubclass(kind, msgspec.Struct) else None
+    return None
+
+
+def _check_keys(tree: Mapping[str, Any], where: str) -> None:
+    known = list(_known_keys(Config))
+    groups = {key.partition(".")[0] for key in known if "." in key}
+    for key in _flatten(tree, groups):
+        if key in known:
+            continue
+        if key in groups:
+            raise ConfigError(f"{where}: {key} is a group; set one of its keys, as {key}.KEY=VALUE")
+        near = difflib.get_close_matches(key, known, n=1, cutoff=0.5) or [
+            name for name in known if name.rpartition(".")[2] == key.rpartition(".")[2]
+        ]
+        hint = f"; did you mean {near[0]}?" if near else ""
+        raise ConfigError(f"{where}: unknown key {key}{hint}")
+
+
+def _flatten(tree: Mapping[str, Any], groups: set[str]) -> Iterator[str]:
+    for key, value in tree.items():
+        if key in groups and isinstance(value, Mapping):
+            for inner in value:
+                yield f"{key}.{inner}"
+        else:
+            yield str(key)
+
+
+def _explain(message: str, tree: Mapping[str, Any]) -> str:
+    """msgspec says what was expected and where; add the value that was found there."""
+    text, _, path = message.partition(" - at `$.")
+    key = path.rstrip("`")
+    if not key:
+        return text
+    value: Any = tree
+    for part in key.partition("[")[0].split("."):
+        value = value.get(part) if isinstance(value, Mapping) else None
+    return f"{key.partition('[')[0]}={value!r}: {text[0].lower()}{text[1:]}"

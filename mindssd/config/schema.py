@@ -1,0 +1,167 @@
+"""The configuration: typed, closed, each value with its range. Nothing derivable stands here.
+
+Grid sizes, default-box counts and channels follow from backbone, neck and image size; the class names
+come from the annotation file.
+"""
+
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+Positive = Annotated[float, Meta(gt=0)]
+NotNegative = Annotated[float, Meta(ge=0)]
+Fraction = Annotated[float, Meta(ge=0, le=1)]
+Count = Annotated[int, Meta(ge=1)]
+Natural = Annotated[int, Meta(ge=0)]
+Side = Annotated[int, Meta(ge=32, le=4096)]
+
+
+class _Group(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A part of the configuration; an unknown key in it is an error."""
+
+
+class BackboneConfig(_Group, frozen=True):
+    """A MindCV model with `features_only`; channels and strides are read off it."""
+
+    name: str = "mobilenet_v2_100"
+    out_indices: Annotated[tuple[Natural, ...], Meta(min_length=1)] = (13, 18)
+    frozen_stages: Natural = 0
+    """The first so many layers of the backbone keep their pretrained values and statistics."""
+
+
+class NeckConfig(_Group, frozen=True):
+    """`extras`: the paper's extra maps. `fpn`: a feature pyramid."""
+
+    kind: Literal["extras", "fpn"] = "extras"
+    extra_channels: tuple[Count, ...] = (512, 256, 256, 128)
+    extra_expand_ratios: tuple[Positive, ...] = (0.2, 0.25, 0.5, 0.25)
+    expand_first: Count = 6
+    expand_first_style: Literal["relu6", "mobilenet_v3"] = "relu6"
+    fpn_channels: Count = 256
+    fpn_extra_levels: Natural = 2
+
+
+class HeadConfig(_Group, frozen=True):
+    """`per_level`: the paper's. `shared`: one tower for all levels."""
+
+    kind: Literal["per_level", "shared"] = "per_level"
+    tower_depth: Natural = 4
+    class_prior: Annotated[float, Meta(gt=0, lt=1)] | None = None
+    """Start every class at this probability (arXiv:1708.02002, 3.3); none: at 0.5, as the reference."""
+
+
+class DefaultBoxConfig(_Group, frozen=True):
+    """`paper`: the SSD paper's scales and ratios. `grid`: RetinaNet's octaves."""
+
+    kind: Literal["paper", "grid"] = "paper"
+    min_scale: Fraction = 0.2
+    max_scale: Positive = 0.95
+    first_level_scale: Fraction = 0.1
+    aspect_ratios: tuple[Positive, ...] = (2.0, 3.0)
+    grid_scale: Positive = 4.0
+    scales_per_octave: Count = 2
+    grid_aspect_ratios: tuple[Positive, ...] = (1.0, 2.0, 0.5)
+
+
+class MatchingConfig(_Group, frozen=True):
+    iou_threshold: Fraction = 0.5
+    variances: tuple[Positive, Positive] = (0.1, 0.2)
+
+
+class LossConfig(_Group, frozen=True):
+    focal_alpha: Fraction = 0.75
+    focal_gamma: NotNegative = 2.0
+    box_weight: NotNegative = 1.0
+
+
+class OptimizerConfig(_Group, frozen=True):
+    momentum: Annotated[float, Meta(ge=0, lt=1)] = 0.9
+    weight_decay: NotNegative = 1.5e-4
+    decay_norm_and_bias: bool = True
+    """Decay every parameter, as the reference; false leaves BatchNorm's and biases out."""
+    loss_scale: Positive = 1024.0
+    clip_norm: Positive | None = None
+    accumulate_steps: Count = 1
+    ema_decay: Annotated[float, Meta(ge=0, lt=1)] | None = None
+    """Average the weights; evaluation and the saved model use the average."""
+    amp_level: Literal["O0", "O1", "O2", "O3"] = "O0"
+    """MindSpore's mixed precision levels; O0 is float32, and all that a CPU has."""
+
+
+class ScheduleConfig(_Group, frozen=True):
+    learning_rate: Positive = 0.05
+    warmup_epochs: NotNegative = 2.0
+    warmup_start: NotNegative = 0.001
+    """The learning rate of the very first step."""
+    final_factor: Fraction = 0.001
+    """The cosine ends at the learning rate times this."""
+
+
+class AugmentConfig(_Group, frozen=True):
+    crop_probability: Fraction = 1.0
+    """How often a min-IoU crop is chosen among none, 0.1, 0.3, 0.5, 0.7 and 0.9."""
+    crop_min_scale: Annotated[float, Meta(gt=0, le=1)] = 0.3
+    horizontal_flip: Fraction = 0.5
+    vertical_flip: Fraction = 0.0
+    quarter_turns: Fraction = 0.0
+    """How often the image is turned by 90, 180 or 270 degrees: for views without an upside."""
+    brightness: NotNegative = 0.4
+    contrast: NotNegative = 0.4
+    saturation: NotNegative = 0.4
+    hue: Annotated[float, Meta(ge=0, le=0.5)] = 0.0
+    zoom_out_probability: Fraction = 0.0
+    """How often the image is placed on a larger canvas, for small objects."""
+    zoom_out_max_ratio: Annotated[float, Meta(ge=1)] = 4.0
+
+
+class NormalizationConfig(_Group, frozen=True):
+    """ImageNet's, which MindCV's backbones were trained with; RGB in 0..1."""
+
+    mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
+    std: tuple[Positive, Positive, Positive] = (0.229, 0.224, 0.225)
+
+
+class EvaluationConfig(_Group, frozen=True):
+    every_epochs: Natural = 1
+    """Evaluate after each so many epochs; 0 only after the last."""
+    protocol: Literal["coco", "mindcv"] = "coco"
+    batch_size: Count = 8
+
+
+class Config(_Group, frozen=True):
+    """A whole run. `key=value` on the command line sets any of these; groups are `group.key=value`."""
+
+    engine: Literal["mindspore"] = "mindspore"
+    device: Literal["auto", "CPU", "GPU", "Ascend"] = "auto"
+    seed: Natural = 0
+    data_dir: str | None = None
+    """A folder in COCO's layout: annotations/, train2017/, val2017/."""
+    backbone_ckpt_path: str | None = None
+    """A MindCV backbone checkpoint, or the name of a published one (see `mindssd weights`)."""
+    initial_weights: str | None = None
+    """A trained detector to start from; another number of classes starts its class layers afresh."""
+    runs_dir: str = "runs"
+    name: str | None = None
+    """The run's folder under runs_dir; by default the recipe, data set and time."""
+    # A fixed-length tuple in a union crashes msgspec 0.22; a bounded one is checked the same.
+    image_size: Side | Annotated[tuple[Side, ...], Meta(min_length=2, max_length=2)] = 300
+    """Pixels, or [height, width]."""
+    batch_size: Count = 32
+    """Images a step and device."""
+    epochs: Count = 500
+    num_workers: Annotated[int, Meta(ge=0)] | None = None
+    """Loader processes; by default one for each core but one, at most 8."""
+    max_bad_steps: Count = 5
+    """Stop after so many steps in a row with a loss or gradient that is not finite."""
+    backbone: BackboneConfig = BackboneConfig()
+    neck: NeckConfig = NeckConfig()
+    head: HeadConfig = HeadConfig()
+    default_boxes: DefaultBoxConfig = DefaultBoxConfig()
+    matching: MatchingConfig = MatchingConfig()
+    loss: LossConfig = LossConfig()
+    optimizer: OptimizerConfig = OptimizerConfig()
+    schedule: ScheduleConfig = ScheduleConfig()
+    augment: AugmentConfig = AugmentConfig()
+    normalization: NormalizationConfig = NormalizationConfig()
+    evaluation: EvaluationConfig = EvaluationConfig()
