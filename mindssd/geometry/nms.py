@@ -4,7 +4,8 @@ The greedy algorithm takes a class's boxes by falling score and keeps a box if i
 kept one is at most the threshold. Two observations make it fast without changing its result:
 
 1. The best undecided box of a class overlaps no kept box too much (it would have been decided), so
-   it is kept. One round does this for all classes together, and decides what they suppress.
+   it is kept. One round does this for all classes together, and decides what they suppress. With
+   few classes a round takes the best hundred or so of each, as their fate depends on them alone.
 2. Whether a box is kept depends on better boxes alone. So if the best few hundred candidates
    already give as many detections as are asked for, the rest need not be looked at.
 """
@@ -19,6 +20,8 @@ from mindssd.types import Array
 FIRST_PREFIX = 512
 """How many candidates are looked at first; a fifth of them usually survive, which makes 100."""
 PREFIX_GROWTH = 8
+MAX_FEW_CLASSES, DECISIONS_A_ROUND = 8, 256
+"""With at most so many classes a round decides so many candidates, not the best of each class."""
 EAGER_BOXES = 384
 """Up to this many boxes all overlaps are computed at once: about 0.5 ms, and rounds are short."""
 MAX_CACHED_OVERLAPS = 2**26
@@ -49,6 +52,8 @@ def class_wise_nms(
     num_classes = scores.shape[1]
     is_candidate = scores > score_threshold  # (N, C)
     pairs = np.flatnonzero(is_candidate)
+    if len(pairs) == 0:
+        return pairs, pairs
     values = scores[is_candidate]
     prefix_size = len(pairs) if max_detections is None else max(FIRST_PREFIX, 2 * max_detections)
     while True:
@@ -123,26 +128,33 @@ def _keep(
 
     is_kept = np.zeros(undecided.shape, bool)
     active = np.arange(len(undecided))  # the rows of the classes that are not finished
+    num_kept = np.zeros(len(undecided), np.intp)
+    class_limit = len(boxes) if max_per_class is None else max_per_class
     kept_scores = np.zeros(0, undecided.dtype)
     lowest_score = -np.inf
-    for _ in range(len(boxes) if max_per_class is None else min(max_per_class, len(boxes))):
-        best = undecided.argmax(axis=1)
-        best_scores = np.take_along_axis(undecided, best[:, None], axis=1)[:, 0]
-        unfinished = (best_scores > -np.inf) & (best_scores >= lowest_score)
+    while True:
+        best = _best_of_each_row(undecided)  # (C, T) columns, best first
+        best_scores = np.take_along_axis(undecided, best, axis=1)
+        asked_for = (best_scores > -np.inf) & (best_scores >= lowest_score)
+        unfinished = asked_for[:, 0] & (num_kept < class_limit)
         if not unfinished.all():
-            active, best, best_scores = (
-                active[unfinished],
-                best[unfinished],
-                best_scores[unfinished],
-            )
-            undecided = undecided[unfinished]
+            active, num_kept = active[unfinished], num_kept[unfinished]
+            undecided, best = undecided[unfinished], best[unfinished]
+            best_scores, asked_for = best_scores[unfinished], asked_for[unfinished]
         if len(active) == 0:
             break
-        is_kept[active, best] = True
-        np.copyto(undecided, -np.inf, where=overlaps.of(best))
-        undecided[np.arange(len(active)), best] = -np.inf  # also where the threshold is 1
+        suppressed = overlaps.of(best)  # (C, T, B)
+        keep = asked_for
+        if best.shape[1] > 1:
+            keep = _greedy(np.take_along_axis(suppressed, best[:, None, :], axis=2), asked_for)
+            keep &= num_kept[:, None] + keep.cumsum(axis=1) <= class_limit
+        num_kept += keep.sum(axis=1)
+        is_kept[active[np.nonzero(keep)[0]], best[keep]] = True
+        decided = (suppressed & keep[:, :, None]).any(axis=1)  # (C, B)
+        np.put_along_axis(decided, best, True, axis=1)
+        np.copyto(undecided, -np.inf, where=decided)
         if max_detections is not None:
-            kept_scores = np.concatenate([kept_scores, best_scores])
+            kept_scores = np.concatenate([kept_scores, best_scores[keep]])
             if len(kept_scores) > max_detections > 0:
                 # Whatever is worse than this many kept ones is not asked for.
                 kept_scores = np.partition(kept_scores, -max_detections)[-max_detections:]
@@ -151,6 +163,34 @@ def _keep(
     kept = np.flatnonzero(is_kept[rows, columns])
     order = np.argsort(-candidates.scores[kept], kind="stable")
     return np.asarray(kept[order[:max_detections]])
+
+
+def _best_of_each_row(undecided: Array) -> Array:
+    """The columns of the best scores in each of C rows, best first: (C, T).
+
+    T is 1 for many classes. With few, rounds would be many and small, so T is larger.
+    """
+    num_classes, num_boxes = undecided.shape
+    if num_classes > MAX_FEW_CLASSES:
+        return np.asarray(undecided.argmax(axis=1)[:, None])
+    count = min(DECISIONS_A_ROUND // num_classes, num_boxes)
+    return np.asarray(np.argsort(-undecided, axis=1, kind="stable")[:, :count])
+
+
+def _greedy(overlap: Array, candidates: Array) -> Array:
+    """Which of T candidates of each class are kept, by their overlaps.
+
+    `overlap` (C, T, T) and `candidates` (C, T) bool, best first. Repeats "kept are those that no
+    better kept one overlaps" until that changes nothing. Each time at least one more of each row's
+    first ones is final, so at most T times; as a rule, three or four.
+    """
+    overlap = overlap & np.triu(np.ones(overlap.shape[1:], bool), 1)  # by a better one
+    kept = candidates
+    while True:
+        previous = kept
+        kept = np.asarray(candidates & ~(overlap & previous[:, :, None]).any(axis=1))
+        if np.array_equal(kept, previous):
+            return kept
 
 
 def _compact(indices: Array, length: int) -> tuple[Array, Array]:
@@ -179,9 +219,9 @@ class _Overlaps:
             self._known[:] = True
 
     def of(self, indices: Array) -> Array:
-        """(K,) indices of boxes to (K, B) bool."""
+        """Indices of boxes, of any shape, to (…, B) bool."""
         if len(self._known) == 0:
-            return self._compute(indices)
+            return self._compute(indices.ravel()).reshape(*indices.shape, -1)
         missing = indices[~self._known[indices]]
         if len(missing) > 0:
             missing = np.unique(missing)
