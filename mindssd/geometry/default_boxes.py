@@ -22,8 +22,11 @@ from mindssd.types import Array, ImageSize
 Grid = tuple[int, int]
 """(rows, columns) of a level's feature map."""
 
-OVERHANG_NUMERATOR, OVERHANG_DENOMINATOR = 11, 10
-"""A level may reach over the image by a tenth; beyond, its step is no longer a power of 2."""
+MAX_OVERHANG = 0.1
+"""How far a level may reach over the image, before its step is no longer rounded to a power of 2."""
+
+BLOCK_SIZE = 64
+"""How many default boxes matching passes over together when a truth touches none of them."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,14 +54,21 @@ class DefaultBoxes:
         return len(self.boxes)
 
     @cached_property
-    def columns(self) -> Array:
-        """x1, y1, x2 and y2, each contiguous: (4, A). Matching reads them once a truth."""
-        return np.ascontiguousarray(self.boxes.T)
+    def blocks(self) -> Array:
+        """x1, y1, x2, y2 and area of the boxes, in K blocks of neighbours: (5, K, BLOCK_SIZE).
+
+        In order; copies of the last box fill the last block.
+        """
+        num_blocks = -(-len(self) // BLOCK_SIZE)
+        indices = np.minimum(np.arange(num_blocks * BLOCK_SIZE), len(self) - 1)
+        rows = np.concatenate([self.boxes.T, area(self.boxes)[None]])  # (5, A)
+        return np.ascontiguousarray(rows[:, indices].reshape(5, num_blocks, BLOCK_SIZE))
 
     @cached_property
-    def areas(self) -> Array:
-        """(A,) float32."""
-        return area(self.boxes)
+    def block_extents(self) -> Array:
+        """The box around each block: x1, y1, x2 and y2, (4, K)."""
+        x1, y1, x2, y2, _ = self.blocks
+        return np.stack([x1.min(axis=1), y1.min(axis=1), x2.max(axis=1), y2.max(axis=1)])
 
 
 class DefaultBoxScheme(Protocol):
@@ -81,7 +91,7 @@ def level_step(image_length: int, grid_length: int) -> float:
     if image_length < 1 or grid_length < 1:
         raise ValueError(f"{grid_length} cells over {image_length} pixels; both must be positive")
     nominal = 2.0 ** math.ceil(math.log2(image_length / grid_length))
-    if OVERHANG_DENOMINATOR * grid_length * nominal > OVERHANG_NUMERATOR * image_length:
+    if grid_length * nominal > (1 + MAX_OVERHANG) * image_length:
         return image_length / grid_length
     return nominal
 

@@ -19,34 +19,42 @@ def match(boxes_unit: Array, default_boxes: DefaultBoxes, iou_threshold: float) 
     unless an earlier truth has the same best one. A truth that overlaps none (without area, outside
     the image, not finite) is given none. No truths gives -1 everywhere.
     """
-    x1, y1, x2, y2 = default_boxes.columns  # (A,) each
-    num_default_boxes = len(default_boxes)
-    matched = np.full(num_default_boxes, -1, np.int32)
-    highest = np.full(num_default_boxes, iou_threshold, np.float32)
-    iou, height, scratch = (np.empty(num_default_boxes, np.float32) for _ in range(3))
-    better = np.empty(num_default_boxes, bool)
     truths = np.asarray(boxes_unit, np.float32)
-    extents = truths[:, 2:] - truths[:, :2]
-    proper = np.isfinite(truths).all(axis=1) & (extents > 0).all(axis=1)
+    sizes = truths[:, 2:] - truths[:, :2]
+    proper = np.isfinite(truths).all(axis=1) & (sizes > 0).all(axis=1)
+    blocks = default_boxes.blocks  # (5, K, BLOCK_SIZE)
+    blocks_x1, blocks_y1, blocks_x2, blocks_y2 = default_boxes.block_extents  # (K,) each
+    matched = np.full(blocks.shape[1:], -1, np.int32)
+    highest = np.full(blocks.shape[1:], iou_threshold, np.float32)
 
-    # A truth at a time, in buffers that stay in the cache: twice as fast as (n, A) arrays.
+    # A truth at a time, and only the blocks it touches.
     for index in np.flatnonzero(proper):
         truth_x1, truth_y1, truth_x2, truth_y2 = truths[index]
-        width = np.minimum(x2, truth_x2, out=iou)
-        width -= np.maximum(x1, truth_x1, out=scratch)
-        np.minimum(y2, truth_y2, out=height)
-        height -= np.maximum(y1, truth_y1, out=scratch)
+        touched = np.flatnonzero(
+            (blocks_x1 < truth_x2)
+            & (blocks_y1 < truth_y2)
+            & (blocks_x2 > truth_x1)
+            & (blocks_y2 > truth_y1)
+        )
+        if len(touched) == 0:
+            continue
+        x1, y1, x2, y2, union = blocks.take(touched, axis=1)  # copies, (k, BLOCK_SIZE) each
+        width = np.minimum(x2, truth_x2, out=x2)
+        width -= np.maximum(x1, truth_x1, out=x1)
+        height = np.minimum(y2, truth_y2, out=y2)
+        height -= np.maximum(y1, truth_y1, out=y1)
         # One clamp is enough: boxes apart in x alone get an IoU below 0, never the highest.
         np.maximum(height, 0, out=height)
-        intersection = np.multiply(width, height, out=iou)
-        union = np.add(default_boxes.areas, extents[index, 0] * extents[index, 1], out=scratch)
+        intersection = np.multiply(width, height, out=width)
+        union += sizes[index, 0] * sizes[index, 1]
         union -= intersection
-        np.divide(intersection, union, out=iou)
+        iou = np.divide(intersection, union, out=intersection).ravel()
         best = iou.argmax()
         if iou[best] <= 0:
             continue
         iou[best] = BEST_IOU
-        np.greater(iou, highest, out=better)
-        matched[better] = index
-        np.maximum(highest, iou, out=highest)
-    return matched
+        iou = iou.reshape(-1, blocks.shape[2])
+        before = highest[touched]
+        matched[touched] = np.where(iou > before, np.int32(index), matched[touched])
+        highest[touched] = np.maximum(iou, before)
+    return np.asarray(matched.ravel()[: len(default_boxes)])

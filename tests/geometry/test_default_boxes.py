@@ -121,10 +121,14 @@ def test_default_boxes_reach_over_the_border_unclipped(paper_default_boxes):
     assert paper_default_boxes.boxes.max() > 1
 
 
-def test_columns_and_areas_are_those_of_the_boxes():
-    default_boxes = DefaultBoxes.from_cxcywh(np.array([[0.5, 0.5, 0.2, 0.4]]))
-    np.testing.assert_allclose(default_boxes.columns[:, 0], [0.4, 0.3, 0.6, 0.7], rtol=1e-6)
-    np.testing.assert_allclose(default_boxes.areas, [0.08], rtol=1e-6)
+def test_a_block_holds_corners_and_areas_and_knows_its_extent():
+    boxes_cxcywh = np.array([[0.5, 0.5, 0.2, 0.4], [0.2, 0.5, 0.2, 0.2]])
+    default_boxes = DefaultBoxes.from_cxcywh(boxes_cxcywh)
+    first, *others = default_boxes.blocks[:, 0].T
+    np.testing.assert_allclose(first, [0.4, 0.3, 0.6, 0.7, 0.08], rtol=1e-6)
+    # The last box fills the block.
+    np.testing.assert_allclose(others, [[0.1, 0.4, 0.3, 0.6, 0.04]] * len(others), rtol=1e-6)
+    np.testing.assert_allclose(default_boxes.block_extents[:, 0], [0.1, 0.3, 0.6, 0.7], rtol=1e-6)
 
 
 @pytest.mark.parametrize(

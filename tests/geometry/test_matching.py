@@ -113,6 +113,11 @@ def test_many_truths_match_as_one_by_one(paper_default_boxes, num_truths, thresh
     np.testing.assert_array_equal(match(boxes, paper_default_boxes, threshold), expected)
 
 
+def test_no_default_boxes_match_nothing():
+    empty = DefaultBoxes.from_cxcywh(np.zeros((0, 4)))
+    assert match(truths((0, 0, 1, 1)), empty, 0.5).shape == (0,)
+
+
 def test_every_index_is_a_truth_and_int32(paper_default_boxes):
     matched = match(random_truths(9, seed=3), paper_default_boxes, 0.5)
     assert matched.dtype == np.int32
