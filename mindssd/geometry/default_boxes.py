@@ -23,7 +23,7 @@ Grid = tuple[int, int]
 """(rows, columns) of a level's feature map."""
 
 MAX_OVERHANG = 0.1
-"""How far a level may reach over the image, before its step is no longer rounded to a power of 2."""
+"""By how much of the image a level may reach over it, before its step is no longer a power of 2."""
 
 BLOCK_SIZE = 64
 """How many default boxes matching passes over together when a truth touches none of them."""
