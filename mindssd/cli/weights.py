@@ -1,0 +1,118 @@
+"""`mindssd weights`: the published backbones, what is in the cache, and fetching them."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from mindssd.weights.download import Progress
+
+_USAGE = "use `mindssd weights`, `mindssd weights fetch NAME…` or `mindssd weights fetch all`"
+
+
+def weights(
+    words: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="fetch NAME",
+            help="Nothing, to list; `fetch NAME…` or `fetch all`, to download.",
+            show_default=False,
+        ),
+    ] = None,
+) -> None:
+    """List MindCV's published ImageNet backbones, or fetch them into the cache.
+
+    A pretrained backbone needs far fewer images and epochs. Fetch one, and
+    name it in training:
+
+    `mindssd weights fetch mobilenet_v2_100`
+
+    `mindssd train … backbone_ckpt_path=mobilenet_v2_100`
+
+    The same command continues a transfer that broke off. Each file is checked
+    against the hash in its name. MINDSSD_CACHE chooses another folder,
+    MINDSSD_WEIGHTS_URL a mirror of MindCV's server.
+    """
+    from mindssd.errors import WeightsError
+    from mindssd.weights.download import PUBLISHED, find_published
+
+    if not words:
+        _print_table()
+        return
+    action, names = words[0], words[1:]
+    if action != "fetch":
+        raise WeightsError(f"`mindssd weights {action}`: {action!r} is unknown; {_USAGE}")
+    if not names:
+        raise WeightsError(f"`mindssd weights fetch` needs a name: {', '.join(PUBLISHED)}, or all")
+    if names == ["all"]:
+        names = list(PUBLISHED)
+    for name in names:
+        find_published(name)  # a typing mistake fails before the first download
+    for name in names:
+        _fetch(name)
+
+
+def _print_table() -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from mindssd.weights.download import PUBLISHED, cache_dir, cached_path
+
+    table = Table(box=None, pad_edge=False)
+    for heading in ("name", "recipe", "size", "cached"):
+        table.add_column(heading, justify="right" if heading == "size" else "left", no_wrap=True)
+    for backbone in PUBLISHED.values():
+        path = cached_path(backbone)
+        if path.exists():
+            size, cached = f"{path.stat().st_size / 1e6:.1f} MB", "yes"
+        else:
+            size, cached = f"about {backbone.megabytes} MB", "no"
+        table.add_row(backbone.name, backbone.recipe, size, cached)
+    console = Console()
+    console.print(table)
+    console.print(f"cache: {cache_dir()}", markup=False, highlight=False, soft_wrap=True)
+    console.print("fetch: mindssd weights fetch NAME…", markup=False, highlight=False)
+
+
+def _fetch(name: str) -> None:
+    from mindssd.weights.download import fetch
+
+    with show_progress(name) as progress:
+        path = fetch(name, progress)
+    typer.echo(f"{name}: {path}")
+
+
+@contextmanager
+def show_progress(description: str) -> Iterator["Progress"]:
+    """Yield a function of (bytes there, bytes of the whole) that draws a bar on standard error.
+
+    Nothing is drawn where standard error is not a terminal, or before the first byte comes.
+    """
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        DownloadColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+        TransferSpeedColumn,
+    )
+
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
+    )
+    console = Console(stderr=True)
+    disable = not console.is_terminal
+    with Progress(*columns, console=console, transient=True, disable=disable) as bar:
+        task = bar.add_task(description, total=None, visible=False)
+
+        def show(have: int, total: int | None) -> None:
+            bar.update(task, completed=have, total=total, visible=True)
+
+        yield show

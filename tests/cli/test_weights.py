@@ -1,0 +1,75 @@
+"""`mindssd weights` lists and fetches the published backbones."""
+
+import hashlib
+from dataclasses import replace
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from mindssd.cli.weights import show_progress, weights
+from mindssd.errors import WeightsError
+from mindssd.weights import download
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    """Run the command with a cache of its own and no server."""
+    monkeypatch.setenv(download.CACHE_VARIABLE, str(tmp_path / "cache"))
+    monkeypatch.setenv(download.BASE_URL_VARIABLE, "http://127.0.0.1:9")
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    app = typer.Typer()
+    app.command()(weights)
+
+    def invoke(*words):
+        done = CliRunner().invoke(app, list(words))
+        if done.exception is not None and not isinstance(done.exception, SystemExit):
+            raise done.exception
+        assert done.exit_code == 0, done.output
+        return done.output
+
+    return invoke
+
+
+def _cache(name, monkeypatch):
+    """Put a file with the right hash where the published one would lie."""
+    content = b"weights"
+    digest = hashlib.sha256(content).hexdigest()[:8]
+    backbone = replace(download.PUBLISHED[name], path=f"a/{name}-{digest}.ckpt")
+    monkeypatch.setitem(download.PUBLISHED, name, backbone)
+    path = download.cached_path(backbone)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+    return path
+
+
+def test_the_list_tells_recipe_size_and_what_is_cached(run, monkeypatch):
+    _cache("resnet50", monkeypatch)
+    lines = [line.split() for line in run().splitlines()]
+    assert ["name", "recipe", "size", "cached"] in lines
+    assert ["mobilenet_v2_100", "ssd_mobilenetv2", "about", "14", "MB", "no"] in lines
+    assert ["resnet50", "ssd_resnet50_fpn", "0.0", "MB", "yes"] in lines
+    assert ["cache:", str(download.cache_dir())] in lines
+
+
+def test_fetching_prints_where_each_file_lies(run, monkeypatch):
+    paths = {name: _cache(name, monkeypatch) for name in list(download.PUBLISHED)}
+    assert run("fetch", "resnet50") == f"resnet50: {paths['resnet50']}\n"
+    assert run("fetch", "all").splitlines() == [f"{name}: {path}" for name, path in paths.items()]
+
+
+def test_a_fault_is_one_line_that_says_what_can_be_asked(run):
+    for words, message in (
+        (["fetch"], "needs a name: mobilenet_v2_100, mobilenet_v3_large_100, resnet50, or all"),
+        (["get", "resnet50"], r"'get' is unknown; use `mindssd weights`"),
+        (["fetch", "resnet50", "vgg16"], "'vgg16' is no published backbone"),
+        (["fetch", "resnet50"], r"http://127\.0\.0\.1:9/resnet/.* cannot be reached"),
+    ):
+        with pytest.raises(WeightsError, match=message):
+            run(*words)
+
+
+def test_the_bar_takes_an_unknown_size():
+    with show_progress("a") as progress:
+        progress(10, None)
+        progress(20, 20)
