@@ -12,6 +12,7 @@ import multiprocessing
 import os
 import tempfile
 import threading
+import weakref
 from collections.abc import Iterator
 from types import ModuleType, TracebackType
 from typing import IO, Any, Self
@@ -96,15 +97,17 @@ class BatchIterator(Iterator[Batch]):
         self._end_step = end_step
         self._identity = identity
         self._num_workers = num_workers
-        self._iterator: Any = None
+        self._iterator: list[Any] = []  # one, until it is closed
         self._files = contextlib.ExitStack()
         self._worker_errors: IO[bytes] | None = None
         if first_step < end_step:
             steps = _Steps(source, first_step, end_step - first_step)
-            self._iterator = _grain_iterator(steps, num_workers)
+            self._iterator.append(_grain_iterator(steps, num_workers))
+            # A program may end without `close`; grain's own clean-up then comes too late and fails.
+            weakref.finalize(self, _close, self._iterator)
 
     def __next__(self) -> Batch:
-        if self._next_step >= self._end_step or self._iterator is None:
+        if self._next_step >= self._end_step or not self._iterator:
             self.close()
             raise StopIteration
         columns = self._next_columns()
@@ -118,9 +121,7 @@ class BatchIterator(Iterator[Batch]):
 
     def close(self) -> None:
         """Stop the workers. May be called twice; the iterator is at its end afterwards."""
-        iterator, self._iterator = self._iterator, None
-        if iterator is not None:
-            iterator.close()
+        _close(self._iterator)
         self._files.close()
 
     def __enter__(self) -> Self:
@@ -134,21 +135,17 @@ class BatchIterator(Iterator[Batch]):
     ) -> None:
         self.close()
 
-    def __del__(self) -> None:
-        with contextlib.suppress(Exception):  # the interpreter may be half gone
-            self.close()
-
     def _next_columns(self) -> _Columns:
         started = self._worker_errors is not None or self._num_workers == 0
         try:
             if started:
-                columns: _Columns = next(self._iterator)
+                columns: _Columns = next(self._iterator[0])
             else:
                 self._worker_errors = self._files.enter_context(
                     tempfile.TemporaryFile()  # noqa: SIM115 - `close` closes it
                 )
                 with _stderr_into(self._worker_errors):
-                    columns = next(self._iterator)  # starts the workers
+                    columns = next(self._iterator[0])  # starts the workers
         except RuntimeError as error:
             if "exit code" not in str(error):
                 raise
@@ -283,6 +280,12 @@ def _grain_iterator(steps: _Steps, num_workers: int) -> Any:
         options = grain.MultiprocessingOptions(num_workers=workers, per_worker_buffer_size=1)
         dataset = dataset.mp_prefetch(options, worker_init_fn=_start_worker)
     return iter(dataset)
+
+
+def _close(iterator: list[Any]) -> None:
+    """Close what the list holds, and let go of it."""
+    while iterator:
+        iterator.pop().close()
 
 
 def _start_worker(worker: int, num_workers: int) -> None:
