@@ -1,0 +1,202 @@
+"""From images to detections, whatever runs the network.
+
+A `Predictor` knows one network's `forward`, a plain function on arrays: an engine's, a deployed
+runtime's, or a test's. Reading, resizing and normalising are those of training (`mindssd.images`).
+"""
+
+import itertools
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+
+from mindssd.errors import ImageError
+from mindssd.geometry.postprocess import PostProcess
+from mindssd.images import Normalization, as_rgb, normalise, read_image, resize
+from mindssd.types import Array, Detections, ImageRecord, ImageSize
+
+Forward = Callable[[Array], tuple[Array, Array]]
+"""images (B, 3, H, W) float32 to raw offsets (B, A, 4) and logits (B, A, C + 1)."""
+
+Source = str | Path | Array | ImageRecord
+"""An image file, an image as an array that `images.as_rgb` takes, or an annotated image."""
+
+_Item = TypeVar("_Item")
+_Result = TypeVar("_Result")
+
+
+def _default_threads() -> int:
+    # The cores belong to the network; a few threads keep it fed.
+    return min(4, os.cpu_count() or 1)
+
+
+@dataclass(frozen=True, eq=False)
+class Predictor:
+    """Detects objects with a network that was compiled for batches of `batch_size` images.
+
+    `forward` is called from one thread, always with (batch_size, 3, H, W) for `image_size` (H, W):
+    a short batch is filled up with zeros. `num_threads` threads read, prepare and post-process
+    beside it in `stream`.
+    """
+
+    forward: Forward
+    image_size: ImageSize
+    normalization: Normalization
+    postprocess: PostProcess
+    class_names: tuple[str, ...]
+    batch_size: int = 1
+    num_threads: int = field(default_factory=_default_threads)
+
+    def __post_init__(self) -> None:
+        if self.batch_size < 1:
+            raise ValueError(f"batch_size is {self.batch_size}; expected at least 1")
+        if self.num_threads < 1:
+            raise ValueError(f"num_threads is {self.num_threads}; expected at least 1")
+
+    def detect(self, images: Sequence[Array]) -> list[Detections]:
+        """Detect in images of any size, (H, W, 3) uint8 RGB or what `images.as_rgb` takes.
+
+        One result for each image, in their order, boxes in pixels of that image; no images give
+        none. ImageError for an array that is no image.
+        """
+        results: list[Detections] = []
+        for batch in _batches(images, self.batch_size):
+            pictures = [as_rgb(image) for image in batch]
+            offsets, logits = self._forward([self._prepare(picture) for picture in pictures])
+            for index, picture in enumerate(pictures):
+                results.append(self._finish(offsets[index], logits[index], _size(picture)))
+        return results
+
+    def stream(self, sources: Iterable[Source]) -> Iterator[Detections | ImageError]:
+        """Detect in images as they come, reading and preparing the next ones meanwhile.
+
+        Yields one result for each source, in their order. Where an image cannot be read, that
+        result is the ImageError itself, not raised: one broken file does not end the stream. Only
+        some sources are taken ahead, so their images need not fit in memory. No sources give none.
+        """
+        for result in self._run(sources, keep_images=False):
+            yield result if isinstance(result, ImageError) else result[1]
+
+    def stream_with_images(
+        self, sources: Iterable[Source]
+    ) -> Iterator[tuple[Array, Detections] | ImageError]:
+        """Detect as `stream` does, with each image, (H, W, 3) uint8 RGB, beside its detections."""
+        yield from self._run(sources, keep_images=True)
+
+    def warm_up(self) -> None:
+        """Run the network once on zeros, so that what it compiles at first is not timed."""
+        self.forward(np.zeros((self.batch_size, 3, *self.image_size), np.float32))
+
+    def _run(
+        self, sources: Iterable[Source], keep_images: bool
+    ) -> Iterator[tuple[Array, Detections] | ImageError]:
+        """Run the three stages: prepare in threads, forward here, post-process in threads."""
+        empty = np.zeros((0, 0, 3), np.uint8)
+
+        def load(source: Source) -> "_Loaded | ImageError":
+            try:
+                picture = _read(source)
+            except ImageError as error:
+                return error
+            kept = picture if keep_images else empty
+            return _Loaded(kept, _size(picture), self._prepare(picture))
+
+        def finish(
+            loaded: "_Loaded | ImageError", offsets: Array, logits: Array
+        ) -> tuple[Array, Detections] | ImageError:
+            if isinstance(loaded, ImageError):
+                return loaded
+            return loaded.picture, self._finish(offsets, logits, loaded.size)
+
+        pool = ThreadPoolExecutor(self.num_threads, thread_name_prefix="mindssd-predictor")
+        try:
+            finishing: deque[Future[tuple[Array, Detections] | ImageError]] = deque()
+            ahead = self.batch_size + 2 * self.num_threads
+            for batch in _batches(_map_ahead(pool, load, sources, ahead), self.batch_size):
+                offsets, logits = self._forward(
+                    # An image that could not be read keeps its place, so that places are order.
+                    [item.image if isinstance(item, _Loaded) else None for item in batch]
+                )
+                # The batch before was post-processed while this one ran.
+                while finishing:
+                    yield finishing.popleft().result()
+                for index, item in enumerate(batch):
+                    finishing.append(pool.submit(finish, item, offsets[index], logits[index]))
+            while finishing:
+                yield finishing.popleft().result()
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+    def _prepare(self, picture: Array) -> Array:
+        return normalise(resize(picture, self.image_size), self.normalization)
+
+    def _forward(self, images: Sequence[Array | None]) -> tuple[Array, Array]:
+        """Run at most `batch_size` prepared images, None and what is wanting as zeros."""
+        batch = np.zeros((self.batch_size, 3, *self.image_size), np.float32)  # (B, 3, H, W)
+        for index, image in enumerate(images):
+            if image is not None:
+                batch[index] = image
+        offsets, logits = self.forward(batch)
+        num_default_boxes = len(self.postprocess.default_boxes.boxes)
+        expected_offsets = (self.batch_size, num_default_boxes, 4)
+        expected_logits = (self.batch_size, num_default_boxes, len(self.class_names) + 1)
+        if offsets.shape != expected_offsets or logits.shape != expected_logits:
+            raise ValueError(
+                f"forward gave offsets {offsets.shape} and logits {logits.shape}; expected "
+                f"{expected_offsets} and {expected_logits} for {num_default_boxes} default boxes "
+                f"and {len(self.class_names)} classes"
+            )
+        return offsets, logits
+
+    def _finish(self, offsets: Array, logits: Array, size: ImageSize) -> Detections:
+        boxes, scores, class_ids = self.postprocess(offsets, logits, size)
+        return Detections(boxes, scores, class_ids, self.class_names)
+
+
+@dataclass(frozen=True, eq=False)
+class _Loaded:
+    """An image on its way: itself (or nothing, where it need not be kept), its size, prepared."""
+
+    picture: Array
+    size: ImageSize
+    image: Array
+
+
+def _read(source: Source) -> Array:
+    if isinstance(source, np.ndarray):
+        return as_rgb(source)
+    if isinstance(source, ImageRecord):
+        return read_image(source.path, (source.height, source.width))
+    return read_image(source)
+
+
+def _size(picture: Array) -> ImageSize:
+    return picture.shape[0], picture.shape[1]
+
+
+def _batches(items: Iterable[_Item], batch_size: int) -> Iterator[list[_Item]]:
+    """Group items into lists of `batch_size`, the last one shorter where they do not divide."""
+    iterator = iter(items)
+    while batch := list(itertools.islice(iterator, batch_size)):
+        yield batch
+
+
+def _map_ahead(
+    pool: ThreadPoolExecutor,
+    function: Callable[[_Item], _Result],
+    items: Iterable[_Item],
+    ahead: int,
+) -> Iterator[_Result]:
+    """Map in a pool, in order, with at most `ahead` items taken but not yet yielded."""
+    iterator = iter(items)
+    pending = deque(pool.submit(function, item) for item in itertools.islice(iterator, ahead))
+    while pending:
+        result = pending.popleft().result()
+        for item in itertools.islice(iterator, 1):
+            pending.append(pool.submit(function, item))
+        yield result
