@@ -1,0 +1,81 @@
+"""What an evaluation counts: which detections of which images."""
+
+import typing
+from dataclasses import dataclass
+
+from mindssd.types import ImageRecord
+
+
+class AnnotatedImages(typing.Protocol):
+    """A data set as evaluation sees it, such as `mindssd.data.dataset.DetectionDataset`."""
+
+    @property
+    def class_names(self) -> tuple[str, ...]: ...
+
+    @property
+    def category_ids(self) -> tuple[int, ...]:
+        """The annotation file's id of each class."""
+
+    @property
+    def annotation_file(self) -> str: ...
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int, /) -> ImageRecord: ...
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """How detections are made and which images they are scored on.
+
+    A detection has score > `score_threshold`; NMS in each class drops those with IoU >
+    `iou_threshold` to a better one, with areas of (x2 - x1 + pixel_offset) pixels' width; at most
+    `max_per_class` of a class and `max_detections` of an image are kept (None: no limit).
+    `only_clean_images` leaves out images without boxes and those with any crowd.
+    """
+
+    name: str
+    score_threshold: float
+    iou_threshold: float
+    max_detections: int | None
+    max_per_class: int | None
+    pixel_offset: float
+    only_clean_images: bool
+
+    def counts(self, record: ImageRecord) -> bool:
+        """Tell whether an image is scored."""
+        if not self.only_clean_images:
+            return True
+        return len(record.boxes) > 0 and not bool(record.is_crowd.any())
+
+
+COCO = Protocol(
+    name="coco",
+    # COCO ranks detections, so a threshold can only lose; 0.01 bounds the work and loses nothing
+    # that shows (torchvision's SSD is scored with the same).
+    score_threshold=0.01,
+    iou_threshold=0.6,
+    max_detections=100,
+    max_per_class=None,
+    pixel_offset=0.0,
+    only_clean_images=False,
+)
+"""COCO's: every image, crowds ignored, 100 detections an image."""
+
+MINDCV = Protocol(
+    name="mindcv",
+    score_threshold=0.1,
+    iou_threshold=0.6,
+    max_detections=None,
+    max_per_class=100,
+    pixel_offset=1.0,
+    only_clean_images=True,
+)
+"""The reference's own, whose mAP is not COCO's: for comparison with MindCV's published figures."""
+
+PROTOCOLS = {protocol.name: protocol for protocol in (COCO, MINDCV)}
+
+
+def chosen_images(dataset: AnnotatedImages, protocol: Protocol) -> list[int]:
+    """List the indices of the images that a protocol scores, in the data set's order."""
+    return [index for index in range(len(dataset)) if protocol.counts(dataset[index])]
