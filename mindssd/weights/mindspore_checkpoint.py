@@ -178,12 +178,17 @@ def _values(path: Path, content: bytes) -> Iterator[Any]:
                 f"{path}: breaks off or is damaged after {num_values} tensors, at byte {position} "
                 f"of {len(content)}; {_AGAIN}"
             )
+        damaged = WeightsError(
+            f"{path}: is damaged after {num_values} tensors, at byte {position}; {_AGAIN}"
+        )
         try:
-            yield value_class.FromString(content[start : start + length])
-        except DecodeError as error:
-            raise WeightsError(
-                f"{path}: is damaged after {num_values} tensors, at byte {position}; {_AGAIN}"
-            ) from error
+            value = value_class.FromString(content[start : start + length])
+            is_text = isinstance(value.tag, str)
+        except (DecodeError, UnicodeDecodeError) as error:
+            raise damaged from error
+        if not is_text:  # protobuf's C implementation gives bytes for a name that is not UTF-8
+            raise damaged
+        yield value
         position, num_values = start + length, num_values + 1
 
 
@@ -224,7 +229,7 @@ def _to_array(path: Path, tag: str, pieces: _Pieces) -> Array:
     if dims == (0,) and len(content) == dtype.itemsize:
         dims = ()  # how MindSpore before 2.0 wrote a scalar
     expected = math.prod(dims) * dtype.itemsize
-    if len(content) != expected:
+    if len(content) != expected or min(dims, default=0) < 0:
         raise WeightsError(
             f"{path}: {tag!r} holds {len(content)} bytes; its shape {dims} of {pieces.tensor_type} "
             f"needs {expected}: the file is truncated or damaged; {_AGAIN}"

@@ -98,6 +98,8 @@ def test_a_string_is_an_array_of_no_dimension(tmp_path):
         (b"\xd9^:\x7frest", "encrypted"),
         (b"{}", "not a MindSpore checkpoint"),
         (b"\x0a\x02\xff\xff", "damaged after 0 tensors"),
+        (_value(b"\xff", b"\x08\x01", b"Int8", b"\1"), "damaged after 0 tensors"),
+        (_value(b"a", b"\x08" + b"\xff" * 9 + b"\x01", b"Int8", b""), "truncated or damaged"),
         (BY_HAND + b"\x12\x00", "damaged after 1 tensors, at byte 28 of 30"),
         (_value(b"a", b"\x08\x03", b"Float32", bytes(8)), "holds 8 bytes.*needs 12"),
         (_value(b"a", b"\x08\x02", b"Int4", bytes(8)), "type 'Int4'"),
