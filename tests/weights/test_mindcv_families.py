@@ -35,7 +35,7 @@ for name, indices in json.loads(sys.argv[1]).items():
     whole = mindcv.create_model(name)
     part = Detector(mindcv.create_model(name, features_only=True, out_indices=indices))
     found[name] = [
-        {p.name.replace("backbone.net.", "backbone.", 1): list(p.shape) for p in net.get_parameters()}
+        {p.name.replace("backbone.net.", "backbone.", 1): p.shape for p in net.get_parameters()}
         for net in (whole, part)
     ]
 print(json.dumps(found))
