@@ -5,7 +5,8 @@
 It generates the file, the same each time: 118,287 images, 860,001 annotations with segmentations,
 about 450 MB, in a temporary folder, with an empty file for each image. Each loader is measured in a
 process of its own. Goals: at most 4 s, 1.2 GB at the peak, 200 MB held afterwards. `--compare` also
-measures pycocotools and prints the ratios.
+measures pycocotools and prints the ratios. Measured on two busy cores of an AMD Zen 5: 3.3 s, 786 MB
+at the peak, 94 MB held; pycocotools 26.5 s, 2693 MB, 2304 MB.
 """
 
 import argparse
@@ -34,7 +35,7 @@ def generate(data_dir: Path) -> Path:
     annotation_file = data_dir / "annotations.json"
     # A few thousand outlines, used again and again: the decoder has to read past each all the same.
     outlines = [
-        json.dumps([rng.uniform(0, 640, int(rng.integers(16, 69))).round(2).tolist()])
+        json.dumps([rng.uniform(0, 640, int(rng.integers(16, 72))).round(2).tolist()])
         for _ in range(4096)
     ]
     category_ids = rng.permutation(90)[:NUM_CATEGORIES] + 1  # with gaps, as COCO's
