@@ -5,8 +5,8 @@
 It generates the file, the same each time: 118,287 images, 860,001 annotations with segmentations,
 about 450 MB, in a temporary folder, with an empty file for each image. Each loader is measured in a
 process of its own. Goals: at most 4 s, 1.2 GB at the peak, 200 MB held afterwards. `--compare` also
-measures pycocotools and prints the ratios. Measured on two busy cores of an AMD Zen 5: 3.3 s, 786 MB
-at the peak, 94 MB held; pycocotools 26.5 s, 2693 MB, 2304 MB.
+measures pycocotools and prints the ratios. Measured on two busy cores of an AMD Zen 5: 3.3 s,
+786 MB at the peak, 94 MB held; pycocotools 26.5 s, 2693 MB, 2304 MB.
 """
 
 import argparse
