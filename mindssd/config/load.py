@@ -27,13 +27,21 @@ def load_config(source: str, overrides: Sequence[str] = ()) -> Config:
     `overrides` are `key=value`, the value in YAML. Raises ConfigError that names the key, the value
     and the nearest known key.
     """
-    tree = _read_tree(source)
-    for override in overrides:
-        key, separator, text = override.partition("=")
+    return _checked(_read_tree(source), overrides, where=source)
+
+
+def override(config: Config, overrides: Sequence[str]) -> Config:
+    """Lay `key=value` overrides over a whole configuration."""
+    return _checked(to_tree(config), overrides, where="the command line")
+
+
+def _checked(tree: Tree, overrides: Sequence[str], where: str) -> Config:
+    for text in overrides:
+        key, separator, value = text.partition("=")
         if not separator or not key:
-            raise ConfigError(f"{override!r} is not key=value")
-        _set(tree, key.strip(), _parse_value(text, override))
-    return from_tree(tree, where=source)
+            raise ConfigError(f"{text!r} is not key=value")
+        _set(tree, key.strip(), _parse_value(value, text))
+    return from_tree(tree, where)
 
 
 def from_tree(tree: Mapping[str, Any], where: str) -> Config:

@@ -26,8 +26,9 @@ class BackboneConfig(_Group, frozen=True):
 
     name: str = "mobilenet_v2_100"
     out_indices: Annotated[tuple[Natural, ...], Meta(min_length=1)] = (13, 18)
-    frozen_stages: Natural = 0
-    """The first so many layers of the backbone keep their pretrained values and statistics."""
+    frozen_layers: Natural = 0
+    """The first so many of its layers (as `features_0`, `features_1`, … or `conv1`, `bn1`, `layer1`)
+    keep their pretrained values and statistics."""
 
 
 class NeckConfig(_Group, frozen=True):
@@ -99,20 +100,26 @@ class ScheduleConfig(_Group, frozen=True):
 
 
 class AugmentConfig(_Group, frozen=True):
-    crop_probability: Fraction = 1.0
-    """How often a min-IoU crop is chosen among none, 0.1, 0.3, 0.5, 0.7 and 0.9."""
-    crop_min_scale: Annotated[float, Meta(gt=0, le=1)] = 0.3
-    horizontal_flip: Fraction = 0.5
-    vertical_flip: Fraction = 0.0
-    quarter_turns: Fraction = 0.0
-    """How often the image is turned by 90, 180 or 270 degrees: for views without an upside."""
-    brightness: NotNegative = 0.4
-    contrast: NotNegative = 0.4
-    saturation: NotNegative = 0.4
-    hue: Annotated[float, Meta(ge=0, le=0.5)] = 0.0
+    """What may happen to a training image; a probability of 0 turns a thing off."""
+
+    crop_probability: Fraction = 5 / 6
+    """How often a min-IoU crop is tried; the paper's sixth choice is the whole image."""
+    crop_scale: tuple[Positive, Positive] = (0.3, 1.0)
+    """A crop's sides, as shares of the image's."""
+    flip_probability: Fraction = 0.5
+    vertical_flip_probability: Fraction = 0.0
+    rotate_probability: Fraction = 0.0
+    """Turn by 90, 180 or 270 degrees: for views without an upside, as a microscope's."""
     zoom_out_probability: Fraction = 0.0
-    """How often the image is placed on a larger canvas, for small objects."""
-    zoom_out_max_ratio: Annotated[float, Meta(ge=1)] = 4.0
+    """Place the image on a larger canvas, for small objects."""
+    zoom_out_max: Annotated[float, Meta(ge=1)] = 4.0
+    scale_jitter_probability: Fraction = 0.0
+    """Show the image a little larger or smaller."""
+    scale_jitter: tuple[Positive, Positive] = (0.8, 1.25)
+    colour_probability: Fraction = 1.0
+    brightness: Fraction = 0.4
+    contrast: Fraction = 0.4
+    saturation: Fraction = 0.4
 
 
 class NormalizationConfig(_Group, frozen=True):

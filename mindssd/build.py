@@ -1,0 +1,314 @@
+"""The only place where a configuration becomes objects."""
+
+import os
+from collections.abc import Mapping
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mindssd.config.schema import Config
+from mindssd.data.augment import Augmentation
+from mindssd.data.dataset import DetectionDataset
+from mindssd.data.formats.coco import load_coco_split
+from mindssd.data.loader import TrainingLoader
+from mindssd.data.samples import TrainingSamples
+from mindssd.data.targets import Targets
+from mindssd.engines.base import (
+    Engine,
+    ExtrasNeck,
+    FPNNeck,
+    Network,
+    NetworkSpec,
+    PerLevelHead,
+    SharedHead,
+    StepSpec,
+)
+from mindssd.errors import ConfigError, EngineError
+from mindssd.evaluation.protocol import Protocol
+from mindssd.geometry.default_boxes import DefaultBoxes, GridDefaultBoxes, PaperDefaultBoxes
+from mindssd.geometry.postprocess import PostProcess
+from mindssd.images import Normalization
+from mindssd.predictor import Predictor
+from mindssd.training.loop import Plan
+from mindssd.training.schedule import Schedule
+from mindssd.types import Array, ImageSize
+from mindssd.weights.download import resolve_backbone
+from mindssd.weights.safetensors_file import ModelMetadata
+from mindssd.weights.transfer import FitReport, load_backbone, load_detector
+
+if TYPE_CHECKING:
+    from mindssd.weights.download import Progress
+
+MAX_WORKERS = 8
+
+
+def build_engine(config: Config) -> Engine:
+    """Import the framework and set it up; EngineError where it is missing."""
+    if find_spec("mindspore") is None or find_spec("mindcv") is None:
+        raise EngineError(
+            "MindSpore or MindCV is not installed; pip install 'mindssd[mindspore]' "
+            "(`mindssd doctor` tells more)"
+        )
+    from mindssd.engines.mindspore.engine import MindSporeEngine
+
+    return MindSporeEngine(config.device)
+
+
+def image_size(config: Config) -> ImageSize:
+    if isinstance(config.image_size, int):
+        return config.image_size, config.image_size
+    height, width = config.image_size
+    return height, width
+
+
+def default_box_scheme(config: Config) -> PaperDefaultBoxes | GridDefaultBoxes:
+    boxes = config.default_boxes
+    try:
+        if boxes.kind == "grid":
+            return GridDefaultBoxes(
+                boxes.grid_scale, boxes.scales_per_octave, boxes.grid_aspect_ratios
+            )
+        return PaperDefaultBoxes(
+            boxes.min_scale, boxes.max_scale, boxes.aspect_ratios, boxes.first_level_scale
+        )
+    except ValueError as error:
+        raise ConfigError(f"default_boxes: {error}") from error
+
+
+def network_spec(config: Config, num_classes: int) -> NetworkSpec:
+    """All that the engine needs to build the network for `num_classes` classes."""
+    num_maps = len(config.backbone.out_indices)
+    neck: ExtrasNeck | FPNNeck
+    if config.neck.kind == "extras":
+        if len(config.neck.extra_channels) != len(config.neck.extra_expand_ratios):
+            raise ConfigError(
+                f"neck.extra_channels has {len(config.neck.extra_channels)} values and "
+                f"neck.extra_expand_ratios {len(config.neck.extra_expand_ratios)}; expected as many"
+            )
+        neck = ExtrasNeck(
+            config.neck.extra_channels,
+            config.neck.extra_expand_ratios,
+            config.neck.expand_first,
+            config.neck.expand_first_style,
+        )
+        num_levels = num_maps + len(config.neck.extra_channels)
+    else:
+        neck = FPNNeck(config.neck.fpn_channels, config.neck.fpn_extra_levels)
+        num_levels = num_maps + config.neck.fpn_extra_levels
+    head: PerLevelHead | SharedHead = PerLevelHead()
+    if config.head.kind == "shared":
+        head = SharedHead(config.head.tower_depth)
+    boxes_per_location = default_box_scheme(config).boxes_per_location(num_levels)
+    if isinstance(head, SharedHead) and (
+        len(set(boxes_per_location)) > 1 or isinstance(neck, ExtrasNeck)
+    ):
+        raise ConfigError(
+            "head.kind=shared needs levels that are alike: neck.kind=fpn and default_boxes.kind=grid"
+        )
+    return NetworkSpec(
+        backbone=config.backbone.name,
+        out_indices=config.backbone.out_indices,
+        image_size=image_size(config),
+        neck=neck,
+        head=head,
+        boxes_per_location=boxes_per_location,
+        num_classes=num_classes,
+    )
+
+
+def build_network(config: Config, engine: Engine, num_classes: int) -> Network:
+    """A network at its initial values, with `head.class_prior` if the config has one."""
+    network = engine.build_network(network_spec(config, num_classes), config.seed)
+    if config.head.class_prior is not None:
+        network.load_parameters(
+            class_prior_biases(network.parameters(), num_classes, config.head.class_prior)
+        )
+    return network
+
+
+def class_prior_biases(
+    parameters: Mapping[str, Array], num_classes: int, prior: float
+) -> dict[str, Array]:
+    """The class layers' biases with which every class starts at `prior` and background at the rest."""
+    column = np.full(num_classes + 1, np.log(prior / (1 - prior)), np.float32)
+    column[0] = -column[0]
+    return {
+        name: np.tile(column, len(bias) // len(column))
+        for name, bias in parameters.items()
+        if name.startswith("head.classes.") and name.endswith("predict.bias")
+    }
+
+
+def load_initial_weights(
+    config: Config, network: Network, progress: "Progress | None" = None
+) -> list[str]:
+    """Load what the config starts from; return a line to print for each file."""
+    shapes = {name: value.shape for name, value in network.parameters().items()}
+    said = []
+    report: FitReport
+    if config.backbone_ckpt_path is not None:
+        path = resolve_backbone(config.backbone_ckpt_path, progress)
+        parameters, report = load_backbone(path, shapes)
+        network.load_parameters(parameters)
+        said.append(f"backbone from {path}: {report.summary()}")
+    if config.initial_weights is not None:
+        parameters, report = load_detector(
+            config.initial_weights, shapes, allow_other_classes=True
+        )
+        network.load_parameters(parameters)
+        said.append(f"detector from {config.initial_weights}: {report.summary()}")
+    return said
+
+
+def build_default_boxes(config: Config, grids: tuple[tuple[int, int], ...]) -> DefaultBoxes:
+    return default_box_scheme(config).generate(image_size(config), grids)
+
+
+def build_dataset(config: Config, split: str) -> DetectionDataset:
+    """Read the annotations of `train` or `val` under the config's data_dir."""
+    if config.data_dir is None:
+        raise ConfigError(
+            "data_dir is not set: give data_dir=PATH, a folder with annotations/, train2017/ "
+            "and val2017/ (`mindssd demo` makes one to try)"
+        )
+    return load_coco_split(Path(config.data_dir), split)
+
+
+def normalization(config: Config) -> Normalization:
+    return Normalization(config.normalization.mean, config.normalization.std)
+
+
+def build_samples(
+    config: Config, dataset: DetectionDataset, default_boxes: DefaultBoxes
+) -> TrainingSamples:
+    augment = config.augment
+    return TrainingSamples(
+        dataset=dataset,
+        image_size=image_size(config),
+        normalization=normalization(config),
+        augmentation=Augmentation(
+            crop_probability=augment.crop_probability,
+            crop_scale=augment.crop_scale,
+            zoom_out_probability=augment.zoom_out_probability,
+            zoom_out_max=augment.zoom_out_max,
+            scale_jitter_probability=augment.scale_jitter_probability,
+            scale_jitter=augment.scale_jitter,
+            flip_probability=augment.flip_probability,
+            vertical_flip_probability=augment.vertical_flip_probability,
+            rotate_probability=augment.rotate_probability,
+            colour_probability=augment.colour_probability,
+            brightness=augment.brightness,
+            contrast=augment.contrast,
+            saturation=augment.saturation,
+        ),
+        targets=Targets(default_boxes, config.matching.variances, config.matching.iou_threshold),
+        seed=config.seed,
+    )
+
+
+def build_loader(config: Config, samples: TrainingSamples) -> TrainingLoader:
+    workers = config.num_workers
+    if workers is None:
+        workers = max(1, min(MAX_WORKERS, len(os.sched_getaffinity(0)) - 1))
+    return TrainingLoader(samples, config.batch_size, workers, config.seed)
+
+
+def step_spec(config: Config, parameter_names: list[str]) -> StepSpec:
+    optimizer, loss = config.optimizer, config.loss
+    return StepSpec(
+        focal_alpha=loss.focal_alpha,
+        focal_gamma=loss.focal_gamma,
+        box_loss_weight=loss.box_weight,
+        momentum=optimizer.momentum,
+        weight_decay=optimizer.weight_decay,
+        decay_norm_and_bias=optimizer.decay_norm_and_bias,
+        loss_scale=optimizer.loss_scale,
+        clip_norm=optimizer.clip_norm,
+        accumulate_steps=optimizer.accumulate_steps,
+        ema=optimizer.ema_decay is not None,
+        frozen_prefixes=frozen_prefixes(parameter_names, config.backbone.frozen_layers),
+        amp_level=optimizer.amp_level,
+    )
+
+
+def frozen_prefixes(parameter_names: list[str], num_layers: int) -> tuple[str, ...]:
+    """The backbone's first layers, as `backbone.features_0.`, in the network's order."""
+    layers = [".".join(n.split(".")[:2]) + "." for n in parameter_names if n.startswith("backbone.")]
+    in_order = list(dict.fromkeys(layers))
+    if num_layers > len(in_order):
+        raise ConfigError(
+            f"backbone.frozen_layers={num_layers}: the backbone has {len(in_order)} layers"
+        )
+    return tuple(in_order[:num_layers])
+
+
+def build_schedule(config: Config, steps_per_epoch: int) -> Schedule:
+    schedule = config.schedule
+    return Schedule(
+        peak=schedule.learning_rate,
+        warmup_start=min(schedule.warmup_start, schedule.learning_rate),
+        final_factor=schedule.final_factor,
+        warmup_steps=round(schedule.warmup_epochs * steps_per_epoch),
+        total_steps=config.epochs * steps_per_epoch,
+    )
+
+
+def build_plan(config: Config, steps_per_epoch: int) -> Plan:
+    return Plan(
+        epochs=config.epochs,
+        steps_per_epoch=steps_per_epoch,
+        evaluate_every=config.evaluation.every_epochs,
+        max_bad_steps=config.max_bad_steps,
+        ema_decay=config.optimizer.ema_decay,
+    )
+
+
+def build_predictor(
+    config: Config,
+    network: Network,
+    class_names: tuple[str, ...],
+    protocol: Protocol,
+    batch_size: int,
+) -> Predictor:
+    """A predictor on the network as it stands, detecting by a protocol's thresholds."""
+    postprocess = PostProcess(
+        default_boxes=build_default_boxes(config, network.grids),
+        variances=config.matching.variances,
+        score_threshold=protocol.score_threshold,
+        iou_threshold=protocol.iou_threshold,
+        max_detections=protocol.max_detections,
+        max_per_class=protocol.max_per_class,
+        pixel_offset=protocol.pixel_offset,
+    )
+    return Predictor(
+        forward=network.forward,
+        image_size=image_size(config),
+        normalization=normalization(config),
+        postprocess=postprocess,
+        class_names=class_names,
+        batch_size=batch_size,
+    )
+
+
+def model_metadata(
+    config_tree: dict[str, object],
+    config: Config,
+    network: Network,
+    class_names: tuple[str, ...],
+    category_ids: tuple[int, ...],
+    metrics: Mapping[str, float],
+) -> ModelMetadata:
+    """The description that a model's file carries."""
+    return ModelMetadata(
+        config=config_tree,
+        class_names=class_names,
+        category_ids=category_ids,
+        image_size=image_size(config),
+        mean=config.normalization.mean,
+        std=config.normalization.std,
+        grids=network.grids,
+        metrics=dict(metrics),
+        engine=config.engine,
+    )

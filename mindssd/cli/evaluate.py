@@ -1,0 +1,58 @@
+"""`mindssd eval`: COCO's numbers of a trained model."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+class ProtocolName(StrEnum):
+    coco = "coco"
+    mindcv = "mindcv"
+
+
+def evaluate(
+    model: Annotated[
+        Path, typer.Argument(help="A trained model: best.safetensors, or a .ckpt.", show_default=False)
+    ],
+    overrides: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[KEY=VALUE]…", help="data_dir=PATH, and others.", show_default=False),
+    ] = None,
+    config: Annotated[
+        str | None,
+        typer.Option(
+            "--config",
+            "-c",
+            help="For a .ckpt, which does not say what network it is: a recipe or YAML file.",
+            show_default=False,
+        ),
+    ] = None,
+    protocol: Annotated[
+        ProtocolName, typer.Option(help="What is scored: see below.")
+    ] = ProtocolName.coco,
+    json: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Write everything as JSON too.", show_default=False),
+    ] = None,
+) -> None:
+    """Evaluate a model on the validation images under `data_dir`.
+
+    `mindssd eval runs/NAME/best.safetensors data_dir=PATH`
+
+    `--protocol coco`: every image, crowds ignored, 100 detections an image: COCO's own numbers.
+    `--protocol mindcv`: as MindCV's SSD example scores itself: detections above 0.1, at most 100 a
+    class, and only images with boxes and without crowds. Its mAP is not COCO's.
+    """
+    from rich.console import Console
+
+    from mindssd.evaluate import evaluate_model
+    from mindssd.evaluation.report import print_report, write_json
+
+    console = Console()
+    evaluation = evaluate_model(model, config, list(overrides or ()), protocol.value, console)
+    print_report(evaluation, console)
+    if json is not None:
+        write_json(evaluation, json)
+        console.print(f"written: {json}", highlight=False)

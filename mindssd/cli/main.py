@@ -1,0 +1,67 @@
+"""The `mindssd` command. Each command is one file; what is slow to import, it imports itself."""
+
+import sys
+import traceback
+from typing import Annotated
+
+import typer
+
+from mindssd.cli.demo import demo
+from mindssd.cli.doctor import doctor
+from mindssd.cli.evaluate import evaluate
+from mindssd.cli.predict import predict
+from mindssd.cli.train import train
+from mindssd.cli.weights import weights
+from mindssd.errors import MindSSDError
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+@app.callback()
+def options(
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Show the traceback of an error.")
+    ] = False,
+) -> None:
+    """SSD object detection on MindCV's backbones.
+
+    To try it, without any data:  `mindssd demo data_demo`, then
+
+    `mindssd train --config demo data_dir=data_demo`
+
+    Your own images: a folder with `annotations/instances_train2017.json`,
+    `annotations/instances_val2017.json`, `train2017/` and `val2017/` is all it takes.
+    """
+
+
+app.command()(train)
+app.command("eval")(evaluate)
+app.command()(predict)
+app.command()(demo)
+app.command()(weights)
+app.command()(doctor)
+
+
+def main() -> None:
+    """Run the command line; a user's error is one line and exit status 1."""
+    debug = "--debug" in sys.argv
+    try:
+        app()
+    except MindSSDError as error:
+        _fail(str(error), debug)
+    except KeyboardInterrupt:
+        print("mindssd: interrupted", file=sys.stderr)
+        sys.exit(130)
+
+
+def _fail(message: str, debug: bool) -> None:
+    if debug:
+        traceback.print_exc()
+    print(f"mindssd: {' '.join(message.splitlines())}", file=sys.stderr)
+    sys.exit(1)

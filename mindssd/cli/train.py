@@ -1,0 +1,45 @@
+"""`mindssd train`: a new run, or the rest of one."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def train(
+    overrides: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[KEY=VALUE]…", help="Settings laid over the recipe.", show_default=False),
+    ] = None,
+    config: Annotated[
+        str | None,
+        typer.Option("--config", "-c", help="A recipe's name or a YAML file.", show_default=False),
+    ] = None,
+    resume: Annotated[
+        Path | None,
+        typer.Option(metavar="RUN", help="Go on with a run: its folder.", show_default=False),
+    ] = None,
+) -> None:
+    """Train a detector.
+
+    `mindssd train --config ssd_mobilenetv2 data_dir=PATH backbone_ckpt_path=PATH`
+
+    Recipes: `ssd_mobilenetv2`, `ssd_mobilenetv3`, `ssd_resnet50_fpn` (MindCV's, for COCO),
+    `small_data` (a few hundred images), `demo`.
+
+    Often set: `batch_size=16 epochs=30 schedule.learning_rate=0.02 device=CPU name=first_try`.
+    The run's folder, under `runs/`, has the configuration with every key, the log, TensorBoard's
+    events, `best.safetensors` and `last/`.
+    """
+    from mindssd.config.load import load_config
+    from mindssd.errors import ConfigError
+    from mindssd.run import resume_run, start_run
+
+    if resume is not None:
+        if config is not None:
+            raise ConfigError("--resume goes on with the run's own config; leave --config out")
+        resume_run(resume, list(overrides or ()))
+        return
+    if config is None:
+        raise ConfigError("--config is missing: a recipe's name or a YAML file (see --help)")
+    start_run(load_config(config, list(overrides or ())), recipe=Path(config).stem)

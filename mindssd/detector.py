@@ -1,0 +1,119 @@
+"""The Python API: a trained detector to call on images."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, overload
+
+import numpy as np
+
+from mindssd.build import build_engine, build_network, build_predictor
+from mindssd.config.load import from_tree, override
+from mindssd.config.schema import Config
+from mindssd.engines.base import Network
+from mindssd.errors import ConfigError
+from mindssd.evaluation.protocol import Protocol
+from mindssd.images import read_image
+from mindssd.predictor import Predictor
+from mindssd.types import Array, Detections
+from mindssd.weights.safetensors_file import ModelMetadata, read_metadata
+from mindssd.weights.transfer import fit, read_weights
+
+SCORE_THRESHOLD = 0.3
+"""What is worth showing to a person; evaluation counts down to 0.01."""
+
+
+@dataclass(frozen=True, eq=False)
+class LoadedModel:
+    """A network with its weights, and what its file says of it."""
+
+    config: Config
+    network: Network
+    class_names: tuple[str, ...]
+    metadata: ModelMetadata | None
+
+
+def load_model(
+    path: str | Path,
+    config: Config | None = None,
+    class_names: tuple[str, ...] | None = None,
+    device: str | None = None,
+) -> LoadedModel:
+    """Build the network of a model file and load its weights.
+
+    A mindssd model file needs nothing else, and its class names are its own. A `.ckpt` or plain
+    safetensors has no description: give the config and class names that belong to it.
+    """
+    parameters, kind, metadata = read_weights(path)
+    if metadata is not None:
+        config = config or from_tree(metadata.config, where=str(path))
+        class_names = metadata.class_names
+    if config is None or class_names is None:
+        raise ConfigError(
+            f"{path} does not say what network it is for; give --config RECIPE and data_dir=PATH"
+        )
+    if device is not None:
+        config = override(config, [f"device={device}"])
+    network = build_network(config, build_engine(config), len(class_names))
+    shapes = {name: value.shape for name, value in network.parameters().items()}
+    if kind == "mindcv_backbone":
+        raise ConfigError(f"{path} is a backbone alone, not a detector; train one with it first")
+    to_load, _ = fit(parameters, shapes, source=str(path))
+    network.load_parameters(to_load)
+    return LoadedModel(config, network, class_names, metadata)
+
+
+class Detector:
+    """Detects objects: `detections = detector("photo.jpg")`.
+
+    An image is a path, an array of (H, W, 3) uint8 RGB or what `images.as_rgb` takes, or a PIL
+    image; a list of these gives a list.
+    """
+
+    def __init__(self, predictor: Predictor, metadata: ModelMetadata) -> None:
+        self.predictor = predictor
+        self.metadata = metadata
+        self.class_names = metadata.class_names
+
+    @overload
+    def __call__(self, image: str | Path | Array | Any) -> Detections: ...
+
+    @overload
+    def __call__(self, image: Sequence[Any]) -> list[Detections]: ...
+
+    def __call__(self, image: Any) -> Detections | list[Detections]:
+        if isinstance(image, list | tuple):
+            return self.predictor.detect([_as_array(item) for item in image])
+        return self.predictor.detect([_as_array(image)])[0]
+
+
+def _as_array(image: Any) -> Array:
+    if isinstance(image, str | Path):
+        return read_image(image)
+    return np.asarray(image)
+
+
+def load(
+    path: str | Path,
+    *,
+    score_threshold: float = SCORE_THRESHOLD,
+    iou_threshold: float = 0.6,
+    max_detections: int = 100,
+    device: str | None = None,
+) -> Detector:
+    """Open a trained model's file; see `mindssd.load`."""
+    metadata = read_metadata(path)
+    model = load_model(path, device=device)
+    protocol = Protocol(
+        name="predict",
+        score_threshold=score_threshold,
+        iou_threshold=iou_threshold,
+        max_detections=max_detections,
+        max_per_class=None,
+        pixel_offset=0.0,
+        only_clean_images=False,
+    )
+    return Detector(
+        build_predictor(model.config, model.network, model.class_names, protocol, batch_size=1),
+        metadata,
+    )

@@ -1,0 +1,33 @@
+"""The engine's front: what `build.py` asks for."""
+
+import platform
+
+import mindcv
+import mindspore as ms
+
+from mindssd.engines.base import NetworkSpec, StepSpec
+from mindssd.engines.mindspore.network import MindSporeNetwork
+from mindssd.engines.mindspore.runtime import configure
+from mindssd.engines.mindspore.stepper import MindSporeStepper
+
+
+class MindSporeEngine:
+    """Implements `engines.base.Engine`."""
+
+    name = "mindspore"
+
+    def __init__(self, device: str = "auto") -> None:
+        self.device = configure(device)
+
+    def build_network(self, spec: NetworkSpec, seed: int) -> MindSporeNetwork:
+        return MindSporeNetwork(spec, seed)
+
+    def build_stepper(self, network: MindSporeNetwork, spec: StepSpec) -> MindSporeStepper:
+        return MindSporeStepper(network, spec)
+
+    def describe(self) -> dict[str, str]:
+        return {
+            "engine": f"MindSpore {ms.__version__}, MindCV {mindcv.__version__}",
+            "device": self.device,
+            "python": platform.python_version(),
+        }

@@ -1,0 +1,61 @@
+"""Evaluate a trained model's file on a data set, for the command line and for Python."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import Progress
+
+from mindssd import build
+from mindssd.config.load import from_tree, load_config, override
+from mindssd.config.schema import Config
+from mindssd.detector import load_model
+from mindssd.errors import ConfigError
+from mindssd.evaluation.coco import Evaluation, evaluate
+from mindssd.evaluation.protocol import PROTOCOLS
+from mindssd.weights.transfer import read_weights
+
+
+def evaluate_model(
+    path: Path,
+    recipe: str | None,
+    overrides: Sequence[str],
+    protocol_name: str,
+    console: Console,
+) -> Evaluation:
+    """Score the model at `path` on the validation images of `data_dir` (in `overrides`).
+
+    `recipe` is for files that do not describe their network; a model's own description wins.
+    """
+    config = _config(path, recipe, overrides)
+    dataset = build.build_dataset(config, "val")
+    for line in dataset.report.lines():
+        console.print(line, highlight=False, soft_wrap=True)
+    protocol = PROTOCOLS[protocol_name]
+    model = load_model(path, config, dataset.class_names)
+    predictor = build.build_predictor(
+        config, model.network, model.class_names, protocol, config.evaluation.batch_size
+    )
+    with Progress(console=console, transient=True) as progress:
+        task = progress.add_task("evaluating", total=None)
+
+        def show(done: int, total: int) -> None:
+            progress.update(task, completed=done, total=total)
+
+        return evaluate(predictor, dataset, protocol, show)
+
+
+def _config(path: Path, recipe: str | None, overrides: Sequence[str]) -> Config:
+    _, _, metadata = read_weights(path)
+    if metadata is not None:
+        if recipe is not None:
+            raise ConfigError(f"{path} describes its own network; leave --config out")
+        return override(from_tree(metadata.config, where=str(path)), overrides)
+    if recipe is None:
+        raise ConfigError(
+            f"{path} does not say what network it is for; give --config RECIPE, "
+            "such as --config ssd_mobilenetv2"
+        )
+    return load_config(recipe, overrides)
+
+

@@ -1,0 +1,140 @@
+"""Detect in files and write what was found: drawn images and JSON."""
+
+import glob
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import msgspec
+from rich.console import Console
+from rich.progress import Progress
+
+from mindssd.detector import Detector, load
+from mindssd.errors import ImageError, MindSSDError
+from mindssd.evaluation.coco_results import detections_to_coco
+from mindssd.types import Array
+from mindssd.visualize import contact_sheet, draw
+
+IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"})
+"""What counts as an image in a folder; a file given by name may be called anything."""
+
+SHEET_IMAGES = 24
+"""A contact sheet shows at most so many."""
+
+
+def find_images(sources: Sequence[str]) -> list[Path]:
+    """Images named, in named folders, and matched by globs: each once, in order.
+
+    ImageError for a name that is nothing, a folder without images and a glob without matches.
+    """
+    found: dict[Path, None] = {}
+    for source in sources:
+        paths = list(_expand(source))
+        if not paths:
+            raise ImageError(f"{source}: no images there ({', '.join(sorted(IMAGE_SUFFIXES))})")
+        found.update(dict.fromkeys(paths))
+    return list(found)
+
+
+def _expand(source: str) -> Iterator[Path]:
+    path = Path(source)
+    if path.is_dir():
+        yield from sorted(p for p in path.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES)
+    elif path.exists():
+        yield path
+    elif glob.has_magic(source):
+        yield from sorted(Path(p) for p in glob.glob(source, recursive=True) if Path(p).is_file())
+    else:
+        raise ImageError(f"{source}: no such file or folder")
+
+
+def predict_files(
+    model: Path,
+    sources: Sequence[str],
+    out: Path,
+    score_threshold: float,
+    sheet: bool,
+    device: str | None,
+    console: Console,
+) -> list[ImageError]:
+    """Detect in every image of `sources`; return the errors of those that could not be read.
+
+    Writes `out/NAME` with detections drawn for each image, `out/detections.json`, and with `sheet`
+    `out/contact_sheet.jpg`.
+    """
+    paths = find_images(sources)
+    detector = load(model, score_threshold=score_threshold, device=device)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise MindSSDError(f"{out}: cannot be made ({error.strerror}); choose another --out") from error
+    errors: list[ImageError] = []
+    drawn: list[Array] = []
+    images: list[dict[str, Any]] = []
+    annotations: list[dict[str, Any]] = []
+    names = _output_names(paths)
+    with Progress(console=console, transient=True) as progress:
+        task = progress.add_task("detecting", total=len(paths))
+        results = detector.predictor.stream_with_images(paths)
+        for path, result in zip(paths, results, strict=True):
+            progress.advance(task)
+            if isinstance(result, ImageError):
+                errors.append(result)
+                console.print(f"skipped: {result}", highlight=False, soft_wrap=True)
+                continue
+            image, detections = result
+            picture = draw(image, detections)
+            _write_image(out / names[path], picture)
+            if len(drawn) < SHEET_IMAGES:
+                drawn.append(picture)
+            height, width = image.shape[:2]
+            image_id = len(images) + 1
+            images.append(
+                {"id": image_id, "file_name": str(path), "width": width, "height": height}
+            )
+            annotations += detections_to_coco(image_id, detections, detector.metadata.category_ids)
+    _write_json(out / "detections.json", detector, images, annotations)
+    if sheet and drawn:
+        _write_image(out / "contact_sheet.jpg", contact_sheet(drawn))
+    console.print(
+        f"{len(annotations)} detections in {len(images)} images: {out}"
+        + (f"; {len(errors)} files skipped" if errors else ""),
+        highlight=False,
+        soft_wrap=True,
+    )
+    return errors
+
+
+def _output_names(paths: Sequence[Path]) -> dict[Path, str]:
+    """The file's own name; a number is added where two folders have the same."""
+    names: dict[Path, str] = {}
+    taken: set[str] = set()
+    for path in paths:
+        suffix = path.suffix if path.suffix.lower() in {".jpg", ".jpeg", ".png"} else ".jpg"
+        name, number = f"{path.stem}{suffix}", 2
+        while name in taken:
+            name, number = f"{path.stem}_{number}{suffix}", number + 1
+        taken.add(name)
+        names[path] = name
+    return names
+
+
+def _write_image(path: Path, image: Array) -> None:
+    done, data = cv2.imencode(path.suffix, cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+    try:
+        path.write_bytes(data.tobytes() if done else b"")
+    except OSError as error:
+        raise MindSSDError(f"{path}: cannot be written ({error.strerror})") from error
+
+
+def _write_json(
+    path: Path, detector: Detector, images: list[dict[str, Any]], annotations: list[dict[str, Any]]
+) -> None:
+    metadata = detector.metadata
+    categories = [
+        {"id": category_id, "name": name}
+        for category_id, name in zip(metadata.category_ids, metadata.class_names, strict=True)
+    ]
+    tree = {"images": images, "annotations": annotations, "categories": categories}
+    path.write_bytes(msgspec.json.format(msgspec.json.encode(tree), indent=1))

@@ -1,0 +1,191 @@
+"""A training run from its configuration to its report: new, or resumed."""
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from mindssd import build
+from mindssd.config.load import load_config, to_tree, to_yaml
+from mindssd.config.schema import Config
+from mindssd.data.dataset import DetectionDataset
+from mindssd.engines.base import Network, Parameters
+from mindssd.errors import ConfigError, DatasetError
+from mindssd.evaluation.coco import Evaluation, evaluate
+from mindssd.evaluation.protocol import PROTOCOLS
+from mindssd.evaluation.report import print_report, write_json
+from mindssd.images import read_image
+from mindssd.training.checkpoint import Checkpoint, read_checkpoint
+from mindssd.training.loop import Actions, Metrics, Outcome, TrainingLoop
+from mindssd.training.progress import display
+from mindssd.training.run_folder import RunFolder, RunLog
+from mindssd.types import Array
+from mindssd.visualize import compare, contact_sheet
+from mindssd.weights.safetensors_file import write_model
+
+SAMPLE_IMAGES = 6
+"""TensorBoard shows so many validation images with what is found in them."""
+SAMPLE_SCORE = 0.3
+
+
+def start_run(config: Config, recipe: str) -> Outcome:
+    """Train a new detector into its own folder."""
+    folder = RunFolder(Path(config.runs_dir) / (config.name or _default_name(config, recipe)))
+    datasets = _read_datasets(config)
+    engine = build.build_engine(config)
+    folder.create(to_yaml(config))
+    return _train(config, folder, engine, datasets, resume=False)
+
+
+def resume_run(path: Path, overrides: Sequence[str] = ()) -> Outcome:
+    """Go on with a run where its last checkpoint stands."""
+    if overrides:
+        raise ConfigError(
+            f"--resume goes on with the run's own settings; {overrides[0]} would make it another "
+            "run. To start a new one from its weights: initial_weights="
+            f"{path / 'best.safetensors'}"
+        )
+    folder = RunFolder(path)
+    folder.require_existing()
+    config = load_config(str(folder.config_file))
+    return _train(config, folder, build.build_engine(config), _read_datasets(config), resume=True)
+
+
+def _default_name(config: Config, recipe: str) -> str:
+    data = Path(config.data_dir or ".").resolve().name
+    return f"{recipe}-{data}-{time.strftime('%Y%m%d-%H%M%S')}"
+
+
+def _read_datasets(config: Config) -> tuple[DetectionDataset, DetectionDataset]:
+    train, val = build.build_dataset(config, "train"), build.build_dataset(config, "val")
+    if train.class_names != val.class_names:
+        raise DatasetError(
+            f"{train.annotation_file} and {val.annotation_file} name different classes: "
+            f"{list(train.class_names)} and {list(val.class_names)}"
+        )
+    return train, val
+
+
+def _train(
+    config: Config,
+    folder: RunFolder,
+    engine: build.Engine,
+    datasets: tuple[DetectionDataset, DetectionDataset],
+    resume: bool,
+) -> Outcome:
+    console = Console()
+    train, val = datasets
+    for line in (*train.report.lines(), *val.report.lines()):
+        console.print(line, highlight=False, soft_wrap=True)
+    network = build.build_network(config, engine, len(train.class_names))
+    checkpoint: Checkpoint | None = read_checkpoint(folder.last_file) if resume else None
+    if checkpoint is None:
+        for line in build.load_initial_weights(config, network):
+            console.print(line, highlight=False, soft_wrap=True)
+    samples = build.build_samples(config, train, build.build_default_boxes(config, network.grids))
+    loader = build.build_loader(config, samples)
+    stepper = engine.build_stepper(network, build.step_spec(config, list(network.parameters())))
+    plan = build.build_plan(config, loader.steps_per_epoch)
+    validation = _Validation(config, network, val)
+    log = RunLog(folder)
+    with display(console, plan.total_steps) as shown:
+        loop = TrainingLoop(
+            network=network,
+            stepper=stepper,
+            schedule=build.build_schedule(config, loader.steps_per_epoch),
+            plan=plan,
+            folder=folder,
+            log=log,
+            display=shown,
+            actions=Actions(
+                evaluate=validation.evaluate,
+                save_model=_ModelWriter(config, network, train, folder).save,
+                sample_picture=validation.picture,
+            ),
+        )
+        if checkpoint is not None:
+            loop.restore(checkpoint)
+        shown.say(
+            f"{folder.path}: {', '.join(engine.describe().values())}; {len(train)} images, "
+            f"{loader.steps_per_epoch} steps an epoch, from step {loop.step} of {plan.total_steps}"
+        )
+        log.event("start", loop.step, **engine.describe())
+        shown.say("compiling the training step: this takes half a minute, once")
+        state = checkpoint.loader_state if checkpoint is not None else None
+        with loader.batches(0, config.epochs, state) as batches:
+            outcome = loop.run(batches)
+    log.event("end", loop.step, elapsed_s=outcome.elapsed_s, best=outcome.best)
+    log.close()
+    _report(console, folder, validation, outcome)
+    return outcome
+
+
+class _Validation:
+    """Evaluates the network on the validation images; the predictor is built once."""
+
+    def __init__(self, config: Config, network: Network, dataset: DetectionDataset) -> None:
+        self.dataset = dataset
+        self.protocol = PROTOCOLS[config.evaluation.protocol]
+        self.predictor = build.build_predictor(
+            config, network, dataset.class_names, self.protocol, config.evaluation.batch_size
+        )
+        self.last: Evaluation | None = None
+
+    def evaluate(self) -> Metrics:
+        self.last = evaluate(self.predictor, self.dataset, self.protocol)
+        numbers = self.last.twelve_numbers()
+        # Without truths COCO has no AP; for choosing the best that is the worst.
+        return {name: value if value is not None else 0.0 for name, value in numbers.items()}
+
+    def picture(self) -> Array | None:
+        """Some validation images, their truths dashed beside what is found."""
+        count = min(SAMPLE_IMAGES, len(self.dataset))
+        drawn = []
+        for index in range(count):
+            record = self.dataset[index * len(self.dataset) // count]
+            try:
+                image = read_image(record.path, (record.height, record.width))
+            except Exception:  # counted by the evaluation already
+                continue
+            (found,) = self.predictor.detect([image])
+            drawn.append(
+                compare(image, record.boxes, record.labels - 1, found, score_threshold=SAMPLE_SCORE)
+            )
+        return contact_sheet(drawn) if drawn else None
+
+
+class _ModelWriter:
+    def __init__(
+        self, config: Config, network: Network, dataset: DetectionDataset, folder: RunFolder
+    ) -> None:
+        self.config, self.network, self.dataset, self.folder = config, network, dataset, folder
+
+    def save(self, parameters: Parameters, metrics: Metrics) -> None:
+        metadata = build.model_metadata(
+            to_tree(self.config),
+            self.config,
+            self.network,
+            self.dataset.class_names,
+            self.dataset.category_ids,
+            metrics,
+        )
+        write_model(self.folder.best_file, parameters, metadata)
+
+
+def _report(
+    console: Console, folder: RunFolder, validation: _Validation, outcome: Outcome
+) -> None:
+    if validation.last is not None:
+        print_report(validation.last, console)
+        write_json(validation.last, folder.report_file)
+    if outcome.skipped_steps:
+        console.print(f"{outcome.skipped_steps} steps were skipped: not finite")
+    if outcome.unreadable_images:
+        console.print(f"{len(outcome.unreadable_images)} training images could not be read")
+    console.print(
+        f"best AP {outcome.best:.4f}, after {outcome.elapsed_s:.0f} s: {folder.best_file}\n"
+        f"try it:  mindssd predict {folder.best_file} PHOTO",
+        highlight=False,
+        soft_wrap=True,
+    )

@@ -1,0 +1,86 @@
+"""What a resume needs, in one file: parameters, the optimizer's state, and where the run stood."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from mindssd.engines.base import Parameters, StepperState
+from mindssd.errors import WeightsError
+from mindssd.types import Array
+from mindssd.weights.atomic import atomic_writer, read_bytes
+
+FORMAT = "mindssd-checkpoint"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A run between two steps."""
+
+    parameters: Parameters
+    stepper: StepperState
+    step: int
+    """The number of steps done."""
+    loader_state: bytes
+    best: float | None
+    """The best mAP so far; None before the first evaluation."""
+    skipped_steps: int
+    elapsed_s: float
+
+
+def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
+    """Write atomically and flushed: after a crash the old file is there, or the whole new one."""
+    from safetensors.numpy import save
+
+    arrays = _prefixed("parameters/", checkpoint.parameters)
+    arrays |= _prefixed("stepper/", checkpoint.stepper.arrays)
+    position = {
+        "scalars": checkpoint.stepper.scalars,
+        "step": checkpoint.step,
+        "loader_state": checkpoint.loader_state.decode(),
+        "best": checkpoint.best,
+        "skipped_steps": checkpoint.skipped_steps,
+        "elapsed_s": checkpoint.elapsed_s,
+    }
+    content = save(arrays, metadata={"format": FORMAT, "position": json.dumps(position)})
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_writer(path) as file:
+        file.write(content)
+
+
+def read_checkpoint(path: Path) -> Checkpoint:
+    """Read what `write_checkpoint` wrote; WeightsError where it is missing, broken or not ours."""
+    from safetensors import SafetensorError
+    from safetensors.numpy import load
+
+    content = read_bytes(path)
+    try:
+        arrays = load(content)
+        header_length = int.from_bytes(content[:8], "little")
+        metadata = json.loads(content[8 : 8 + header_length])["__metadata__"]
+        if metadata["format"] != FORMAT:
+            raise KeyError("format")
+        position = json.loads(metadata["position"])
+    except (SafetensorError, KeyError, ValueError) as error:
+        raise WeightsError(
+            f"{path}: not a checkpoint that a run can resume from ({error!r})"
+        ) from error
+    return Checkpoint(
+        parameters=_without_prefix("parameters/", arrays),
+        stepper=StepperState(_without_prefix("stepper/", arrays), position["scalars"]),
+        step=position["step"],
+        loader_state=position["loader_state"].encode(),
+        best=position["best"],
+        skipped_steps=position["skipped_steps"],
+        elapsed_s=position["elapsed_s"],
+    )
+
+
+def _prefixed(prefix: str, arrays: Mapping[str, Array]) -> dict[str, Array]:
+    return {prefix + name: np.ascontiguousarray(array) for name, array in arrays.items()}
+
+
+def _without_prefix(prefix: str, arrays: Mapping[str, Array]) -> dict[str, Array]:
+    return {name[len(prefix) :]: a for name, a in arrays.items() if name.startswith(prefix)}

@@ -1,0 +1,253 @@
+"""The training loop: steps, log, evaluation, best and last. It knows no framework and no config."""
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Protocol
+
+from mindssd.engines.base import Network, Parameters, Stepper, StepResult
+from mindssd.errors import TrainingError
+from mindssd.training.checkpoint import Checkpoint, write_checkpoint
+from mindssd.training.progress import Display
+from mindssd.training.run_folder import RunFolder, RunLog
+from mindssd.training.schedule import Schedule, ema_decay
+from mindssd.types import Array, Batch
+
+Metrics = Mapping[str, float]
+
+LOGS_AN_EPOCH = 20
+"""log.jsonl has the mean of so many stretches of each epoch."""
+
+
+class Batches(Protocol):
+    """Iterates over the run's batches from where it stands, and tells where that is."""
+
+    def __next__(self) -> Batch: ...
+
+    def state(self) -> bytes: ...
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How long a run is and what happens when."""
+
+    epochs: int
+    steps_per_epoch: int
+    evaluate_every: int
+    """In epochs; 0 only after the last."""
+    max_bad_steps: int
+    ema_decay: float | None
+
+    @property
+    def total_steps(self) -> int:
+        return self.epochs * self.steps_per_epoch
+
+    def evaluates_after(self, epoch: int) -> bool:
+        """`epoch` counts from 1. The last one is always evaluated."""
+        due = self.evaluate_every > 0 and epoch % self.evaluate_every == 0
+        return due or epoch == self.epochs
+
+
+@dataclass(frozen=True)
+class Actions:
+    """What the loop asks of the layers above it."""
+
+    evaluate: Callable[[], Metrics]
+    """Evaluate the network as it stands; the key `AP` decides what is best."""
+    save_model: Callable[[Parameters, Metrics], None]
+    """Write the best model's file."""
+    sample_picture: Callable[[], Array | None]
+    """A picture of detections for TensorBoard, (H, W, 3) uint8 RGB."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended."""
+
+    metrics: Metrics
+    """Of the last evaluation."""
+    best: float
+    skipped_steps: int
+    unreadable_images: tuple[int, ...]
+    elapsed_s: float
+
+
+class TrainingLoop:
+    """Runs the steps of a plan from wherever the last checkpoint left it."""
+
+    def __init__(
+        self,
+        network: Network,
+        stepper: Stepper,
+        schedule: Schedule,
+        plan: Plan,
+        folder: RunFolder,
+        log: RunLog,
+        display: Display,
+        actions: Actions,
+    ) -> None:
+        self.network = network
+        self.stepper = stepper
+        self.schedule = schedule
+        self.plan = plan
+        self.folder = folder
+        self.log = log
+        self.display = display
+        self.actions = actions
+        self.step = 0
+        self.best: float | None = None
+        self.skipped_steps = 0
+        self.elapsed_s = 0.0
+        self._bad_in_a_row = 0
+        self._unreadable: set[int] = set()
+        self._recent: deque[tuple[float, int]] = deque(maxlen=50)
+
+    def restore(self, checkpoint: Checkpoint) -> None:
+        """Stand where the checkpoint stood."""
+        self.network.load_parameters(checkpoint.parameters)
+        self.stepper.load_state(checkpoint.stepper)
+        self.step = checkpoint.step
+        self.best = checkpoint.best
+        self.skipped_steps = checkpoint.skipped_steps
+        self.elapsed_s = checkpoint.elapsed_s
+
+    def run(self, batches: Batches) -> Outcome:
+        """Train to the end of the plan; `batches` must start at the step where this stands."""
+        started = time.monotonic() - self.elapsed_s
+        metrics: Metrics = {}
+        while self.step < self.plan.total_steps:
+            self._run_epoch(batches)
+            epoch = self.step // self.plan.steps_per_epoch
+            if self.plan.evaluates_after(epoch):
+                metrics = self._evaluate(epoch)
+            self.elapsed_s = time.monotonic() - started
+            self._save_last(batches)
+        if not metrics:
+            metrics = self._evaluate(self.plan.epochs)
+        return Outcome(
+            metrics=metrics,
+            best=self.best if self.best is not None else 0.0,
+            skipped_steps=self.skipped_steps,
+            unreadable_images=tuple(sorted(self._unreadable)),
+            elapsed_s=time.monotonic() - started,
+        )
+
+    def _run_epoch(self, batches: Batches) -> None:
+        """Run up to the next epoch's end."""
+        stretch = max(1, self.plan.steps_per_epoch // LOGS_AN_EPOCH)
+        results: list[StepResult] = []
+        end = (self.step // self.plan.steps_per_epoch + 1) * self.plan.steps_per_epoch
+        while self.step < end:
+            batch = next(batches)
+            self._report_unreadable(batch)
+            rate = self.schedule.learning_rate(self.step)
+            decay = ema_decay(self.step, self.plan.ema_decay) if self.plan.ema_decay else 0.0
+            result = self.stepper.step(batch, rate, decay)
+            self._recent.append((time.monotonic(), int(batch.weights.sum())))
+            self._check_finite(result)
+            self.step += 1
+            results.append(result)
+            if len(results) == stretch or self.step == end:
+                self._log_stretch(results, rate)
+                results = []
+            epoch = (self.step - 1) // self.plan.steps_per_epoch + 1
+            self.display.step(
+                self.step,
+                f"epoch {epoch}/{self.plan.epochs}  loss {result.loss:.3f} (class "
+                f"{result.class_loss:.3f}, box {result.box_loss:.3f})  lr {rate:.4g}  "
+                f"{self._images_per_s():.1f} images/s",
+            )
+
+    def _check_finite(self, result: StepResult) -> None:
+        if result.finite:
+            self._bad_in_a_row = 0
+            return
+        self.skipped_steps += 1
+        self._bad_in_a_row += 1
+        self.log.event("skipped", self.step, loss=str(result.loss))
+        if self._bad_in_a_row >= self.plan.max_bad_steps:
+            raise TrainingError(
+                f"step {self.step}: the loss or its gradient was not finite in "
+                f"{self._bad_in_a_row} steps in a row (loss {result.loss}); lower "
+                "schedule.learning_rate or set optimizer.clip_norm"
+            )
+
+    def _report_unreadable(self, batch: Batch) -> None:
+        for image_id in batch.image_ids[batch.unreadable].tolist():
+            if image_id not in self._unreadable:
+                self._unreadable.add(image_id)
+                self.log.event("unreadable", self.step, image_id=image_id)
+                self.display.say(
+                    f"image id {image_id} cannot be read: left out of training "
+                    f"({len(self._unreadable)} so far)"
+                )
+
+    def _log_stretch(self, results: list[StepResult], rate: float) -> None:
+        finite = [result for result in results if result.finite]
+        if not finite:
+            return
+        count = len(finite)
+        self.log.event(
+            "train",
+            self.step,
+            epoch=self.step / self.plan.steps_per_epoch,
+            loss=sum(r.loss for r in finite) / count,
+            class_loss=sum(r.class_loss for r in finite) / count,
+            box_loss=sum(r.box_loss for r in finite) / count,
+            gradient_norm=sum(r.gradient_norm for r in finite) / count,
+            positives=sum(r.num_positives for r in finite) / count,
+            learning_rate=rate,
+            images_per_s=self._images_per_s(),
+        )
+
+    def _images_per_s(self) -> float:
+        if len(self._recent) < 2:
+            return 0.0
+        seconds = self._recent[-1][0] - self._recent[0][0]
+        images = sum(count for _, count in list(self._recent)[1:])
+        return images / seconds if seconds > 0 else 0.0
+
+    def _evaluate(self, epoch: int) -> Metrics:
+        with self._averaged_parameters():
+            metrics = self.actions.evaluate()
+            self.log.metrics(self.step, metrics)
+            self.display.say(
+                f"epoch {epoch}: AP {metrics['AP']:.4f}, AP50 {metrics['AP50']:.4f}"
+            )
+            picture = self.actions.sample_picture()
+            if picture is not None:
+                self.log.picture("detections", picture, self.step)
+            if self.best is None or metrics["AP"] > self.best:
+                self.best = metrics["AP"]
+                self.actions.save_model(self.network.parameters(), metrics)
+        self._recent.clear()
+        return metrics
+
+    @contextmanager
+    def _averaged_parameters(self) -> Iterator[None]:
+        """The network with its averaged parameters, where the plan averages."""
+        if self.plan.ema_decay is None:
+            yield
+            return
+        current = self.network.parameters()
+        self.network.load_parameters(self.stepper.ema_parameters())
+        try:
+            yield
+        finally:
+            self.network.load_parameters(current)
+
+    def _save_last(self, batches: Batches) -> None:
+        write_checkpoint(
+            self.folder.last_file,
+            Checkpoint(
+                parameters=self.network.parameters(),
+                stepper=self.stepper.state(),
+                step=self.step,
+                loader_state=batches.state(),
+                best=self.best,
+                skipped_steps=self.skipped_steps,
+                elapsed_s=self.elapsed_s,
+            ),
+        )

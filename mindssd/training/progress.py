@@ -1,0 +1,94 @@
+"""What a person sees while a run works: a live display on a terminal, plain lines elsewhere."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Protocol
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+PLAIN_INTERVAL_S = 30.0
+
+
+class Display(Protocol):
+    """Shows a run's progress."""
+
+    def say(self, text: str) -> None: ...
+
+    def step(self, done: int, text: str) -> None:
+        """`done` steps of the whole run, and what is worth knowing about the last ones."""
+
+
+class LiveDisplay:
+    """A bar with the time left, on a terminal."""
+
+    def __init__(self, progress: Progress, total_steps: int) -> None:
+        self._progress = progress
+        self._task = progress.add_task("training", total=total_steps, note="")
+
+    def say(self, text: str) -> None:
+        self._progress.console.print(text, highlight=False)
+
+    def step(self, done: int, text: str) -> None:
+        self._progress.update(self._task, completed=done, note=text)
+
+
+class PlainDisplay:
+    """A line every half minute, for logs and pipes."""
+
+    def __init__(self, console: Console, total_steps: int) -> None:
+        self._console = console
+        self._total = total_steps
+        self._start: tuple[float, int] | None = None
+        self._said = 0.0
+
+    def say(self, text: str) -> None:
+        self._console.print(text, highlight=False, soft_wrap=True)
+
+    def step(self, done: int, text: str) -> None:
+        now = time.monotonic()
+        if self._start is None:
+            self._start = (now, done)
+        if now - self._said < PLAIN_INTERVAL_S and done < self._total:
+            return
+        self._said = now
+        started, first = self._start
+        left = ""
+        if done > first:
+            seconds = (now - started) / (done - first) * (self._total - done)
+            left = f", {_duration(seconds)} left"
+        self.say(f"step {done}/{self._total}{left}: {text}")
+
+
+@contextmanager
+def display(console: Console, total_steps: int) -> Iterator[Display]:
+    """The display that fits the console."""
+    if not console.is_terminal:
+        yield PlainDisplay(console, total_steps)
+        return
+    with Progress(
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=24),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}"),
+        console=console,
+        refresh_per_second=4,
+    ) as progress:
+        yield LiveDisplay(progress, total_steps)
+
+
+def _duration(seconds: float) -> str:
+    minutes, seconds = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"

@@ -1,0 +1,78 @@
+"""A run's folder: `config.yaml`, `log.jsonl`, TensorBoard events, `best.safetensors` and `last/`."""
+
+import json
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from mindssd.errors import TrainingError
+from mindssd.types import Array
+
+
+class RunFolder:
+    """Where one run keeps all that it makes."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.config_file = path / "config.yaml"
+        self.log_file = path / "log.jsonl"
+        self.best_file = path / "best.safetensors"
+        self.last_file = path / "last" / "checkpoint.safetensors"
+        self.report_file = path / "evaluation.json"
+
+    def create(self, config_yaml: str) -> None:
+        """Make the folder and save the resolved configuration; an existing run is never overwritten."""
+        if self.config_file.exists():
+            raise TrainingError(
+                f"{self.path} holds a run already; choose another name=…, "
+                f"or go on with it: mindssd train --resume {self.path}"
+            )
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            self.config_file.write_text(config_yaml, encoding="utf-8")
+        except OSError as error:
+            raise TrainingError(
+                f"{self.path} cannot be written ({error.strerror}); choose another runs_dir=…"
+            ) from error
+
+    def require_existing(self) -> None:
+        """Raise TrainingError unless a run can be resumed here."""
+        if not self.config_file.is_file():
+            raise TrainingError(f"{self.path} is not a run's folder: it has no config.yaml")
+        if not self.last_file.is_file():
+            raise TrainingError(
+                f"{self.path} has no last/checkpoint.safetensors yet: it ended before its first "
+                "epoch; start it again"
+            )
+
+
+class RunLog:
+    """Writes `log.jsonl`, a line an event, and TensorBoard's event file."""
+
+    def __init__(self, folder: RunFolder) -> None:
+        # TensorBoard's writer takes 0.3 s to import.
+        from tensorboardX import SummaryWriter
+
+        self._file = folder.log_file.open("a", encoding="utf-8")
+        self._board = SummaryWriter(str(folder.path))
+
+    def event(self, kind: str, step: int, **values: Any) -> None:
+        """Write one line; numbers also go to TensorBoard as `kind/name`."""
+        line = {"event": kind, "time": round(time.time(), 3), "step": step, **values}
+        self._file.write(json.dumps(line) + "\n")
+        self._file.flush()
+        for name, value in values.items():
+            if isinstance(value, int | float) and not isinstance(value, bool):
+                self._board.add_scalar(f"{kind}/{name}", value, step)
+
+    def metrics(self, step: int, metrics: Mapping[str, float]) -> None:
+        self.event("evaluation", step, **metrics)
+
+    def picture(self, name: str, image: Array, step: int) -> None:
+        """`image` (H, W, 3) uint8 RGB."""
+        self._board.add_image(name, image, step, dataformats="HWC")
+
+    def close(self) -> None:
+        self._file.close()
+        self._board.close()

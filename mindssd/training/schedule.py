@@ -1,0 +1,29 @@
+"""The learning rate as a pure function of the step."""
+
+import math
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """Linear warm-up, then half a cosine down to `peak * final_factor`."""
+
+    peak: float
+    warmup_start: float
+    final_factor: float
+    warmup_steps: int
+    total_steps: int
+
+    def learning_rate(self, step: int) -> float:
+        """The rate of step `step`, from 0. Beyond the last step it stays at the last one's."""
+        if step < self.warmup_steps:
+            return self.warmup_start + (self.peak - self.warmup_start) * step / self.warmup_steps
+        span = max(1, self.total_steps - self.warmup_steps)
+        progress = min(1.0, (step - self.warmup_steps) / span)
+        end = self.peak * self.final_factor
+        return end + (self.peak - end) * (1 + math.cos(math.pi * progress)) / 2
+
+
+def ema_decay(step: int, decay: float) -> float:
+    """The weight of the old average at `step`: small at first, so that the initial values are forgotten."""
+    return min(decay, (1 + step) / (10 + step))
