@@ -105,7 +105,8 @@ def network_spec(config: Config, num_classes: int) -> NetworkSpec:
         len(set(boxes_per_location)) > 1 or isinstance(neck, ExtrasNeck)
     ):
         raise ConfigError(
-            "head.kind=shared needs levels that are alike: neck.kind=fpn and default_boxes.kind=grid"
+            "head.kind=shared needs levels that are alike: "
+            "neck.kind=fpn and default_boxes.kind=grid"
         )
     return NetworkSpec(
         backbone=config.backbone.name,
@@ -131,7 +132,7 @@ def build_network(config: Config, engine: Engine, num_classes: int) -> Network:
 def class_prior_biases(
     parameters: Mapping[str, Array], num_classes: int, prior: float
 ) -> dict[str, Array]:
-    """The class layers' biases with which every class starts at `prior` and background at the rest."""
+    """The class layers' biases with which each class starts at `prior`, background at the rest."""
     column = np.full(num_classes + 1, np.log(prior / (1 - prior)), np.float32)
     column[0] = -column[0]
     return {
@@ -154,9 +155,7 @@ def load_initial_weights(
         network.load_parameters(parameters)
         said.append(f"backbone from {path}: {report.summary()}")
     if config.initial_weights is not None:
-        parameters, report = load_detector(
-            config.initial_weights, shapes, allow_other_classes=True
-        )
+        parameters, report = load_detector(config.initial_weights, shapes, allow_other_classes=True)
         network.load_parameters(parameters)
         said.append(f"detector from {config.initial_weights}: {report.summary()}")
     return said
@@ -235,7 +234,9 @@ def step_spec(config: Config, parameter_names: list[str]) -> StepSpec:
 
 def frozen_prefixes(parameter_names: list[str], num_layers: int) -> tuple[str, ...]:
     """The backbone's first layers, as `backbone.features_0.`, in the network's order."""
-    layers = [".".join(n.split(".")[:2]) + "." for n in parameter_names if n.startswith("backbone.")]
+    layers = [
+        ".".join(n.split(".")[:2]) + "." for n in parameter_names if n.startswith("backbone.")
+    ]
     in_order = list(dict.fromkeys(layers))
     if num_layers > len(in_order):
         raise ConfigError(

@@ -57,5 +57,3 @@ def _config(path: Path, recipe: str | None, overrides: Sequence[str]) -> Config:
             "such as --config ssd_mobilenetv2"
         )
     return load_config(recipe, overrides)
-
-

@@ -44,7 +44,9 @@ def _expand(source: str) -> Iterator[Path]:
     elif path.exists():
         yield path
     elif glob.has_magic(source):
-        yield from sorted(Path(p) for p in glob.glob(source, recursive=True) if Path(p).is_file())
+        # Path.glob refuses absolute patterns.
+        matches = glob.glob(source, recursive=True)  # noqa: PTH207
+        yield from sorted(path for path in map(Path, matches) if path.is_file())
     else:
         raise ImageError(f"{source}: no such file or folder")
 
@@ -68,7 +70,9 @@ def predict_files(
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise MindSSDError(f"{out}: cannot be made ({error.strerror}); choose another --out") from error
+        raise MindSSDError(
+            f"{out}: cannot be made ({error.strerror}); choose another --out"
+        ) from error
     errors: list[ImageError] = []
     drawn: list[Array] = []
     images: list[dict[str, Any]] = []

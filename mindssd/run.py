@@ -10,7 +10,7 @@ from mindssd import build
 from mindssd.config.load import load_config, to_tree, to_yaml
 from mindssd.config.schema import Config
 from mindssd.data.dataset import DetectionDataset
-from mindssd.engines.base import Network, Parameters
+from mindssd.engines.base import Engine, Network, Parameters
 from mindssd.errors import ConfigError, DatasetError
 from mindssd.evaluation.coco import Evaluation, evaluate
 from mindssd.evaluation.protocol import PROTOCOLS
@@ -70,7 +70,7 @@ def _read_datasets(config: Config) -> tuple[DetectionDataset, DetectionDataset]:
 def _train(
     config: Config,
     folder: RunFolder,
-    engine: build.Engine,
+    engine: Engine,
     datasets: tuple[DetectionDataset, DetectionDataset],
     resume: bool,
 ) -> Outcome:
@@ -173,9 +173,7 @@ class _ModelWriter:
         write_model(self.folder.best_file, parameters, metadata)
 
 
-def _report(
-    console: Console, folder: RunFolder, validation: _Validation, outcome: Outcome
-) -> None:
+def _report(console: Console, folder: RunFolder, validation: _Validation, outcome: Outcome) -> None:
     if validation.last is not None:
         print_report(validation.last, console)
         write_json(validation.last, folder.report_file)

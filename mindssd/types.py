@@ -36,7 +36,7 @@ class ImageRecord:
 
 @dataclass(frozen=True)
 class Sample:
-    """One training sample: `image` (3, H, W) float32 normalised, `offsets` (A, 4), `labels` (A,) int32.
+    """One training sample: `image` (3, H, W) float32, `offsets` (A, 4), `labels` (A,) int32.
 
     `weight` is 1, or 0 for a sample that must not count: padding of a short last batch, or an image
     that could not be read (then `unreadable` is true and the image is zeros).

@@ -14,11 +14,14 @@ class ProtocolName(StrEnum):
 
 def evaluate(
     model: Annotated[
-        Path, typer.Argument(help="A trained model: best.safetensors, or a .ckpt.", show_default=False)
+        Path,
+        typer.Argument(help="A trained model: best.safetensors, or a .ckpt.", show_default=False),
     ],
     overrides: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[KEY=VALUE]…", help="data_dir=PATH, and others.", show_default=False),
+        typer.Argument(
+            metavar="[KEY=VALUE]…", help="data_dir=PATH, and others.", show_default=False
+        ),
     ] = None,
     config: Annotated[
         str | None,

@@ -7,14 +7,18 @@ import typer
 
 
 def predict(
-    model: Annotated[Path, typer.Argument(help="A trained model: best.safetensors.", show_default=False)],
+    model: Annotated[
+        Path, typer.Argument(help="A trained model: best.safetensors.", show_default=False)
+    ],
     sources: Annotated[
         list[str],
         typer.Argument(
             metavar="SOURCE…", help="Images, folders, or globs in quotes.", show_default=False
         ),
     ],
-    out: Annotated[Path, typer.Option(help="Where drawn images and JSON go.")] = Path("predictions"),
+    out: Annotated[Path, typer.Option(help="Where drawn images and JSON go.")] = Path(
+        "predictions"
+    ),
     score: Annotated[
         float, typer.Option(min=0, max=1, help="Show detections above this score.")
     ] = 0.3,
@@ -22,7 +26,8 @@ def predict(
         bool, typer.Option(help="Also one picture of all of them, contact_sheet.jpg.")
     ] = False,
     device: Annotated[
-        str | None, typer.Option(help="CPU, GPU or Ascend; by default the fastest.", show_default=False)
+        str | None,
+        typer.Option(help="CPU, GPU or Ascend; by default the fastest.", show_default=False),
     ] = None,
 ) -> None:
     """Detect objects in images.

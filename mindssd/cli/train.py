@@ -9,7 +9,9 @@ import typer
 def train(
     overrides: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[KEY=VALUE]…", help="Settings laid over the recipe.", show_default=False),
+        typer.Argument(
+            metavar="[KEY=VALUE]…", help="Settings laid over the recipe.", show_default=False
+        ),
     ] = None,
     config: Annotated[
         str | None,

@@ -1,7 +1,7 @@
 """The configuration: typed, closed, each value with its range. Nothing derivable stands here.
 
-Grid sizes, default-box counts and channels follow from backbone, neck and image size; the class names
-come from the annotation file.
+Grid sizes, default-box counts and channels follow from backbone, neck and image size; the class
+names come from the annotation file.
 """
 
 from typing import Annotated, Literal
@@ -27,7 +27,7 @@ class BackboneConfig(_Group, frozen=True):
     name: str = "mobilenet_v2_100"
     out_indices: Annotated[tuple[Natural, ...], Meta(min_length=1)] = (13, 18)
     frozen_layers: Natural = 0
-    """The first so many of its layers (as `features_0`, `features_1`, … or `conv1`, `bn1`, `layer1`)
+    """So many of its first layers (`features_0`, `features_1`, … or `conv1`, `bn1`, `layer1`, …)
     keep their pretrained values and statistics."""
 
 
@@ -49,7 +49,7 @@ class HeadConfig(_Group, frozen=True):
     kind: Literal["per_level", "shared"] = "per_level"
     tower_depth: Natural = 4
     class_prior: Annotated[float, Meta(gt=0, lt=1)] | None = None
-    """Start every class at this probability (arXiv:1708.02002, 3.3); none: at 0.5, as the reference."""
+    """Start each class at this probability (arXiv:1708.02002, 3.3); none: 0.5, as the reference."""
 
 
 class DefaultBoxConfig(_Group, frozen=True):
@@ -137,7 +137,7 @@ class EvaluationConfig(_Group, frozen=True):
 
 
 class Config(_Group, frozen=True):
-    """A whole run. `key=value` on the command line sets any of these; groups are `group.key=value`."""
+    """A whole run. On the command line: `key=value`, and in a group `group.key=value`."""
 
     engine: Literal["mindspore"] = "mindspore"
     device: Literal["auto", "CPU", "GPU", "Ascend"] = "auto"
@@ -147,7 +147,7 @@ class Config(_Group, frozen=True):
     backbone_ckpt_path: str | None = None
     """A MindCV backbone checkpoint, or the name of a published one (see `mindssd weights`)."""
     initial_weights: str | None = None
-    """A trained detector to start from; another number of classes starts its class layers afresh."""
+    """A trained detector to start from; for other classes its class layers start afresh."""
     runs_dir: str = "runs"
     name: str | None = None
     """The run's folder under runs_dir; by default the recipe, data set and time."""

@@ -1,8 +1,8 @@
 """What an engine is: the one boundary between mindssd and a deep-learning framework.
 
-An engine builds the network, gives and takes parameters under canonical names, runs the forward pass
-and runs one optimizer step. Everything else (loop, schedule, checkpoints, data, evaluation) is
-written once, outside.
+An engine builds the network, gives and takes parameters under canonical names, runs the forward
+pass and runs one optimizer step. Everything else (loop, schedule, checkpoints, data, evaluation)
+is written once, outside.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,23 +12,23 @@ from typing import Protocol
 from mindssd.types import Array, Batch, ImageSize
 
 Parameters = dict[str, Array]
-"""Canonical name (`backbone.…`, `neck.…`, `head.…`) to float32 array, in the network's order."""
+"""Canonical name (`backbone.…`, `neck.…`, `head.…`) to float32 array, in network order."""
 
 
 @dataclass(frozen=True)
 class ExtrasNeck:
-    """The paper's neck: the backbone's first map expanded, then inverted-residual extra maps of stride 2."""
+    """The paper's neck: the first map expanded, then inverted-residual extra maps of stride 2."""
 
     channels: tuple[int, ...] = (512, 256, 256, 128)
     expand_ratios: tuple[float, ...] = (0.2, 0.25, 0.5, 0.25)
     expand_first: int = 6
     expand_first_style: str = "relu6"
-    """`relu6`, or `mobilenet_v3`: hard-swish with MindSpore's default BatchNorm (eps 1e-5, 0.9 kept)."""
+    """`relu6`, or `mobilenet_v3`: hard-swish and BatchNorm of eps 1e-5 with 0.9 kept."""
 
 
 @dataclass(frozen=True)
 class FPNNeck:
-    """A feature pyramid (arXiv:1612.03144) with `extra_levels` stride-2 maps on top of the last one."""
+    """A feature pyramid (arXiv:1612.03144) with `extra_levels` stride-2 maps on top."""
 
     channels: int = 256
     extra_levels: int = 2
@@ -77,13 +77,14 @@ class StepSpec:
     accumulate_steps: int = 1
     ema: bool = False
     frozen_prefixes: tuple[str, ...] = ()
-    """Parameters whose canonical name starts with one of these are not trained; their BatchNorm keeps its statistics."""
+    """Parameters whose canonical name starts with one of these are not trained, and BatchNorm under
+    them keeps its statistics."""
     amp_level: str = "O0"
 
 
 @dataclass(frozen=True)
 class StepResult:
-    """One step's figures. `loss = class_loss + box_loss`; not finite means that the step was skipped."""
+    """One step's figures: `loss = class_loss + box_loss`; not `finite` means a skipped step."""
 
     loss: float
     class_loss: float
@@ -110,7 +111,10 @@ class Network(Protocol):
         """The names that an optimizer may change, in the network's order."""
 
     def forward(self, images: Array) -> tuple[Array, Array]:
-        """images (B, 3, H, W) float32 to raw offsets (B, A, 4) as (ty, tx, th, tw) and logits (B, A, C + 1)."""
+        """images (B, 3, H, W) float32 to raw outputs: offsets (B, A, 4), logits (B, A, C + 1).
+
+        Offsets are (ty, tx, th, tw), the order of MindCV's published weights.
+        """
 
 
 @dataclass(frozen=True)

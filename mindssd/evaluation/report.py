@@ -38,9 +38,10 @@ def protocol_lines(evaluation: Evaluation) -> list[str]:
         counts.append(f"{rate:.1f} images/s")
     lines = [", ".join(counts), protocol_line(evaluation.protocol)]
     if evaluation.unreadable:
+        count = len(evaluation.unreadable)
         lines.append(
-            f"{len(evaluation.unreadable)} images could not be read, their truths count as missed; "
-            f"the first: {evaluation.unreadable[0]}"
+            f"{count} image{'s' if count > 1 else ''} could not be read, truths there count as "
+            f"missed: {evaluation.unreadable[0]}{' and others' if count > 1 else ''}"
         )
     return lines
 

@@ -213,9 +213,7 @@ class TrainingLoop:
         with self._averaged_parameters():
             metrics = self.actions.evaluate()
             self.log.metrics(self.step, metrics)
-            self.display.say(
-                f"epoch {epoch}: AP {metrics['AP']:.4f}, AP50 {metrics['AP50']:.4f}"
-            )
+            self.display.say(f"epoch {epoch}: AP {metrics['AP']:.4f}, AP50 {metrics['AP50']:.4f}")
             picture = self.actions.sample_picture()
             if picture is not None:
                 self.log.picture("detections", picture, self.step)

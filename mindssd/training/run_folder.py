@@ -1,4 +1,4 @@
-"""A run's folder: `config.yaml`, `log.jsonl`, TensorBoard events, `best.safetensors` and `last/`."""
+"""A run's folder: `config.yaml`, `log.jsonl`, TensorBoard's events, `best.safetensors`, `last/`."""
 
 import json
 import time
@@ -22,7 +22,7 @@ class RunFolder:
         self.report_file = path / "evaluation.json"
 
     def create(self, config_yaml: str) -> None:
-        """Make the folder and save the resolved configuration; an existing run is never overwritten."""
+        """Make the folder and save the resolved configuration; a run is never overwritten."""
         if self.config_file.exists():
             raise TrainingError(
                 f"{self.path} holds a run already; choose another name=…, "

@@ -25,5 +25,5 @@ class Schedule:
 
 
 def ema_decay(step: int, decay: float) -> float:
-    """The weight of the old average at `step`: small at first, so that the initial values are forgotten."""
+    """The old average's weight at `step`: small at first, so that initial values are forgotten."""
     return min(decay, (1 + step) / (10 + step))

@@ -1,4 +1,4 @@
-"""The MindSpore engine. Every `import mindspore` and `import mindcv` of the project is in this package.
+"""The MindSpore engine: every `import mindspore` and `import mindcv` of the project is in here.
 
 The process settings below must stand before MindSpore is imported, and any import of this package's
 modules runs this file first.
@@ -6,8 +6,8 @@ modules runs this file first.
 
 import os
 
-# MindSpore 2.10.0's oneDNN takes a reference kernel for 3×3 convolutions on AVX-512 CPUs: a training
-# step takes 7 times longer. On other CPUs the setting changes nothing.
+# MindSpore 2.10.0's oneDNN takes a reference kernel for 3×3 convolutions on AVX-512 CPUs: a
+# training step takes 7 times longer. On other CPUs the setting changes nothing.
 os.environ.setdefault("ONEDNN_MAX_CPU_ISA", "AVX2")
 # Errors alone: its warnings are about its own internals.
 os.environ.setdefault("GLOG_v", "3")

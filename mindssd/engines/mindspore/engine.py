@@ -5,7 +5,7 @@ import platform
 import mindcv
 import mindspore as ms
 
-from mindssd.engines.base import NetworkSpec, StepSpec
+from mindssd.engines.base import Network, NetworkSpec, StepSpec
 from mindssd.engines.mindspore.network import MindSporeNetwork
 from mindssd.engines.mindspore.runtime import configure
 from mindssd.engines.mindspore.stepper import MindSporeStepper
@@ -22,7 +22,9 @@ class MindSporeEngine:
     def build_network(self, spec: NetworkSpec, seed: int) -> MindSporeNetwork:
         return MindSporeNetwork(spec, seed)
 
-    def build_stepper(self, network: MindSporeNetwork, spec: StepSpec) -> MindSporeStepper:
+    def build_stepper(self, network: Network, spec: StepSpec) -> MindSporeStepper:
+        if not isinstance(network, MindSporeNetwork):
+            raise TypeError(f"a {type(network).__name__} is not a network of this engine")
         return MindSporeStepper(network, spec)
 
     def describe(self) -> dict[str, str]:

@@ -6,7 +6,7 @@ from mindssd.engines.mindspore.layers import ConvNorm, batch_norm, convolution
 
 
 def _flatten(level_outputs, columns: int):
-    """Level maps (B, k · columns, H, W) to (B, A, columns): rows, then cells, then boxes of a cell."""
+    """Maps (B, k · columns, H, W) to (B, A, columns): rows, then cells, then boxes of a cell."""
     flat = []
     for x in level_outputs:
         batch = ops.shape(x)[0]
@@ -29,7 +29,9 @@ class _LevelPredictor(nn.Cell):
 class PerLevel(nn.Cell):
     """See `PerLevelHead`."""
 
-    def __init__(self, in_channels: list[int], boxes_per_location: tuple[int, ...], columns: int) -> None:
+    def __init__(
+        self, in_channels: list[int], boxes_per_location: tuple[int, ...], columns: int
+    ) -> None:
         super().__init__()
         pairs = list(zip(in_channels, boxes_per_location, strict=True))
         self.boxes = nn.CellList([_LevelPredictor(c, 4 * k) for c, k in pairs])

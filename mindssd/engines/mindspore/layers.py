@@ -1,4 +1,4 @@
-"""The convolution blocks of necks and heads, with the reference's padding and BatchNorm settings."""
+"""The convolution blocks of necks and heads, with the reference's padding and BatchNorm."""
 
 from mindspore import nn
 from mindspore.common.initializer import TruncatedNormal

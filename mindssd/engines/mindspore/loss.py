@@ -19,8 +19,8 @@ class DetectionLoss(nn.Cell):
     def construct(self, offsets, logits, target_offsets, labels, weights):
         counts = ops.expand_dims(weights, 1)  # (B, 1)
         truth = ops.one_hot(labels, ops.shape(logits)[-1], 1.0, 0.0)  # (B, A, C + 1)
-        # With s = +1 at the truth's column and -1 elsewhere, p_t = sigmoid(s x) and the cross entropy
-        # is softplus(-s x): one exponential for both.
+        # With s = +1 at the truth's column and -1 elsewhere, p_t = sigmoid(s x) and the cross
+        # entropy is softplus(-s x): one exponential for both.
         margin = (1.0 - 2.0 * truth) * logits
         tail = ops.exp(-ops.abs(margin))
         cross_entropy = ops.relu(margin) + ops.log(1.0 + tail)

@@ -7,7 +7,7 @@ import mindspore as ms
 import numpy as np
 from mindspore import nn
 
-from mindssd.engines.base import ExtrasNeck, FPNNeck, NetworkSpec, Parameters, PerLevelHead
+from mindssd.engines.base import ExtrasNeck, NetworkSpec, Parameters, PerLevelHead
 from mindssd.engines.mindspore.heads import PerLevel, Shared
 from mindssd.engines.mindspore.necks import FPN, Extras
 from mindssd.errors import EngineError, WeightsError
@@ -17,14 +17,14 @@ from mindssd.types import Array
 def _create_backbone(name: str, out_indices: tuple[int, ...]) -> nn.Cell:
     if not mindcv.is_model(name):
         raise EngineError(
-            f"backbone {name!r} is not a MindCV {mindcv.__version__} model; see mindcv.list_models()"
+            f"backbone {name!r} is no model of MindCV {mindcv.__version__} (mindcv.list_models())"
         )
     try:
         backbone = mindcv.create_model(name, features_only=True, out_indices=list(out_indices))
     except (RuntimeError, TypeError) as error:
         raise EngineError(
             f"backbone {name!r}: MindCV {mindcv.__version__} cannot extract features from it; "
-            "resnet, mobilenet_v2, mobilenet_v3, efficientnet, convnext, hrnet, repvgg and resnest can"
+            "resnet, mobilenet_v2, mobilenet_v3, efficientnet, convnext, hrnet, repvgg, resnest can"
         ) from error
     if len(backbone.out_channels) != len(out_indices):
         raise EngineError(
@@ -35,7 +35,7 @@ def _create_backbone(name: str, out_indices: tuple[int, ...]) -> nn.Cell:
 
 
 class _Detector(nn.Cell):
-    """images (B, 3, H, W) to offsets (B, A, 4) and logits (B, A, C + 1), in training and evaluation."""
+    """images (B, 3, H, W) to offsets (B, A, 4), logits (B, A, C + 1); the same in training."""
 
     def __init__(self, spec: NetworkSpec) -> None:
         super().__init__()
@@ -93,9 +93,9 @@ class MindSporeNetwork:
             parameter = self._parameters[name]
             if tuple(value.shape) != tuple(parameter.shape):
                 raise WeightsError(
-                    f"{name} has shape {tuple(value.shape)}; the network's is {tuple(parameter.shape)}"
+                    f"{name} has shape {tuple(value.shape)}; expected {tuple(parameter.shape)}"
                 )
-            parameter.set_data(ms.Tensor(np.ascontiguousarray(value, np.float32)))
+            parameter.set_data(ms.Tensor(np.asarray(value, np.float32, order="C")))
 
     def trainable_names(self) -> Sequence[str]:
         return [name for name, p in self._parameters.items() if p.requires_grad]

@@ -23,10 +23,10 @@ def available_devices() -> list[str]:
 
 
 def configure(device: str = "auto", threads: int | None = None, deterministic: bool = True) -> str:
-    """Choose the device (`auto`, `CPU`, `GPU` or `Ascend`) and graph mode; return the device's name.
+    """Choose the device (`auto`, `CPU`, `GPU`, `Ascend`) and graph mode; return the device.
 
-    On CPU the operator threads are set to the cores this process may use: MindSpore's default leaves
-    about a quarter of a training step's rate unused.
+    On CPU the operator threads are set to the cores this process may use: MindSpore's default
+    leaves about a quarter of a training step's rate unused.
     """
     available = available_devices()
     target = available[0] if device == "auto" else device

@@ -37,8 +37,8 @@ class _LossCell(nn.Cell):
         return (class_loss + box_loss) * self.scale, class_loss, box_loss, positives
 
 
-# MindSpore unrolls a Python loop into one call inside the next, and 260 parameters exceed its depth of
-# calls; its own way to do one thing to every parameter is HyperMap over such functions.
+# MindSpore unrolls a Python loop into one call inside the next, and 260 parameters exceed its depth
+# of calls; its own way to do one thing to every parameter is HyperMap over such functions.
 _add = ops.MultitypeFuncGraph("add")
 _square_sum = ops.MultitypeFuncGraph("square_sum")
 _assign = ops.MultitypeFuncGraph("assign")
@@ -189,10 +189,8 @@ class MindSporeStepper:
         )
 
     def _restore_statistics(self) -> None:
-        """The forward pass of a skipped step has already moved BatchNorm's statistics: put them back."""
-        for statistic, good in zip(
-            self._cell.statistics, self._cell.good_statistics, strict=True
-        ):
+        """Put back BatchNorm's statistics, which a skipped step's forward pass has moved."""
+        for statistic, good in zip(self._cell.statistics, self._cell.good_statistics, strict=True):
             statistic.set_data(Tensor(good.asnumpy()))
 
     def _carried(self) -> dict[str, Parameter]:
@@ -210,19 +208,17 @@ class MindSporeStepper:
         if set(state.arrays) != set(carried):
             odd = sorted(set(state.arrays) ^ set(carried))
             raise WeightsError(
-                f"the optimizer's state does not fit this configuration: {len(odd)} tensors differ, "
-                f"{odd[0]} among them"
+                f"the optimizer's state does not fit this configuration: {len(odd)} tensors, "
+                f"{odd[0]} among them, are not in both"
             )
         for name, value in state.arrays.items():
             carried[name].set_data(Tensor(value))
         self._micro_step = int(state.scalars["micro_step"])
-        for statistic, good in zip(
-            self._cell.statistics, self._cell.good_statistics, strict=True
-        ):
+        for statistic, good in zip(self._cell.statistics, self._cell.good_statistics, strict=True):
             good.set_data(Tensor(statistic.asnumpy()))
 
     def ema_parameters(self) -> Parameters:
-        names = [name for name in self.network.parameters()]
+        names = list(self.network.parameters())
         return {
             name: np.array(average.asnumpy())
             for name, average in zip(names, self._cell.averages, strict=True)
