@@ -1,6 +1,7 @@
 """From a recipe's name or a YAML file and `key=value` overrides to a checked `Config`."""
 
 import difflib
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
@@ -40,7 +41,9 @@ def _checked(tree: Tree, overrides: Sequence[str], where: str) -> Config:
         key, separator, value = text.partition("=")
         if not separator or not key:
             raise ConfigError(f"{text!r} is not key=value")
-        _set(tree, key.strip(), _parse_value(value, text))
+        key = key.strip()
+        # A path or name is taken as typed: 2017 and no are folders, not a number and false.
+        _set(tree, key, value if _is_text(key, value) else _parse_value(value, text))
     return from_tree(tree, where)
 
 
@@ -61,7 +64,8 @@ def to_tree(config: Config) -> Tree:
 
 
 def to_yaml(config: Config) -> str:
-    return yaml.safe_dump(_lists(to_tree(config)), sort_keys=False, default_flow_style=None)
+    tree = _lists(to_tree(config))
+    return yaml.dump(tree, Dumper=_Dumper, sort_keys=False, default_flow_style=None)
 
 
 def _lists(value: Any) -> Any:
@@ -76,7 +80,7 @@ def _read_tree(source: str, seen: tuple[str, ...] = ()) -> Tree:
         raise ConfigError(f"{source} inherits from itself: {' -> '.join((*seen, source))}")
     text, folder = _read_text(source, seen[-1] if seen else None)
     try:
-        tree = yaml.safe_load(text) or {}
+        tree = yaml.load(text, _Loader) or {}
     except yaml.YAMLError as error:
         raise ConfigError(f"{source} is not valid YAML: {' '.join(str(error).split())}") from None
     if not isinstance(tree, dict):
@@ -120,16 +124,25 @@ def _merge(under: Tree, over: Tree) -> Tree:
 
 def _parse_value(text: str, override: str) -> Any:
     try:
-        value = yaml.safe_load(text)
+        return yaml.load(text, _Loader)
     except yaml.YAMLError:
         raise ConfigError(f"{override!r}: the value is not valid YAML") from None
-    # YAML 1.1 reads 1e-3 as text; everybody who types it means a number.
-    if isinstance(value, str):
-        try:
-            return float(value) if any(c.isdigit() for c in value) else value
-        except ValueError:
-            return value
-    return value
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML 1.1 reads 1e-3 as text; everybody who types it means a number."""
+
+
+class _Dumper(yaml.SafeDumper):
+    """Puts the text 1e-3 in quotes, so that `_Loader` reads text again."""
+
+
+for _kind in (_Loader, _Dumper):
+    _kind.add_implicit_resolver(
+        "tag:yaml.org,2002:float",
+        re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+$"),
+        list("-+0123456789"),
+    )
 
 
 def _set(tree: Tree, key: str, value: Any) -> None:
@@ -157,6 +170,12 @@ def _group(struct: type[msgspec.Struct], name: str) -> type[msgspec.Struct] | No
             kind = field.type
             return kind if isinstance(kind, type) and issubclass(kind, msgspec.Struct) else None
     return None
+
+
+def _is_text(key: str, value: str) -> bool:
+    """Whether a key holds a path or name, and the value is one rather than none."""
+    texts = [f.name for f in msgspec.structs.fields(Config) if f.type in (str, str | None)]
+    return key in texts and value not in ("", "null")
 
 
 def _check_keys(tree: Mapping[str, Any], where: str) -> None:
