@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 import yaml
@@ -211,4 +211,16 @@ def _explain(message: str, tree: Mapping[str, Any]) -> str:
     value: Any = tree
     for part in key.partition("[")[0].split("."):
         value = value.get(part) if isinstance(value, Mapping) else None
-    return f"{key.partition('[')[0]}={value!r}: {text[0].lower()}{text[1:]}"
+    key = key.partition("[")[0]
+    if text.startswith("Invalid enum value"):
+        return f"{key}={value!r}: expected one of {', '.join(_choices(key))}"
+    return f"{key}={value!r}: {text[0].lower()}{text[1:]}"
+
+
+def _choices(key: str) -> tuple[str, ...]:
+    """The values that a key of a `Literal` type may have."""
+    *groups, last = key.split(".")
+    struct: type[msgspec.Struct] = Config
+    for group in groups:
+        struct = _group(struct, group) or struct
+    return get_args(next(f.type for f in msgspec.structs.fields(struct) if f.name == last))
