@@ -1,0 +1,135 @@
+"""Each recipe that comes with mindssd loads, explains itself and states nothing derivable."""
+
+from importlib import resources
+
+import pytest
+import yaml
+
+from mindssd.config.load import load_config, recipe_names
+from mindssd.config.schema import Config
+
+# What DESIGN.md says of the reference, key by key.
+FACTS = {
+    "ssd_mobilenetv2": {
+        "image_size": 300,
+        "backbone.name": "mobilenet_v2_100",
+        "backbone.out_indices": (13, 18),
+        "neck.kind": "extras",
+        "head.kind": "per_level",
+        "default_boxes.kind": "paper",
+        "loss.focal_alpha": 0.75,
+        "optimizer.weight_decay": 1.5e-4,
+        "schedule.warmup_start": 0.001,
+        "schedule.final_factor": 0.001,
+    },
+    "ssd_mobilenetv3": {
+        "image_size": 300,
+        "backbone.name": "mobilenet_v3_large_100",
+        "backbone.out_indices": (12, 16),
+        "neck.kind": "extras",
+        "neck.expand_first_style": "mobilenet_v3",
+        "head.kind": "per_level",
+        "default_boxes.kind": "paper",
+        "loss.focal_alpha": 0.75,
+        "optimizer.weight_decay": 1.5e-4,
+        "schedule.warmup_start": 0.001,
+        "schedule.final_factor": 0.001,
+    },
+    "ssd_resnet50_fpn": {
+        "image_size": 640,
+        "backbone.name": "resnet50",
+        "backbone.out_indices": (2, 3, 4),
+        "neck.kind": "fpn",
+        "head.kind": "shared",
+        "default_boxes.kind": "grid",
+        "loss.focal_alpha": 0.25,
+        "optimizer.weight_decay": 4e-4,
+        "schedule.warmup_start": 0.01333,
+        "schedule.final_factor": 0.0,
+    },
+}
+SHARED_FACTS = {
+    "batch_size": 32,
+    "epochs": 500,
+    "loss.focal_gamma": 2.0,
+    "optimizer.momentum": 0.9,
+    "optimizer.loss_scale": 1024.0,
+    "optimizer.decay_norm_and_bias": True,
+    "optimizer.ema_decay": None,
+    "optimizer.clip_norm": None,
+    "schedule.learning_rate": 0.05,
+    "schedule.warmup_epochs": 2.0,
+    "matching.iou_threshold": 0.5,
+    "matching.variances": (0.1, 0.2),
+    "augment.flip_probability": 0.5,
+    "augment.brightness": 0.4,
+    "augment.contrast": 0.4,
+    "augment.saturation": 0.4,
+    "augment.zoom_out_probability": 0.0,
+    "normalization.mean": (0.485, 0.456, 0.406),
+    "normalization.std": (0.229, 0.224, 0.225),
+}
+
+
+def _text(recipe: str) -> str:
+    file = resources.files("mindssd.config.recipes") / f"{recipe}.yaml"
+    return file.read_text(encoding="utf-8")
+
+
+def _value(config: Config, key: str):
+    for part in key.split("."):
+        config = getattr(config, part)
+    return config
+
+
+@pytest.mark.parametrize("recipe", recipe_names())
+def test_every_recipe_loads(recipe):
+    assert isinstance(load_config(recipe), Config)
+
+
+@pytest.mark.parametrize("recipe", FACTS)
+def test_a_recipe_has_the_references_values(recipe):
+    config = load_config(recipe)
+    facts = FACTS[recipe] | SHARED_FACTS
+    assert {key: _value(config, key) for key in facts} == facts
+
+
+@pytest.mark.parametrize("recipe", recipe_names())
+def test_a_recipe_opens_with_where_it_comes_from(recipe):
+    assert _text(recipe).startswith("# ")
+
+
+def _stated(tree: dict) -> dict:
+    """The keys that a file states, as `group.key`, with their values."""
+    return {
+        f"{group}.{key}" if key else group: value
+        for group, values in tree.items()
+        for key, value in (values if isinstance(values, dict) else {"": values}).items()
+    }
+
+
+@pytest.mark.parametrize("recipe", recipe_names())
+def test_a_recipe_never_copies_what_it_inherits(recipe):
+    tree = yaml.safe_load(_text(recipe))
+    inherited: dict = {}
+    parent = tree.pop("inherits", None)
+    while parent is not None:
+        above = yaml.safe_load(_text(parent))
+        parent = above.pop("inherits", None)
+        inherited = _stated(above) | inherited
+    copied = {key for key, value in _stated(tree).items() if inherited.get(key) == value}
+    assert copied == set()
+
+
+def test_no_recipe_could_state_a_number_that_follows_from_others():
+    """Grids, default-box counts, channels and class names follow; the schema has no key for them.
+
+    The reference's files name `num_ssd_boxes`, `feature_size`, `steps`, `num_classes`.
+    """
+    keys = set(Config.__struct_fields__)
+    for group in Config().__struct_fields__:
+        keys |= set(getattr(getattr(Config(), group), "__struct_fields__", ()))
+    derivable = {"num_ssd_boxes", "num_default", "feature_size", "steps", "grids", "num_classes"}
+    assert keys & (derivable | {"in_channels", "backbone_channels", "classes", "class_names"}) == (
+        set()
+    )
