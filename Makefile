@@ -1,0 +1,85 @@
+# `make` lists what there is to do. All of it works in .venv, which the first target makes.
+SHELL := bash
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+VENV ?= .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+# The first name on PATH that is Python 3.11; `make setup PYTHON=/path/to/python` names another.
+PYTHON ?= $(shell for name in python3.11 python3 python; do \
+	$$name -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null && \
+	echo $$name && break; done)
+# Test processes. A file's tests stay together, for a network compiles once in each process.
+JOBS ?= 2
+PYTEST := $(BIN)/python -m pytest -n $(JOBS) --dist loadfile
+
+DEMO_DATA ?= data/demo
+BCCD_DATA ?= ../shared/data/bccd
+BCCD_BACKBONE ?= ../shared/weights/mobilenet_v2_100.ckpt
+
+.PHONY: help setup check test demo bccd bench clean
+
+help: ## List these targets
+	@echo "usage: make TARGET"
+	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/  \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 10
+
+setup: $(STAMP) ## Make .venv and install mindssd with MindSpore and the developers' tools
+
+# A stamp, so that it runs again only when the requirements change, or when it did not finish.
+$(STAMP): pyproject.toml
+	@set -eu; \
+	is_311='import sys; sys.exit(sys.version_info[:2] != (3, 11))'; \
+	if ! { $(BIN)/python -c "$$is_311" && $(BIN)/python -m pip --version; } >/dev/null 2>&1; then \
+		python='$(PYTHON)'; \
+		if [ -z "$$python" ] || ! "$$python" -c "$$is_311"; then \
+			echo "mindssd needs Python 3.11 ($${python:-none of python3.11, python3, python} is not)." >&2; \
+			echo "Install it, or say where it is: make setup PYTHON=/path/to/python3.11" >&2; \
+			exit 1; \
+		fi; \
+		echo "making $(VENV) with $$("$$python" --version)"; \
+		"$$python" -m venv --clear $(VENV) || { \
+			echo "$$python cannot make it; on Debian or Ubuntu: apt install python3.11-venv" >&2; exit 1; }; \
+	fi; \
+	echo "installing into $(VENV): MindSpore and the rest, about a minute on a fast network"; \
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[mindspore,dev]'; \
+	touch $@; \
+	echo "installed in $$SECONDS s; $(BIN)/mindssd is ready"
+
+check: $(STAMP) ## Format, lint, types, import rules and the fast tests: about a minute
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(PYTEST) -m "not slow"
+
+test: $(STAMP) ## Every test, the slow ones too
+	@$(PYTEST)
+
+demo: $(STAMP) ## Draw a data set, train on it, evaluate and show detections: about 8 minutes
+	@set -euo pipefail; \
+	run=runs/demo-$$(date +%Y%m%d-%H%M%S); \
+	$(BIN)/mindssd demo $(DEMO_DATA); \
+	$(BIN)/mindssd train --config demo data_dir=$(DEMO_DATA) runs_dir=runs name=$${run#runs/}; \
+	$(BIN)/mindssd eval $$run/best.safetensors data_dir=$(DEMO_DATA) --json $$run/results.json \
+		| tee $$run/results.txt; \
+	$(BIN)/mindssd predict $$run/best.safetensors $(DEMO_DATA)/val2017 \
+		--out $$run/predictions --sheet; \
+	echo; \
+	echo "run folder        $$run"; \
+	echo "table of results  $$run/results.txt"; \
+	echo "contact sheet     $$run/predictions/contact_sheet.jpg"
+
+bccd: $(STAMP) ## Train on 292 real images, two recipes and three seeds each: about an hour
+	@$(BIN)/python benchmarks/bccd_training.py $(BCCD_DATA) $(BCCD_BACKBONE)
+
+# Training on BCCD is a benchmark too, with a target of its own because it takes an hour.
+bench: $(STAMP) ## Every claim about speed, measured in turn
+	@set -eu; \
+	for script in $(filter-out benchmarks/bccd_training.py,$(sort $(wildcard benchmarks/*.py))); do \
+		echo "== $$script"; \
+		$(BIN)/python $$script; \
+	done
+
+clean: ## Remove .venv and what the tools left; runs/ and data/ stay
+	rm -rf $(VENV) build dist mindssd.egg-info .pytest_cache .mypy_cache .ruff_cache
+	find mindssd tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
