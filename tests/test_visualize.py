@@ -60,7 +60,8 @@ def test_the_better_of_two_equal_boxes_lies_on_top() -> None:
 @pytest.mark.parametrize("size", [(1, 1), (64, 64), (20, 2000), (2000, 20), (3000, 4000)])
 def test_boxes_and_long_names_fit_into_an_image_of_any_size(size: tuple[int, int]) -> None:
     height, width = size
-    boxes = [[0, 0, width, height], [width - 1, height - 1, width, height], [0.2, 0.2, 0.4, 0.4]]
+    corner = [width - 1.0, height - 1.0, width, height]
+    boxes = [[0.0, 0.0, width, height], corner, [0.2, 0.2, 0.4, 0.4]]
     found = detections(boxes, [0.9, 0.8, 0.7], ("a very long name of a class " * 3, "é"))
     picture = draw(black(height, width), found)
     scale = picture.shape[0] // height
@@ -70,7 +71,8 @@ def test_boxes_and_long_names_fit_into_an_image_of_any_size(size: tuple[int, int
 
 
 def test_boxes_outside_the_image_or_not_finite_break_nothing() -> None:
-    boxes = [[-500, -500, 900, 900], [700, 700, 800, 800], [float("nan"), 0, float("inf"), 5]]
+    far, nan, inf = 900.0, float("nan"), float("inf")
+    boxes = [[-far, -far, far, far], [far, far, far + 9, far + 9], [nan, 0.0, inf, 5.0]]
     assert draw(black(), detections(boxes, [0.9, 0.8, 0.7])).shape == (400, 600, 3)
 
 
