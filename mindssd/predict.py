@@ -88,7 +88,7 @@ def predict_files(
                 console.print(f"skipped: {result}", highlight=False, soft_wrap=True)
                 continue
             image, detections = result
-            picture = draw(image, detections)
+            picture = draw(image, detections, score_threshold)
             _write_image(out / names[path], picture)
             if len(drawn) < SHEET_IMAGES:
                 drawn.append(picture)

@@ -111,7 +111,6 @@ def _train(
             f"{loader.steps_per_epoch} steps an epoch, from step {loop.step} of {plan.total_steps}"
         )
         log.event("start", loop.step, **engine.describe())
-        shown.say("compiling the training step: this takes half a minute, once")
         state = checkpoint.loader_state if checkpoint is not None else None
         with loader.batches(0, config.epochs, state) as batches:
             outcome = loop.run(batches)

@@ -67,7 +67,6 @@ class StepSpec:
 
     focal_alpha: float = 0.75
     focal_gamma: float = 2.0
-    box_loss: str = "smooth_l1"
     box_loss_weight: float = 1.0
     momentum: float = 0.9
     weight_decay: float = 1.5e-4

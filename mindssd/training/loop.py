@@ -100,6 +100,7 @@ class TrainingLoop:
         self.best: float | None = None
         self.skipped_steps = 0
         self.elapsed_s = 0.0
+        self._compiled = False
         self._bad_in_a_row = 0
         self._unreadable: set[int] = set()
         self._recent: deque[tuple[float, int]] = deque(maxlen=50)
@@ -144,7 +145,13 @@ class TrainingLoop:
             self._report_unreadable(batch)
             rate = self.schedule.learning_rate(self.step)
             decay = ema_decay(self.step, self.plan.ema_decay) if self.plan.ema_decay else 0.0
-            result = self.stepper.step(batch, rate, decay)
+            if self._compiled:
+                result = self.stepper.step(batch, rate, decay)
+            else:
+                self.display.say("compiling the training step: about half a minute, once")
+                with self.display.waiting("compiling the training step"):
+                    result = self.stepper.step(batch, rate, decay)
+                self._compiled = True
             self._recent.append((time.monotonic(), int(batch.weights.sum())))
             self._check_finite(result)
             self.step += 1
@@ -211,7 +218,8 @@ class TrainingLoop:
 
     def _evaluate(self, epoch: int) -> Metrics:
         with self._averaged_parameters():
-            metrics = self.actions.evaluate()
+            with self.display.waiting("evaluating"):
+                metrics = self.actions.evaluate()
             self.log.metrics(self.step, metrics)
             self.display.say(f"epoch {epoch}: AP {metrics['AP']:.4f}, AP50 {metrics['AP50']:.4f}")
             picture = self.actions.sample_picture()

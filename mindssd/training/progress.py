@@ -1,8 +1,9 @@
 """What a person sees while a run works: a live display on a terminal, plain lines elsewhere."""
 
+import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
 
 from rich.console import Console
@@ -16,6 +17,7 @@ from rich.progress import (
 )
 
 PLAIN_INTERVAL_S = 30.0
+SIGN_OF_LIFE_S = 15.0
 
 
 class Display(Protocol):
@@ -26,6 +28,9 @@ class Display(Protocol):
     def step(self, done: int, text: str) -> None:
         """`done` steps of the whole run, and what is worth knowing about the last ones."""
 
+    def waiting(self, what: str) -> AbstractContextManager[None]:
+        """Show signs of life while `what` takes its time without steps."""
+
 
 class LiveDisplay:
     """A bar with the time left, on a terminal."""
@@ -35,10 +40,17 @@ class LiveDisplay:
         self._task = progress.add_task("training", total=total_steps, note="")
 
     def say(self, text: str) -> None:
-        self._progress.console.print(text, highlight=False)
+        self._progress.console.print(text, highlight=False, markup=False)
 
     def step(self, done: int, text: str) -> None:
         self._progress.update(self._task, completed=done, note=text)
+
+    @contextmanager
+    def waiting(self, what: str) -> Iterator[None]:
+        # The bar's own thread keeps its clock running meanwhile.
+        self._progress.update(self._task, note=f"{what} …")
+        yield
+        self._progress.update(self._task, note="")
 
 
 class PlainDisplay:
@@ -51,7 +63,7 @@ class PlainDisplay:
         self._said = 0.0
 
     def say(self, text: str) -> None:
-        self._console.print(text, highlight=False, soft_wrap=True)
+        self._console.print(text, highlight=False, markup=False, soft_wrap=True)
 
     def step(self, done: int, text: str) -> None:
         now = time.monotonic()
@@ -67,6 +79,22 @@ class PlainDisplay:
             left = f", {_duration(seconds)} left"
         self.say(f"step {done}/{self._total}{left}: {text}")
 
+    @contextmanager
+    def waiting(self, what: str) -> Iterator[None]:
+        started, done = time.monotonic(), threading.Event()
+
+        def tell() -> None:
+            while not done.wait(SIGN_OF_LIFE_S):
+                self.say(f"{what}: {_duration(time.monotonic() - started)} so far")
+
+        thread = threading.Thread(target=tell, daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            done.set()
+            thread.join()
+
 
 @contextmanager
 def display(console: Console, total_steps: int) -> Iterator[Display]:
@@ -81,7 +109,7 @@ def display(console: Console, total_steps: int) -> Iterator[Display]:
         TimeElapsedColumn(),
         TextColumn("left"),
         TimeRemainingColumn(),
-        TextColumn("{task.fields[note]}"),
+        TextColumn("{task.fields[note]}", markup=False),
         console=console,
         refresh_per_second=4,
     ) as progress:

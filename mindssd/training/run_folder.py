@@ -60,8 +60,13 @@ class RunLog:
     def event(self, kind: str, step: int, **values: Any) -> None:
         """Write one line; numbers also go to TensorBoard as `kind/name`."""
         line = {"event": kind, "time": round(time.time(), 3), "step": step, **values}
-        self._file.write(json.dumps(line) + "\n")
-        self._file.flush()
+        try:
+            self._file.write(json.dumps(line) + "\n")
+            self._file.flush()
+        except OSError as error:
+            raise TrainingError(
+                f"{self._file.name} cannot be written ({error.strerror})"
+            ) from error
         for name, value in values.items():
             if isinstance(value, int | float) and not isinstance(value, bool):
                 self._board.add_scalar(f"{kind}/{name}", value, step)
