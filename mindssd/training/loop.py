@@ -153,8 +153,8 @@ class TrainingLoop:
                     result = self.stepper.step(batch, rate, decay)
                 self._compiled = True
             self._recent.append((time.monotonic(), int(batch.weights.sum())))
-            self._check_finite(result)
             self.step += 1
+            self._check_finite(result)
             results.append(result)
             if len(results) == stretch or self.step == end:
                 self._log_stretch(results, rate)

@@ -1,0 +1,85 @@
+"""A run is a folder that nothing overwrites."""
+
+import json
+
+import numpy as np
+import pytest
+
+from mindssd.errors import TrainingError
+from mindssd.training.run_folder import RunFolder, RunLog
+
+
+def _make_last(folder: RunFolder) -> None:
+    folder.last_file.parent.mkdir()
+    folder.last_file.write_bytes(b"")
+
+
+def test_a_new_run_saves_its_configuration(tmp_path):
+    folder = RunFolder(tmp_path / "runs" / "first")
+    folder.create("batch_size: 8\n")
+    assert folder.config_file.read_text() == "batch_size: 8\n"
+
+
+def test_a_run_is_never_overwritten_and_the_way_out_is_said(tmp_path):
+    folder = RunFolder(tmp_path / "first")
+    folder.create("batch_size: 8\n")
+    with pytest.raises(TrainingError) as caught:
+        folder.create("batch_size: 4\n")
+    message = str(caught.value)
+    assert message.startswith(f"{folder.path} holds a run already; choose another name=")
+    assert message.endswith(f"mindssd train --resume {folder.path}")
+    assert folder.config_file.read_text() == "batch_size: 8\n"
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(TrainingError, match=r"file/run cannot be written .*choose another runs_d"):
+        RunFolder(tmp_path / "file" / "run").create("")
+
+
+def test_what_cannot_be_resumed_says_why(tmp_path):
+    folder = RunFolder(tmp_path / "first")
+    with pytest.raises(TrainingError, match=r"first is not a run's folder: it has no config\.yaml"):
+        folder.require_existing()
+    folder.create("")
+    with pytest.raises(TrainingError, match=r"has no last/checkpoint\.safetensors yet"):
+        folder.require_existing()
+    _make_last(folder)
+    folder.require_existing()
+
+
+def test_the_log_is_a_line_an_event_and_goes_on_where_it_ended(tmp_path):
+    folder = RunFolder(tmp_path)
+    for step in (10, 20):
+        log = RunLog(folder)
+        log.event("train", step, loss=0.5, note="text")
+        log.metrics(step, {"AP": 0.25})
+        log.close()
+    lines = [json.loads(line) for line in folder.log_file.read_text().splitlines()]
+    assert [(line["event"], line["step"]) for line in lines] == [
+        ("train", 10),
+        ("evaluation", 10),
+        ("train", 20),
+        ("evaluation", 20),
+    ]
+    assert lines[0]["loss"] == 0.5 and lines[0]["note"] == "text" and lines[0]["time"] > 0
+    assert lines[1]["AP"] == 0.25
+
+
+def test_tensorboard_gets_numbers_and_pictures(tmp_path):
+    log = RunLog(RunFolder(tmp_path))
+    log.event("train", 1, loss=0.5, finite=True, device="CPU")
+    log.picture("detections", np.zeros((4, 6, 3), np.uint8), 1)
+    log.close()
+    (events,) = tmp_path.glob("events.out.tfevents.*")
+    content = events.read_bytes()
+    assert b"train/loss" in content and b"detections" in content
+    assert b"train/finite" not in content and b"train/device" not in content
+
+
+def test_a_full_disk_is_one_line_that_names_the_log(tmp_path):
+    folder = RunFolder(tmp_path)
+    folder.log_file.symlink_to("/dev/full")
+    log = RunLog(folder)
+    with pytest.raises(TrainingError, match=r"log\.jsonl cannot be written \(No space left"):
+        log.event("train", 1, loss=0.5)
