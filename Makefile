@@ -42,7 +42,7 @@ $(STAMP): pyproject.toml
 			echo "$$python cannot make it; on Debian or Ubuntu: apt install python3.11-venv" >&2; exit 1; }; \
 	fi; \
 	echo "installing into $(VENV): MindSpore and the rest, about a minute on a fast network"; \
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[mindspore,dev]'; \
+	$(BIN)/python -m pip install -qq --disable-pip-version-check --editable '.[mindspore,dev]'; \
 	touch $@; \
 	echo "installed in $$SECONDS s; $(BIN)/mindssd is ready"
 
