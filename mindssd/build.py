@@ -302,8 +302,10 @@ def model_metadata(
     metrics: Mapping[str, float],
 ) -> ModelMetadata:
     """The description that a model's file carries."""
+    # Where this machine keeps its files is nobody else's business.
+    own = dict.fromkeys(("data_dir", "backbone_ckpt_path", "initial_weights", "name"))
     return ModelMetadata(
-        config=config_tree,
+        config={**config_tree, **own},
         class_names=class_names,
         category_ids=category_ids,
         image_size=image_size(config),

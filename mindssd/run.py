@@ -4,6 +4,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+import msgspec
 from rich.console import Console
 
 from mindssd import build
@@ -34,7 +35,8 @@ def start_run(config: Config, recipe: str) -> Outcome:
     folder = RunFolder(Path(config.runs_dir) / (config.name or _default_name(config, recipe)))
     datasets = _read_datasets(config)
     engine = build.build_engine(config)
-    folder.create(to_yaml(config))
+    # A run is resumed from any folder, so what it reads is saved with its whole path.
+    folder.create(to_yaml(with_absolute_paths(config)))
     return _train(config, folder, engine, datasets, resume=False)
 
 
@@ -50,6 +52,16 @@ def resume_run(path: Path, overrides: Sequence[str] = ()) -> Outcome:
     folder.require_existing()
     config = load_config(str(folder.config_file))
     return _train(config, folder, build.build_engine(config), _read_datasets(config), resume=True)
+
+
+def with_absolute_paths(config: Config) -> Config:
+    """The same configuration with `data_dir` and existing weight files as absolute paths."""
+    changes: dict[str, str] = {}
+    for key in ("data_dir", "backbone_ckpt_path", "initial_weights"):
+        value = getattr(config, key)
+        if value is not None and Path(value).exists():
+            changes[key] = str(Path(value).resolve())
+    return msgspec.structs.replace(config, **changes)
 
 
 def _default_name(config: Config, recipe: str) -> str:

@@ -1,5 +1,6 @@
 """`mindssd demo`: a small data set to try everything with."""
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -30,5 +31,5 @@ def demo(
         def show(done: int, total: int) -> None:
             progress.update(task, completed=done, total=total)
 
-        generate_demo(data_dir, seed=seed, progress=show)
+        generate_demo(data_dir, seed=seed, num_workers=os.cpu_count() or 1, progress=show)
     console.print(f"{data_dir}: ready", highlight=False)

@@ -28,6 +28,8 @@ class Checkpoint:
     """The best mAP so far; None before the first evaluation."""
     skipped_steps: int
     elapsed_s: float
+    evaluation_due: bool = False
+    """Written between an epoch's last step and its evaluation."""
 
 
 def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
@@ -43,6 +45,7 @@ def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
         "best": checkpoint.best,
         "skipped_steps": checkpoint.skipped_steps,
         "elapsed_s": checkpoint.elapsed_s,
+        "evaluation_due": checkpoint.evaluation_due,
     }
     content = save(arrays, metadata={"format": FORMAT, "position": json.dumps(position)})
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -75,6 +78,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
         best=position["best"],
         skipped_steps=position["skipped_steps"],
         elapsed_s=position["elapsed_s"],
+        evaluation_due=position["evaluation_due"],
     )
 
 

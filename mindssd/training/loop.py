@@ -101,6 +101,7 @@ class TrainingLoop:
         self.skipped_steps = 0
         self.elapsed_s = 0.0
         self._compiled = False
+        self._evaluation_due = False
         self._bad_in_a_row = 0
         self._unreadable: set[int] = set()
         self._recent: deque[tuple[float, int]] = deque(maxlen=50)
@@ -113,16 +114,23 @@ class TrainingLoop:
         self.best = checkpoint.best
         self.skipped_steps = checkpoint.skipped_steps
         self.elapsed_s = checkpoint.elapsed_s
+        self._evaluation_due = checkpoint.evaluation_due
 
     def run(self, batches: Batches) -> Outcome:
         """Train to the end of the plan; `batches` must start at the step where this stands."""
         started = time.monotonic() - self.elapsed_s
         metrics: Metrics = {}
-        while self.step < self.plan.total_steps:
+        while True:
+            if self._evaluation_due:
+                metrics = self._evaluate(self.step // self.plan.steps_per_epoch)
+                self._evaluation_due = False
+                self.elapsed_s = time.monotonic() - started
+                self._save_last(batches)
+            if self.step >= self.plan.total_steps:
+                break
             self._run_epoch(batches)
-            epoch = self.step // self.plan.steps_per_epoch
-            if self.plan.evaluates_after(epoch):
-                metrics = self._evaluate(epoch)
+            self._evaluation_due = self.plan.evaluates_after(self.step // self.plan.steps_per_epoch)
+            # Saved before the evaluation too, so that its failure loses no epoch.
             self.elapsed_s = time.monotonic() - started
             self._save_last(batches)
         if not metrics:
@@ -255,5 +263,6 @@ class TrainingLoop:
                 best=self.best,
                 skipped_steps=self.skipped_steps,
                 elapsed_s=self.elapsed_s,
+                evaluation_due=self._evaluation_due,
             ),
         )
