@@ -228,16 +228,16 @@ def test_an_ap_of_zero_is_still_a_first_best(tmp_path):
     assert len(run.evaluations.saved) == 1
 
 
-def test_last_is_saved_after_each_epoch(tmp_path, monkeypatch):
+def test_last_is_saved_after_each_epoch_and_after_its_evaluation(tmp_path, monkeypatch):
     written = []
     run = Run(tmp_path, PLAN)
     monkeypatch.setattr(
         "mindssd.training.loop.write_checkpoint",
-        lambda path, checkpoint: written.append((path, checkpoint.step, checkpoint.best)),
+        lambda path, saved: written.append((saved.step, saved.best, saved.evaluation_due)),
     )
     run.run()
-    path = tmp_path / "last" / "checkpoint.safetensors"
-    assert written == [(path, 4, 0.1), (path, 8, 0.2), (path, 12, 0.3)]
+    assert written[:4] == [(4, None, True), (4, 0.1, False), (8, 0.1, True), (8, 0.2, False)]
+    assert written[4:] == [(12, 0.2, True), (12, 0.3, False)]
 
 
 def test_a_resumed_run_takes_the_same_steps_to_the_same_end(tmp_path):
