@@ -34,7 +34,9 @@ class _LossCell(nn.Cell):
         normaliser = ops.maximum(positives, 1.0)
         class_loss = class_sum / normaliser
         box_loss = self.box_weight * box_sum / normaliser
-        return (class_loss + box_loss) * self.scale, class_loss, box_loss, positives
+        # A short batch moves the weights by as much as it has images, not by a whole batch.
+        share = ops.mean(weights)
+        return (class_loss + box_loss) * (self.scale * share), class_loss, box_loss, positives
 
 
 # MindSpore unrolls a Python loop into one call inside the next, and 260 parameters exceed its depth
