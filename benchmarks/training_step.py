@@ -1,5 +1,7 @@
-"""Claim: a training step of `ssd_mobilenetv2` on CPU runs at 1.25 times the rate of a plain MindSpore
-step of the same network, and at 7 times the rate of MindSpore's defaults on an AVX-512 machine.
+"""Claim: `ssd_mobilenetv2` trains on CPU at 1.25 times the rate of a plain MindSpore step.
+
+The plain step is of the same network. On an AVX-512 machine the engine's step also runs at 7 times
+the rate of MindSpore's defaults.
 
     python benchmarks/training_step.py [--batch-size 8] [--rounds 3]
 

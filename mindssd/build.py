@@ -1,6 +1,5 @@
 """The only place where a configuration becomes objects."""
 
-import os
 from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
@@ -24,6 +23,7 @@ from mindssd.engines.base import (
     PerLevelHead,
     SharedHead,
     StepSpec,
+    available_cores,
 )
 from mindssd.errors import ConfigError, EngineError
 from mindssd.evaluation.protocol import Protocol
@@ -210,7 +210,7 @@ def build_samples(
 def build_loader(config: Config, samples: TrainingSamples) -> TrainingLoader:
     workers = config.num_workers
     if workers is None:
-        workers = max(1, min(MAX_WORKERS, len(os.sched_getaffinity(0)) - 1))
+        workers = max(1, min(MAX_WORKERS, available_cores() - 1))
     return TrainingLoader(samples, config.batch_size, workers, config.seed)
 
 

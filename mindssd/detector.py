@@ -16,7 +16,7 @@ from mindssd.evaluation.protocol import Protocol
 from mindssd.images import read_image
 from mindssd.predictor import Predictor
 from mindssd.types import Array, Detections
-from mindssd.weights.safetensors_file import ModelMetadata, read_metadata
+from mindssd.weights.safetensors_file import ModelMetadata
 from mindssd.weights.transfer import fit, read_weights
 
 SCORE_THRESHOLD = 0.3
@@ -50,7 +50,9 @@ def load_model(
         class_names = metadata.class_names
     if config is None or class_names is None:
         raise ConfigError(
-            f"{path} does not say what network it is for; give --config RECIPE and data_dir=PATH"
+            f"{path} does not say what network it is for: for "
+            "`mindssd eval` give --config RECIPE and data_dir=PATH, for the rest convert it "
+            "(docs/weights.md)"
         )
     if device is not None:
         config = override(config, [f"device={device}"])
@@ -102,8 +104,9 @@ def load(
     device: str | None = None,
 ) -> Detector:
     """Open a trained model's file; see `mindssd.load`."""
-    metadata = read_metadata(path)
     model = load_model(path, device=device)
+    metadata = model.metadata
+    assert metadata is not None  # without config and class names, load_model asks for them
     protocol = Protocol(
         name="predict",
         score_threshold=score_threshold,

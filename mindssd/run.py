@@ -34,10 +34,8 @@ def start_run(config: Config, recipe: str) -> Outcome:
     """Train a new detector into its own folder."""
     folder = RunFolder(Path(config.runs_dir) / (config.name or _default_name(config, recipe)))
     datasets = _read_datasets(config)
-    engine = build.build_engine(config)
-    # A run is resumed from any folder, so what it reads is saved with its whole path.
-    folder.create(to_yaml(with_absolute_paths(config)))
-    return _train(config, folder, engine, datasets, resume=False)
+    folder.require_free()
+    return _train(config, folder, build.build_engine(config), datasets, resume=False)
 
 
 def resume_run(path: Path, overrides: Sequence[str] = ()) -> Outcome:
@@ -95,6 +93,8 @@ def _train(
     if checkpoint is None:
         for line in build.load_initial_weights(config, network):
             console.print(line, highlight=False, soft_wrap=True)
+        # A run is resumed from any folder, so what it reads is saved with its whole path.
+        folder.create(to_yaml(with_absolute_paths(config)))
     samples = build.build_samples(config, train, build.build_default_boxes(config, network.grids))
     loader = build.build_loader(config, samples)
     stepper = engine.build_stepper(network, build.step_spec(config, list(network.parameters())))

@@ -29,9 +29,9 @@ def options(
 ) -> None:
     """SSD object detection on MindCV's backbones.
 
-    To try it, without any data:  `mindssd demo data_demo`, then
+    To try it, without any data:  `mindssd demo`, then
 
-    `mindssd train --config demo data_dir=data_demo`
+    `mindssd train --config demo data_dir=data/demo`
 
     Your own images: a folder with `annotations/instances_train2017.json`,
     `annotations/instances_val2017.json`, `train2017/` and `val2017/` is all it takes.

@@ -5,6 +5,7 @@ pass and runs one optimizer step. Everything else (loop, schedule, checkpoints, 
 is written once, outside.
 """
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -13,6 +14,13 @@ from mindssd.types import Array, Batch, ImageSize
 
 Parameters = dict[str, Array]
 """Canonical name (`backbone.…`, `neck.…`, `head.…`) to float32 array, in network order."""
+
+
+def available_cores() -> int:
+    """The cores that this process may use, where the system tells; else all."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 @dataclass(frozen=True)

@@ -21,13 +21,17 @@ class RunFolder:
         self.last_file = path / "last" / "checkpoint.safetensors"
         self.report_file = path / "evaluation.json"
 
-    def create(self, config_yaml: str) -> None:
-        """Make the folder and save the resolved configuration; a run is never overwritten."""
+    def require_free(self) -> None:
+        """Raise TrainingError if there is a run already: none is ever overwritten."""
         if self.config_file.exists():
             raise TrainingError(
                 f"{self.path} holds a run already; choose another name=…, "
                 f"or go on with it: mindssd train --resume {self.path}"
             )
+
+    def create(self, config_yaml: str) -> None:
+        """Make the folder and save the resolved configuration."""
+        self.require_free()
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             self.config_file.write_text(config_yaml, encoding="utf-8")

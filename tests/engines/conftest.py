@@ -2,7 +2,7 @@
 
 import json
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,8 +12,9 @@ import pytest
 from mindssd import build
 from mindssd.config.load import load_config
 from mindssd.config.schema import Config
-from mindssd.engines.base import Engine
-from mindssd.types import Array
+from mindssd.engines.base import Engine, ExtrasNeck, NetworkSpec, PerLevelHead
+from mindssd.geometry.default_boxes import PaperDefaultBoxes
+from mindssd.types import Array, Batch
 from mindssd.weights.names import reference_to_canonical
 
 NUM_CLASSES = 80
@@ -24,6 +25,54 @@ NUM_CLASSES = 80
 def engine() -> Engine:
     """The MindSpore engine on the CPU, as for the golden facts."""
     return build.build_engine(Config(device="CPU"))
+
+
+@pytest.fixture(scope="session")
+def tiny_spec() -> NetworkSpec:
+    """A whole detector that compiles in seconds: seven layers of MobileNetV2, one extra, 3 classes.
+
+    On 32 by 32 pixels: levels of 8, 4 and 2 cells a side, 192 + 96 + 24 default boxes.
+    """
+    return NetworkSpec(
+        backbone="mobilenet_v2_035_96",
+        out_indices=(3, 6),
+        image_size=(32, 32),
+        neck=ExtrasNeck(channels=(16,), expand_ratios=(0.5,), expand_first=2),
+        head=PerLevelHead(),
+        boxes_per_location=PaperDefaultBoxes().boxes_per_location(3),
+        num_classes=3,
+    )
+
+
+@pytest.fixture(scope="session")
+def make_batch() -> Callable[..., Batch]:
+    """Make a batch for the tiny detector: `num_positives` default boxes of each image, at random.
+
+    Image i of seed s is the same in a batch of any size.
+    """
+
+    def make(seeds: Sequence[int], num_positives: int = 10, images: Array | None = None) -> Batch:
+        num_boxes = 3 * 64 + 6 * 16 + 6 * 4
+        columns = []
+        for seed in seeds:
+            rng = np.random.default_rng(seed)
+            image = rng.normal(size=(3, 32, 32))
+            offsets = rng.normal(size=(num_boxes, 4))
+            labels = np.zeros(num_boxes, np.int32)
+            chosen = rng.permutation(num_boxes)[:num_positives]
+            labels[chosen] = rng.integers(1, 4, num_positives)
+            columns.append((image, offsets, labels))
+        stacked = [np.stack(column) for column in zip(*columns, strict=True)]
+        return Batch(
+            images=(stacked[0] if images is None else images).astype(np.float32),
+            offsets=stacked[1].astype(np.float32),
+            labels=stacked[2],
+            weights=np.ones(len(seeds), np.float32),
+            image_ids=np.array(seeds, np.int64),
+            unreadable=np.zeros(len(seeds), np.bool_),
+        )
+
+    return make
 
 
 @dataclass(frozen=True)

@@ -2,10 +2,10 @@
 
 import atexit
 import gc
-import os
 
 import mindspore as ms
 
+from mindssd.engines.base import available_cores
 from mindssd.errors import EngineError
 
 
@@ -36,24 +36,30 @@ def configure(device: str = "auto", threads: int | None = None, deterministic: b
             "use one of these, or device=auto"
         )
     ms.set_context(mode=ms.GRAPH_MODE)
-    ms.set_device(target)
-    if deterministic:
-        ms.set_deterministic(True)
+    if _configured.setdefault("device", target) != target:
+        raise EngineError(
+            f"device={device}: this process runs on {_configured['device']} already, and MindSpore "
+            "cannot change it; use another process"
+        )
+    if "deterministic" not in _configured:  # MindSpore refuses a second call
+        ms.set_device(target)
+        ms.set_deterministic(deterministic)
+        _configured["deterministic"] = str(deterministic)
     if target == "CPU":
-        ms.device_context.cpu.op_tuning.threads_num(threads or len(os.sched_getaffinity(0)))
+        ms.device_context.cpu.op_tuning.threads_num(threads or available_cores())
     _silence_exit()
     return target
 
 
-_silenced = False
+_configured: dict[str, str] = {}
+"""What this process has told MindSpore, which takes some settings once."""
 
 
 def _silence_exit() -> None:
     """Keep MindSpore 2.10.0's `Cell.__del__` from failing aloud once its module is torn down."""
-    global _silenced
-    if _silenced:
+    if "silenced" in _configured:
         return
-    _silenced = True
+    _configured["silenced"] = "yes"
 
     def drop_finaliser() -> None:
         gc.collect()

@@ -7,7 +7,7 @@ from mindspore import Parameter, ParameterTuple, Tensor, nn, ops
 from mindssd.engines.base import Parameters, StepperState, StepResult, StepSpec
 from mindssd.engines.mindspore.loss import DetectionLoss
 from mindssd.engines.mindspore.network import MindSporeNetwork
-from mindssd.errors import WeightsError
+from mindssd.errors import EngineError, WeightsError
 from mindssd.types import Batch
 
 
@@ -96,7 +96,7 @@ class _StepCell(nn.Cell):
         self.statistics = ParameterTuple(statistics)
         self.good_statistics = _buffers(statistics, "good.", copy=True)
         self.map = ops.HyperMap()
-        self.loss = _LossCell(network.cell, spec)
+        self.loss = _LossCell(_mixed_precision(network.cell, spec.amp_level), spec)
         self.gradient = ms.value_and_grad(self.loss, None, weights=self.weights, has_aux=True)
 
     def construct(
@@ -129,6 +129,17 @@ class _StepCell(nn.Cell):
         if self.spec.ema:
             self.map(ops.partial(_average, ema_decay), self.averages, self.averaged)
         self.map(_assign, self.good_statistics, self.statistics)
+
+
+def _mixed_precision(detector: nn.Cell, amp_level: str) -> nn.Cell:
+    """The detector computing in float16 as MindSpore's level says; parameters stay float32."""
+    if amp_level == "O0":
+        return detector
+    if ms.get_context("device_target") == "CPU":
+        raise EngineError(
+            f"optimizer.amp_level={amp_level}: a CPU computes in float32 alone; set O0"
+        )
+    return ms.amp.auto_mixed_precision(detector, amp_level)
 
 
 def _weight_decay(parameter: Parameter, spec: StepSpec) -> float:
