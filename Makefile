@@ -63,7 +63,7 @@ demo: $(STAMP) ## Draw a data set, train on it, evaluate and show detections: so
 	$(BIN)/mindssd eval $$run/best.safetensors data_dir=$(DEMO_DATA) --json $$run/results.json \
 		| tee $$run/results.txt; \
 	$(BIN)/mindssd predict $$run/best.safetensors $(DEMO_DATA)/val2017 \
-		--out $$run/predictions --sheet; \
+		--out $$run/predictions --sheet --score 0.4; \
 	echo; \
 	echo "run folder        $$run"; \
 	echo "table of results  $$run/results.txt"; \

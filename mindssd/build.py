@@ -282,6 +282,7 @@ def build_predictor(
         max_detections=protocol.max_detections,
         max_per_class=protocol.max_per_class,
         pixel_offset=protocol.pixel_offset,
+        across_classes_iou=protocol.across_classes_iou,
     )
     return Predictor(
         forward=network.forward,

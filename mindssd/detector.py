@@ -99,11 +99,15 @@ def load(
     path: str | Path,
     *,
     score_threshold: float = SCORE_THRESHOLD,
-    iou_threshold: float = 0.6,
+    iou_threshold: float = 0.5,
     max_detections: int = 100,
     device: str | None = None,
 ) -> Detector:
-    """Open a trained model's file; see `mindssd.load`."""
+    """Open a trained model's file; see `mindssd.load`.
+
+    Detections are for people: above `score_threshold`, and where two overlap by more than
+    `iou_threshold` the better one alone, whatever its class.
+    """
     model = load_model(path, device=device)
     metadata = model.metadata
     assert metadata is not None  # without config and class names, load_model asks for them
@@ -115,6 +119,7 @@ def load(
         max_per_class=None,
         pixel_offset=0.0,
         only_clean_images=False,
+        across_classes_iou=iou_threshold,
     )
     return Detector(
         build_predictor(model.config, model.network, model.class_names, protocol, batch_size=1),

@@ -41,6 +41,8 @@ class Protocol:
     max_per_class: int | None
     pixel_offset: float
     only_clean_images: bool
+    across_classes_iou: float | None = None
+    """For showing to people; see `PostProcess`."""
 
     def counts(self, record: ImageRecord) -> bool:
         """Tell whether an image is scored."""

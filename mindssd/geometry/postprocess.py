@@ -19,6 +19,8 @@ class PostProcess:
     Candidates are the pairs of a default box and a class with score > `score_threshold`. In each
     class greedy NMS suppresses those with IoU > `iou_threshold` to a better one; at most
     `max_per_class` of a class and `max_detections` of the image are kept (None: no limit).
+    With `across_classes_iou` a detection is dropped too if a better one of any class overlaps it by
+    more: one thing, one class, as a person wants to see it. COCO's figures are better without.
     `pixel_offset` 1 measures areas as the reference's evaluation does, with (x2 - x1 + 1) as the
     width.
     """
@@ -30,6 +32,7 @@ class PostProcess:
     max_detections: int | None = 100
     max_per_class: int | None = None
     pixel_offset: float = 0.0
+    across_classes_iou: float | None = None
 
     def __call__(
         self, offsets: Array, logits: Array, image_size: ImageSize
@@ -57,6 +60,14 @@ class PostProcess:
             max_detections=self.max_detections,
             pixel_offset=self.pixel_offset,
         )
+        if self.across_classes_iou is not None:
+            kept, _ = class_wise_nms(
+                boxes[box_indices],
+                logits[box_indices, class_ids + 1][:, None],
+                self.across_classes_iou,
+                pixel_offset=self.pixel_offset,
+            )
+            box_indices, class_ids = box_indices[kept], class_ids[kept]
         scores = sigmoid(logits[box_indices, class_ids + 1].astype(np.float32))
         return boxes[box_indices], scores, class_ids.astype(np.int32)
 

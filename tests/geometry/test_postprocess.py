@@ -121,3 +121,18 @@ def test_outputs_of_half_precision_are_detected_in_float32():
     boxes, scores, _ = PostProcess(LEFT_AND_RIGHT)(NO_OFFSETS.astype(np.float16), logits, (9, 9))
     assert (boxes.dtype, scores.dtype) == (np.float32, np.float32)
     np.testing.assert_allclose(scores, sigmoid(np.array([2.0, 1.0])), rtol=1e-3)
+
+
+def test_across_classes_one_thing_keeps_its_best_class_alone():
+    default_boxes = DefaultBoxes.from_cxcywh(
+        np.array([[0.5, 0.5, 0.4, 0.4], [0.51, 0.5, 0.4, 0.4]], np.float32)
+    )
+    logits = np.array([[-9, 2.0, -9], [-9, -9, 1.0]], np.float32)
+    offsets = np.zeros((2, 4), np.float32)
+    assert len(PostProcess(default_boxes)(offsets, logits, (100, 100))[0]) == 2
+    boxes, scores, class_ids = PostProcess(default_boxes, across_classes_iou=0.5)(
+        offsets, logits, (100, 100)
+    )
+    assert np.allclose(boxes, [[30, 30, 70, 70]], atol=1e-3)
+    assert np.allclose(scores, 0.8808, atol=1e-4)
+    assert class_ids.tolist() == [0]
