@@ -27,7 +27,7 @@ WAYS = ("ours", "plain", "defaults")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--batch-size", type=int, default=8)
     parser.add_argument("--rounds", type=int, default=3, help="processes of each way")
     parser.add_argument("--seconds", type=float, default=12.0, help="of steps in each process")
