@@ -13,7 +13,7 @@ from mindssd.config.schema import Config
 from mindssd.engines.base import Network
 from mindssd.errors import ConfigError
 from mindssd.evaluation.protocol import Protocol
-from mindssd.images import read_image
+from mindssd.images import from_pillow, is_pillow, read_image
 from mindssd.predictor import Predictor
 from mindssd.types import Array, Detections
 from mindssd.weights.safetensors_file import ModelMetadata
@@ -92,7 +92,7 @@ class Detector:
 def _as_array(image: Any) -> Array:
     if isinstance(image, str | Path):
         return read_image(image)
-    return np.asarray(image)
+    return from_pillow(image) if is_pillow(image) else np.asarray(image)
 
 
 def load(

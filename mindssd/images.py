@@ -9,6 +9,7 @@ file is an error, never a half-grey picture.
 import struct
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -107,6 +108,38 @@ def as_rgb(image: Array) -> Array:
     if colour.shape[2] == 1:
         colour = np.repeat(colour, 3, axis=2)
     return np.ascontiguousarray(colour)
+
+
+def is_pillow(image: object) -> bool:
+    """Tell a PIL image, without importing PIL for those who have none."""
+    return any(kind.__module__.startswith("PIL.") for kind in type(image).__mro__)
+
+
+def from_pillow(image: Any) -> Array:
+    """Bring a PIL image to (H, W, 3) uint8 RGB as reading its file would.
+
+    Its EXIF orientation is applied. ImageError where it is truncated, or of a mode that no file
+    read by path has, such as LAB or 32-bit floats.
+    """
+    try:
+        image.load()  # PIL reads the file only now, and turns a TIFF here
+    except OSError as error:
+        raise ImageError(f"{image!r}: cannot be read: {error}") from error
+    orientation = int(image.getexif().get(_ORIENTATION_TAG, 1))
+    mode, transparent = image.mode, "transparency" in image.info
+    if mode in ("RGBa", "PA") or (mode in ("P", "RGB") and transparent):
+        image = image.convert("RGBA")
+    elif mode in ("P", "CMYK", "YCbCr", "HSV", "RGBX"):
+        image = image.convert("RGB")
+    elif mode == "La":
+        image = image.convert("LA")
+    elif mode == "LAB":
+        raise ImageError("PIL image has mode LAB; convert it to RGB first (PIL.ImageCms)")
+    array = np.asarray(image)
+    # 16 bits have either byte order; before Pillow 11.3 a 16-bit PNG had 32.
+    if mode.startswith("I;16") or (mode == "I" and image.format == "PNG"):
+        array = array.astype(np.uint16)
+    return _upright(as_rgb(array), orientation if 1 <= orientation <= 8 else 1, None)
 
 
 def resize(image: Array, size: ImageSize) -> Array:
