@@ -155,7 +155,9 @@ def load_initial_weights(
         network.load_parameters(parameters)
         said.append(f"backbone from {path}: {report.summary()}")
     if config.initial_weights is not None:
-        parameters, report = load_detector(config.initial_weights, shapes, allow_other_classes=True)
+        parameters, report = load_detector(
+            Path(config.initial_weights).expanduser(), shapes, allow_other_classes=True
+        )
         network.load_parameters(parameters)
         said.append(f"detector from {config.initial_weights}: {report.summary()}")
     return said
@@ -172,7 +174,7 @@ def build_dataset(config: Config, split: str) -> DetectionDataset:
             "data_dir is not set: give data_dir=PATH, a folder with annotations/, train2017/ "
             "and val2017/ (`mindssd demo` makes one to try)"
         )
-    return load_coco_split(Path(config.data_dir), split)
+    return load_coco_split(Path(config.data_dir).expanduser(), split)
 
 
 def normalization(config: Config) -> Normalization:
@@ -256,13 +258,15 @@ def build_schedule(config: Config, steps_per_epoch: int) -> Schedule:
     )
 
 
-def build_plan(config: Config, steps_per_epoch: int) -> Plan:
+def build_plan(config: Config, steps_per_epoch: int, dataset: DetectionDataset) -> Plan:
     return Plan(
         epochs=config.epochs,
         steps_per_epoch=steps_per_epoch,
         evaluate_every=config.evaluation.every_epochs,
         max_bad_steps=config.max_bad_steps,
         ema_decay=config.optimizer.ema_decay,
+        accumulate_steps=config.optimizer.accumulate_steps,
+        dataset=dataset.fingerprint(),
     )
 
 
@@ -300,7 +304,7 @@ def model_metadata(
     network: Network,
     class_names: tuple[str, ...],
     category_ids: tuple[int, ...],
-    metrics: Mapping[str, float],
+    metrics: Mapping[str, float | None],
 ) -> ModelMetadata:
     """The description that a model's file carries."""
     # Where this machine keeps its files is nobody else's business.
@@ -313,6 +317,6 @@ def model_metadata(
         mean=config.normalization.mean,
         std=config.normalization.std,
         grids=network.grids,
-        metrics=dict(metrics),
+        metrics={name: value for name, value in metrics.items() if value is not None},
         engine=config.engine,
     )

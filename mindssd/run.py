@@ -23,6 +23,7 @@ from mindssd.training.progress import display
 from mindssd.training.run_folder import RunFolder, RunLog
 from mindssd.types import Array
 from mindssd.visualize import compare, contact_sheet
+from mindssd.weights.progress import show_progress
 from mindssd.weights.safetensors_file import write_model
 
 SAMPLE_IMAGES = 6
@@ -32,7 +33,9 @@ SAMPLE_SCORE = 0.3
 
 def start_run(config: Config, recipe: str) -> Outcome:
     """Train a new detector into its own folder."""
-    folder = RunFolder(Path(config.runs_dir) / (config.name or _default_name(config, recipe)))
+    folder = RunFolder(
+        Path(config.runs_dir).expanduser() / (config.name or _default_name(config, recipe))
+    )
     datasets = _read_datasets(config)
     folder.require_free()
     return _train(config, folder, build.build_engine(config), datasets, resume=False)
@@ -57,8 +60,8 @@ def with_absolute_paths(config: Config) -> Config:
     changes: dict[str, str] = {}
     for key in ("data_dir", "backbone_ckpt_path", "initial_weights"):
         value = getattr(config, key)
-        if value is not None and Path(value).exists():
-            changes[key] = str(Path(value).resolve())
+        if value is not None and Path(value).expanduser().exists():
+            changes[key] = str(Path(value).expanduser().resolve())
     return msgspec.structs.replace(config, **changes)
 
 
@@ -91,14 +94,21 @@ def _train(
     network = build.build_network(config, engine, len(train.class_names))
     checkpoint: Checkpoint | None = read_checkpoint(folder.last_file) if resume else None
     if checkpoint is None:
-        for line in build.load_initial_weights(config, network):
+        with show_progress("backbone") as progress:
+            said = build.load_initial_weights(config, network, progress)
+        for line in said:
             console.print(line, highlight=False, soft_wrap=True)
         # A run is resumed from any folder, so what it reads is saved with its whole path.
         folder.create(to_yaml(with_absolute_paths(config)))
+    elif checkpoint.dataset != train.fingerprint():
+        raise DatasetError(
+            f"{train.annotation_file} has changed since this run began (its images or classes); "
+            f"start a new run from it: initial_weights={folder.best_file}"
+        )
     samples = build.build_samples(config, train, build.build_default_boxes(config, network.grids))
     loader = build.build_loader(config, samples)
     stepper = engine.build_stepper(network, build.step_spec(config, list(network.parameters())))
-    plan = build.build_plan(config, loader.steps_per_epoch)
+    plan = build.build_plan(config, loader.steps_per_epoch, train)
     validation = _Validation(config, network, val)
     log = RunLog(folder)
     with display(console, plan.total_steps) as shown:
@@ -145,9 +155,12 @@ class _Validation:
 
     def evaluate(self) -> Metrics:
         self.last = evaluate(self.predictor, self.dataset, self.protocol)
-        numbers = self.last.twelve_numbers()
-        # Without truths COCO has no AP; for choosing the best that is the worst.
-        return {name: value if value is not None else 0.0 for name, value in numbers.items()}
+        if self.last.num_images and len(self.last.unreadable) == self.last.num_images:
+            raise DatasetError(
+                f"none of the {self.last.num_images} validation images can be read "
+                f"({self.last.unreadable[0]} and others); check data_dir's val2017/"
+            )
+        return self.last.twelve_numbers()
 
     def picture(self) -> Array | None:
         """Some validation images, their truths dashed beside what is found."""

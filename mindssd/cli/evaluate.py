@@ -33,8 +33,9 @@ def evaluate(
         ),
     ] = None,
     protocol: Annotated[
-        ProtocolName, typer.Option(help="What is scored: see below.")
-    ] = ProtocolName.coco,
+        ProtocolName | None,
+        typer.Option(help="What is scored, see below; by default the model's own."),
+    ] = None,
     json: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Write everything as JSON too.", show_default=False),
@@ -51,10 +52,14 @@ def evaluate(
     from rich.console import Console
 
     from mindssd.evaluate import evaluate_model
-    from mindssd.evaluation.report import print_report, write_json
+    from mindssd.evaluation.report import print_report, require_writable, write_json
 
+    if json is not None:
+        require_writable(json)
     console = Console()
-    evaluation = evaluate_model(model, config, list(overrides or ()), protocol.value, console)
+    evaluation = evaluate_model(
+        model, config, list(overrides or ()), protocol.value if protocol else None, console
+    )
     print_report(evaluation, console)
     if json is not None:
         write_json(evaluation, json)

@@ -53,6 +53,8 @@ def main() -> None:
         app()
     except MindSSDError as error:
         _fail(str(error), debug)
+    except OSError as error:
+        _fail(f"{error.filename or 'the system'}: {error.strerror or error}", debug)
     except KeyboardInterrupt:
         print("mindssd: interrupted", file=sys.stderr)
         sys.exit(130)

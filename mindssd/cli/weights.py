@@ -1,13 +1,8 @@
 """`mindssd weights`: the published backbones, what is in the cache, and fetching them."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
-
-if TYPE_CHECKING:
-    from mindssd.weights.download import Progress
 
 _USAGE = "use `mindssd weights`, `mindssd weights fetch NAME…` or `mindssd weights fetch all`"
 
@@ -78,41 +73,8 @@ def _print_table() -> None:
 
 def _fetch(name: str) -> None:
     from mindssd.weights.download import fetch
+    from mindssd.weights.progress import show_progress
 
     with show_progress(name) as progress:
         path = fetch(name, progress)
     typer.echo(f"{name}: {path}")
-
-
-@contextmanager
-def show_progress(description: str) -> Iterator["Progress"]:
-    """Yield a function of (bytes there, bytes of the whole) that draws a bar on standard error.
-
-    Nothing is drawn where standard error is not a terminal, or before the first byte comes.
-    """
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        DownloadColumn,
-        Progress,
-        TextColumn,
-        TimeRemainingColumn,
-        TransferSpeedColumn,
-    )
-
-    columns = (
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        DownloadColumn(),
-        TransferSpeedColumn(),
-        TimeRemainingColumn(),
-    )
-    console = Console(stderr=True)
-    disable = not console.is_terminal
-    with Progress(*columns, console=console, transient=True, disable=disable) as bar:
-        task = bar.add_task(description, total=None, visible=False)
-
-        def show(have: int, total: int | None) -> None:
-            bar.update(task, completed=have, total=total, visible=True)
-
-        yield show

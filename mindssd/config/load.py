@@ -1,6 +1,7 @@
 """From a recipe's name or a YAML file and `key=value` overrides to a checked `Config`."""
 
 import difflib
+import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from importlib import resources
@@ -51,9 +52,41 @@ def from_tree(tree: Mapping[str, Any], where: str) -> Config:
     """Check a plain tree (from YAML or a model file) and make the Config."""
     _check_keys(tree, where)
     try:
-        return msgspec.convert(dict(tree), Config, strict=True)
+        config = msgspec.convert(dict(tree), Config, strict=True)
     except msgspec.ValidationError as error:
         raise ConfigError(f"{where}: {_explain(str(error), tree)}") from None
+    for fault in _faults(config):
+        raise ConfigError(f"{where}: {fault}")
+    return config
+
+
+def _faults(config: Config) -> Iterator[str]:
+    """What no single value's type and range can say."""
+    for key, value in _numbers(to_tree(config)):
+        if not math.isfinite(value):
+            yield f"{key}={value}: expected a finite number"
+    indices = config.backbone.out_indices
+    if list(indices) != sorted(set(indices)):
+        yield f"backbone.out_indices={list(indices)}: expected them rising, finest map first"
+    low, high = config.augment.crop_scale
+    if not low <= high <= 1:
+        yield f"augment.crop_scale={[low, high]}: expected [smallest, largest] up to 1"
+    low, high = config.augment.scale_jitter
+    if low > high:
+        yield f"augment.scale_jitter={[low, high]}: expected [smallest, largest]"
+    if config.name is not None and Path(config.name).name != config.name:
+        yield f"name={config.name!r}: expected a folder's name; runs_dir says where it is"
+
+
+def _numbers(value: Any, key: str = "") -> Iterator[tuple[str, float]]:
+    if isinstance(value, Mapping):
+        for name, item in value.items():
+            yield from _numbers(item, f"{key}.{name}" if key else name)
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from _numbers(item, key)
+    elif isinstance(value, float):
+        yield key, value
 
 
 def to_tree(config: Config) -> Tree:
@@ -81,7 +114,7 @@ def _read_tree(source: str, seen: tuple[str, ...] = ()) -> Tree:
     text, folder = _read_text(source, seen[-1] if seen else None)
     try:
         tree = yaml.load(text, _Loader) or {}
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError) as error:
         raise ConfigError(f"{source} is not valid YAML: {' '.join(str(error).split())}") from None
     if not isinstance(tree, dict):
         raise ConfigError(f"{source}: expected keys and values, found {type(tree).__name__}")
@@ -97,8 +130,8 @@ def _read_text(source: str, child: str | None) -> tuple[str, Path | None]:
     if source in recipe_names():
         recipe = resources.files("mindssd.config.recipes") / f"{source}.yaml"
         return recipe.read_text(encoding="utf-8"), None
-    path = Path(source)
-    if not path.is_file():
+    path = Path(source).expanduser()
+    if len(path.name) > 255 or not path.is_file():
         inherited = f" (which {child} inherits from)" if child else ""
         near = difflib.get_close_matches(source, recipe_names(), n=1)
         hint = f"; did you mean {near[0]}?" if near else ""
@@ -125,7 +158,7 @@ def _merge(under: Tree, over: Tree) -> Tree:
 def _parse_value(text: str, override: str) -> Any:
     try:
         return yaml.load(text, _Loader)
-    except yaml.YAMLError:
+    except (yaml.YAMLError, ValueError):
         raise ConfigError(f"{override!r}: the value is not valid YAML") from None
 
 

@@ -59,7 +59,7 @@ class DefaultBoxConfig(_Group, frozen=True):
     min_scale: Fraction = 0.2
     max_scale: Positive = 0.95
     first_level_scale: Fraction = 0.1
-    aspect_ratios: tuple[Positive, ...] = (2.0, 3.0)
+    aspect_ratios: Annotated[tuple[Positive, ...], Meta(min_length=1)] = (2.0, 3.0)
     grid_scale: Positive = 4.0
     scales_per_octave: Count = 2
     grid_aspect_ratios: tuple[Positive, ...] = (1.0, 2.0, 0.5)
@@ -141,7 +141,7 @@ class Config(_Group, frozen=True):
 
     engine: Literal["mindspore"] = "mindspore"
     device: Literal["auto", "CPU", "GPU", "Ascend"] = "auto"
-    seed: Natural = 0
+    seed: Annotated[int, Meta(ge=0, lt=2**32)] = 0
     data_dir: str | None = None
     """A folder in COCO's layout: annotations/, train2017/, val2017/."""
     backbone_ckpt_path: str | None = None
@@ -155,7 +155,7 @@ class Config(_Group, frozen=True):
     image_size: Side | Annotated[tuple[Side, ...], Meta(min_length=2, max_length=2)] = 300
     """Pixels, or [height, width]."""
     batch_size: Count = 32
-    """Images a step and device."""
+    """Images a step."""
     epochs: Count = 500
     num_workers: Annotated[int, Meta(ge=0)] | None = None
     """Loader processes; by default one for each core but one, at most 8."""

@@ -30,6 +30,8 @@ class Checkpoint:
     elapsed_s: float
     evaluation_due: bool = False
     """Written between an epoch's last step and its evaluation."""
+    dataset: str = ""
+    """The training data's fingerprint: a resume on other data is refused."""
 
 
 def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
@@ -46,6 +48,7 @@ def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
         "skipped_steps": checkpoint.skipped_steps,
         "elapsed_s": checkpoint.elapsed_s,
         "evaluation_due": checkpoint.evaluation_due,
+        "dataset": checkpoint.dataset,
     }
     content = save(arrays, metadata={"format": FORMAT, "position": json.dumps(position)})
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -66,20 +69,21 @@ def read_checkpoint(path: Path) -> Checkpoint:
         if metadata["format"] != FORMAT:
             raise KeyError("format")
         position = json.loads(metadata["position"])
+        return Checkpoint(
+            parameters=_without_prefix("parameters/", arrays),
+            stepper=StepperState(_without_prefix("stepper/", arrays), position["scalars"]),
+            step=position["step"],
+            loader_state=position["loader_state"].encode(),
+            best=position["best"],
+            skipped_steps=position["skipped_steps"],
+            elapsed_s=position["elapsed_s"],
+            evaluation_due=position["evaluation_due"],
+            dataset=position["dataset"],
+        )
     except (SafetensorError, KeyError, ValueError) as error:
         raise WeightsError(
             f"{path}: not a checkpoint that a run can resume from ({error!r})"
         ) from error
-    return Checkpoint(
-        parameters=_without_prefix("parameters/", arrays),
-        stepper=StepperState(_without_prefix("stepper/", arrays), position["scalars"]),
-        step=position["step"],
-        loader_state=position["loader_state"].encode(),
-        best=position["best"],
-        skipped_steps=position["skipped_steps"],
-        elapsed_s=position["elapsed_s"],
-        evaluation_due=position["evaluation_due"],
-    )
 
 
 def _prefixed(prefix: str, arrays: Mapping[str, Array]) -> dict[str, Array]:

@@ -15,7 +15,8 @@ from mindssd.training.run_folder import RunFolder, RunLog
 from mindssd.training.schedule import Schedule, ema_decay
 from mindssd.types import Array, Batch
 
-Metrics = Mapping[str, float]
+Metrics = Mapping[str, float | None]
+"""None where a number is undefined, such as AP without truths."""
 
 LOGS_AN_EPOCH = 20
 """log.jsonl has the mean of so many stretches of each epoch."""
@@ -39,6 +40,9 @@ class Plan:
     """In epochs; 0 only after the last."""
     max_bad_steps: int
     ema_decay: float | None
+    accumulate_steps: int = 1
+    dataset: str = ""
+    """The training data's fingerprint."""
 
     @property
     def total_steps(self) -> int:
@@ -100,7 +104,7 @@ class TrainingLoop:
         self.best: float | None = None
         self.skipped_steps = 0
         self.elapsed_s = 0.0
-        self._compiled = False
+        self._compiled_steps = 0
         self._evaluation_due = False
         self._bad_in_a_row = 0
         self._unreadable: set[int] = set()
@@ -148,18 +152,24 @@ class TrainingLoop:
         stretch = max(1, self.plan.steps_per_epoch // LOGS_AN_EPOCH)
         results: list[StepResult] = []
         end = (self.step // self.plan.steps_per_epoch + 1) * self.plan.steps_per_epoch
+        readable = False
         while self.step < end:
             batch = next(batches)
             self._report_unreadable(batch)
+            readable = readable or bool(batch.weights.any())
+            if not batch.weights.any():
+                self.step += 1
+                continue
             rate = self.schedule.learning_rate(self.step)
             decay = ema_decay(self.step, self.plan.ema_decay) if self.plan.ema_decay else 0.0
-            if self._compiled:
+            if self._compiled_steps >= self.plan.accumulate_steps:
                 result = self.stepper.step(batch, rate, decay)
             else:
-                self.display.say("compiling the training step: about half a minute, once")
+                # The first, middle and last of accumulated steps compile each for itself.
+                self.display.say("compiling the training step: takes a while, once")
                 with self.display.waiting("compiling the training step"):
                     result = self.stepper.step(batch, rate, decay)
-                self._compiled = True
+                self._compiled_steps += 1
             self._recent.append((time.monotonic(), int(batch.weights.sum())))
             self.step += 1
             self._check_finite(result)
@@ -173,6 +183,12 @@ class TrainingLoop:
                 f"epoch {epoch}/{self.plan.epochs}  loss {result.loss:.3f} (class "
                 f"{result.class_loss:.3f}, box {result.box_loss:.3f})  lr {rate:.4g}  "
                 f"{self._images_per_s():.1f} images/s",
+            )
+
+        if not readable:
+            raise TrainingError(
+                f"none of the training images of epoch {self.step // self.plan.steps_per_epoch} "
+                f"could be read ({len(self._unreadable)} so far); check data_dir's train2017/"
             )
 
     def _check_finite(self, result: StepResult) -> None:
@@ -229,12 +245,15 @@ class TrainingLoop:
             with self.display.waiting("evaluating"):
                 metrics = self.actions.evaluate()
             self.log.metrics(self.step, metrics)
-            self.display.say(f"epoch {epoch}: AP {metrics['AP']:.4f}, AP50 {metrics['AP50']:.4f}")
+            self.display.say(
+                f"epoch {epoch}: AP {_number(metrics['AP'])}, AP50 {_number(metrics['AP50'])}"
+            )
             picture = self.actions.sample_picture()
             if picture is not None:
                 self.log.picture("detections", picture, self.step)
-            if self.best is None or metrics["AP"] > self.best:
-                self.best = metrics["AP"]
+            ap = metrics["AP"] or 0.0
+            if self.best is None or ap > self.best:
+                self.best = ap
                 self.actions.save_model(self.network.parameters(), metrics)
         self._recent.clear()
         return metrics
@@ -264,5 +283,10 @@ class TrainingLoop:
                 skipped_steps=self.skipped_steps,
                 elapsed_s=self.elapsed_s,
                 evaluation_due=self._evaluation_due,
+                dataset=self.plan.dataset,
             ),
         )
+
+
+def _number(value: float | None) -> str:
+    return "undefined" if value is None else f"{value:.4f}"

@@ -23,7 +23,7 @@ class RunFolder:
 
     def require_free(self) -> None:
         """Raise TrainingError if there is a run already: none is ever overwritten."""
-        if self.config_file.exists():
+        if self.last_file.exists() or self.best_file.exists():
             raise TrainingError(
                 f"{self.path} holds a run already; choose another name=…, "
                 f"or go on with it: mindssd train --resume {self.path}"
@@ -34,6 +34,9 @@ class RunFolder:
         self.require_free()
         try:
             self.path.mkdir(parents=True, exist_ok=True)
+            # What a run left that ended before its first epoch would mix with this one's.
+            for stale in (self.log_file, *self.path.glob("events.out.tfevents.*")):
+                stale.unlink(missing_ok=True)
             self.config_file.write_text(config_yaml, encoding="utf-8")
         except OSError as error:
             raise TrainingError(
@@ -47,7 +50,7 @@ class RunFolder:
         if not self.last_file.is_file():
             raise TrainingError(
                 f"{self.path} has no last/checkpoint.safetensors yet: it ended before its first "
-                "epoch; start it again"
+                "epoch; start it again with the same name"
             )
 
 
@@ -75,7 +78,7 @@ class RunLog:
             if isinstance(value, int | float) and not isinstance(value, bool):
                 self._board.add_scalar(f"{kind}/{name}", value, step)
 
-    def metrics(self, step: int, metrics: Mapping[str, float]) -> None:
+    def metrics(self, step: int, metrics: Mapping[str, float | None]) -> None:
         self.event("evaluation", step, **metrics)
 
     def picture(self, name: str, image: Array, step: int) -> None:

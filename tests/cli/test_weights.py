@@ -7,9 +7,10 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from mindssd.cli.weights import show_progress, weights
+from mindssd.cli.weights import weights
 from mindssd.errors import WeightsError
 from mindssd.weights import download
+from mindssd.weights.progress import show_progress
 
 
 @pytest.fixture

@@ -77,8 +77,8 @@ def test_lists_switches_and_null_are_written_as_in_yaml():
 )
 def test_a_path_or_name_is_taken_as_typed(path):
     """YAML would make a number, a date, false or half of some of these."""
-    config = load_config(RECIPE, [f"data_dir={path}", f"name={path}"])
-    assert (config.data_dir, config.name) == (path, path)
+    config = load_config(RECIPE, [f"data_dir={path}", f"runs_dir={path}"])
+    assert (config.data_dir, config.runs_dir) == (path, path)
 
 
 def test_a_path_can_be_taken_back():
@@ -270,3 +270,22 @@ def test_a_recipes_name_comes_before_a_folder_of_that_name(tmp_path, monkeypatch
     monkeypatch.chdir(tmp_path)
     Path(RECIPE).mkdir()
     assert load_config(RECIPE).epochs == 500
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "schedule.learning_rate=.inf",
+        "normalization.mean=[.nan, 0, 0]",
+        "augment.crop_scale=[1.0, 0.3]",
+        "augment.crop_scale=[0.3, 3.0]",
+        "augment.scale_jitter=[2, 1]",
+        "backbone.out_indices=[13, 6]",
+        "backbone.out_indices=[6, 6]",
+        "name=../elsewhere",
+        "seed=5000000000",
+    ],
+)
+def test_what_a_type_cannot_say_is_refused_with_its_key(text):
+    with pytest.raises(ConfigError, match=text.partition("=")[0]):
+        load_config(RECIPE, [text])

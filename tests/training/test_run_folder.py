@@ -23,12 +23,23 @@ def test_a_new_run_saves_its_configuration(tmp_path):
 def test_a_run_is_never_overwritten_and_the_way_out_is_said(tmp_path):
     folder = RunFolder(tmp_path / "first")
     folder.create("batch_size: 8\n")
+    folder.last_file.parent.mkdir()
+    folder.last_file.write_bytes(b"its first epoch")
     with pytest.raises(TrainingError) as caught:
         folder.create("batch_size: 4\n")
     message = str(caught.value)
     assert message.startswith(f"{folder.path} holds a run already; choose another name=")
     assert message.endswith(f"mindssd train --resume {folder.path}")
     assert folder.config_file.read_text() == "batch_size: 8\n"
+
+
+def test_a_run_that_ended_before_its_first_epoch_gives_its_name_back(tmp_path):
+    folder = RunFolder(tmp_path / "first")
+    folder.create("batch_size: 8\n")
+    folder.log_file.write_text("what it logged\n")
+    folder.create("batch_size: 4\n")
+    assert folder.config_file.read_text() == "batch_size: 4\n"
+    assert not folder.log_file.exists()
 
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path):

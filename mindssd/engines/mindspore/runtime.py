@@ -2,6 +2,8 @@
 
 import atexit
 import gc
+import signal
+import threading
 
 import mindspore as ms
 
@@ -44,15 +46,22 @@ def configure(device: str = "auto", threads: int | None = None, deterministic: b
     if "deterministic" not in _configured:  # MindSpore refuses a second call
         ms.set_device(target)
         ms.set_deterministic(deterministic)
+        if target == "CPU":
+            ms.device_context.cpu.op_tuning.threads_num(threads or available_cores())
         _configured["deterministic"] = str(deterministic)
-    if target == "CPU":
-        ms.device_context.cpu.op_tuning.threads_num(threads or available_cores())
+    _keep_interrupts()
     _silence_exit()
     return target
 
 
 _configured: dict[str, str] = {}
 """What this process has told MindSpore, which takes some settings once."""
+
+
+def _keep_interrupts() -> None:
+    """Give Ctrl-C back to Python: MindSpore 2.10.0 takes SIGINT and ends the process itself."""
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _silence_exit() -> None:
