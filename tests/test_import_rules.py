@@ -33,24 +33,29 @@ def _layer(ours: str = "", third_party: str = "") -> Layer:
 # The modules at the package's top that put the parts together. They may import everything but cli;
 # the framework comes in by `build` alone, inside a function.
 APPLICATION = frozenset({"build", "detector", "run", "evaluate", "predict"})
-_ALL_PARTS = "types config geometry images visualize data weights engines.base training predictor"
+_ALL_PARTS = (
+    "types files config geometry images visualize data weights engines.base training predictor"
+)
 
 LAYERS = {
     "errors": _layer(),
     "types": _layer(third_party="numpy"),
+    "files": _layer(),
     "config": _layer(third_party="yaml msgspec"),
     "geometry": _layer("types", "numpy"),
     "images": _layer("types", "numpy cv2"),
     "visualize": _layer("types images", "numpy cv2"),
     "data": _layer("types geometry images", "numpy cv2 grain msgspec"),
-    "weights": _layer("types", "numpy safetensors google"),  # google.protobuf
+    "weights": _layer("types", "numpy safetensors google rich"),  # google.protobuf
     "engines": _layer(),
     "engines.base": _layer("types", "numpy"),
     "engines.mindspore": _layer("types engines.base", "numpy mindspore mindcv"),
     # safetensors: the file that a run resumes from.
     "training": _layer("types engines.base weights", "numpy tensorboardX rich safetensors"),
     "predictor": _layer("types geometry images", "numpy"),
-    "evaluation": _layer("types predictor", "numpy faster_coco_eval rich msgspec"),
+    "evaluation": _layer(
+        "types files predictor", "numpy faster_coco_eval rich msgspec"
+    ),
     "application": _layer(f"{_ALL_PARTS} evaluation engines.mindspore", "numpy cv2 rich msgspec"),
     # `data` is for `demo` and `doctor`, `weights` for `weights`, `evaluation` for its report.
     "cli": _layer("application config data weights evaluation visualize", "typer rich"),

@@ -9,6 +9,16 @@ from rich.text import Text
 
 from mindssd.evaluation.coco import Evaluation
 from mindssd.evaluation.protocol import Protocol
+from mindssd.files import require_writable, write_file
+
+__all__ = [
+    "print_report",
+    "protocol_line",
+    "protocol_lines",
+    "report",
+    "require_writable",
+    "write_json",
+]
 
 _NO_TRUTHS = "no truths"
 
@@ -66,9 +76,12 @@ def protocol_line(protocol: Protocol) -> str:
 
 
 def write_json(evaluation: Evaluation, path: str | Path) -> None:
-    """Write everything as JSON, `null` where a number is undefined."""
+    """Write everything as JSON, `null` where a number is undefined; MindSSDError on failure.
+
+    `require_writable(path)`, before the evaluation, finds most failures sooner.
+    """
     text = json.dumps(evaluation.as_dict(), indent=2, ensure_ascii=False, allow_nan=False)
-    Path(path).write_text(text + "\n", encoding="utf-8")
+    write_file(path, (text + "\n").encode("utf-8", "replace"))
 
 
 def _twelve_numbers(evaluation: Evaluation) -> Table:

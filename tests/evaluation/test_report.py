@@ -4,10 +4,12 @@ import io
 import json
 from pathlib import Path
 
+import pytest
 from rich.console import Console
 
+from mindssd.errors import MindSSDError
 from mindssd.evaluation.coco import COCO, MINDCV, ClassResult, Evaluation
-from mindssd.evaluation.report import print_report, protocol_line, write_json
+from mindssd.evaluation.report import print_report, protocol_line, require_writable, write_json
 
 
 def evaluation(unreadable: tuple[str, ...] = ()) -> Evaluation:
@@ -87,3 +89,18 @@ def test_the_json_holds_everything_and_no_nan(tmp_path: Path) -> None:
         "ar100": None,
     }
     assert read["protocol"]["name"] == "coco" and read["num_images"] == 72
+
+
+def test_a_report_that_cannot_be_written_is_one_line_that_names_it(tmp_path: Path) -> None:
+    for write in (lambda path: write_json(evaluation(), path), require_writable):
+        for path in (tmp_path / "absent" / "e.json", tmp_path):
+            with pytest.raises(MindSSDError, match=f"{path}: cannot be written .*; name a file"):
+                write(path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_where_a_report_can_be_written_nothing_is_said_and_nothing_made(tmp_path: Path) -> None:
+    require_writable(tmp_path / "evaluation.json")
+    require_writable("/dev/null")
+    write_json(evaluation(), "/dev/null")
+    assert list(tmp_path.iterdir()) == [] and not Path("/dev/null").is_file()

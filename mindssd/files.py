@@ -1,0 +1,45 @@
+"""Result files written whole or not at all."""
+
+import os
+from pathlib import Path
+
+from mindssd.errors import MindSSDError
+
+
+def write_file(path: str | Path, data: bytes) -> None:
+    """Write a file so that a reader meets the old one or the whole new one.
+
+    MindSSDError where that fails, such as on a full disk; then nothing is left beside it. What is
+    no plain file, such as /dev/stdout, is written to directly.
+    """
+    target = Path(os.path.realpath(Path(path).expanduser()))
+    try:
+        if target.exists() and not target.is_file():
+            target.write_bytes(data)
+            return
+        temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+        try:
+            temporary.write_bytes(data)
+            temporary.replace(target)
+        finally:
+            temporary.unlink(missing_ok=True)
+    except OSError as error:
+        raise _cannot_be_written(path, error.strerror or str(error)) from error
+
+
+def require_writable(path: str | Path) -> None:
+    """Check that `write_file` has a chance, before the work whose result it is to hold."""
+    target = Path(os.path.realpath(Path(path).expanduser()))
+    if target.is_dir():
+        raise _cannot_be_written(path, "it is a folder")
+    if not target.parent.is_dir():
+        raise _cannot_be_written(path, f"there is no folder {target.parent}")
+    if not os.access(target.parent if target.is_file() or not target.exists() else target, os.W_OK):
+        raise _cannot_be_written(path, "no permission")
+
+
+def _cannot_be_written(path: str | Path, reason: str) -> MindSSDError:
+    return MindSSDError(
+        f"{path}: cannot be written ({reason}); name a file in a folder that exists, has room and "
+        "is yours to write to"
+    )
