@@ -41,11 +41,12 @@ LAYERS = {
     "errors": _layer(),
     "types": _layer(third_party="numpy"),
     "files": _layer(),
+    "annotations": _layer(third_party="msgspec"),
     "config": _layer(third_party="yaml msgspec"),
     "geometry": _layer("types", "numpy"),
     "images": _layer("types", "numpy cv2"),
     "visualize": _layer("types images", "numpy cv2"),
-    "data": _layer("types geometry images", "numpy cv2 grain msgspec"),
+    "data": _layer("types annotations geometry images", "numpy cv2 grain msgspec"),
     "weights": _layer("types", "numpy safetensors google rich"),  # google.protobuf
     "engines": _layer(),
     "engines.base": _layer("types", "numpy"),
@@ -54,7 +55,7 @@ LAYERS = {
     "training": _layer("types engines.base weights", "numpy tensorboardX rich safetensors"),
     "predictor": _layer("types geometry images", "numpy"),
     "evaluation": _layer(
-        "types files predictor", "numpy faster_coco_eval rich msgspec"
+        "types annotations files predictor", "numpy faster_coco_eval rich msgspec"
     ),
     "application": _layer(f"{_ALL_PARTS} evaluation engines.mindspore", "numpy cv2 rich msgspec"),
     # `data` is for `demo` and `doctor`, `weights` for `weights`, `evaluation` for its report.

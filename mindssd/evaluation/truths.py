@@ -4,7 +4,6 @@ COCO's area of an object is that of its segmentation, which only the annotation 
 reads the file again, without what evaluation does not need.
 """
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +11,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
-from mindssd.errors import DatasetError
+from mindssd.annotations import Id, decode_annotations
 from mindssd.evaluation.protocol import AnnotatedImages
 from mindssd.types import Array
 
@@ -38,11 +37,11 @@ class Truths:
 
 
 class _Annotation(msgspec.Struct, gc=False):
-    image_id: int = _ABSENT
-    category_id: int = _ABSENT
+    image_id: Id = _ABSENT
+    category_id: Id = _ABSENT
     bbox: list[float] = []
     area: float | None = None
-    iscrowd: int | bool = 0
+    iscrowd: int | bool | None = 0
 
 
 class _Annotations(msgspec.Struct):
@@ -67,7 +66,7 @@ def read_truths(dataset: AnnotatedImages, indices: Sequence[int]) -> Truths:
     class_ids = {category_id: index for index, category_id in enumerate(dataset.category_ids)}
     annotations = [
         annotation
-        for annotation in _decode(path).annotations
+        for annotation in decode_annotations(path, _Annotations).annotations
         if annotation.image_id in sizes
         and annotation.category_id in class_ids
         and len(annotation.bbox) == 4
@@ -106,23 +105,3 @@ def _truths_of_records(dataset: AnnotatedImages, indices: Sequence[int]) -> Trut
         areas=boxes_xywh[:, 2] * boxes_xywh[:, 3],
         is_crowd=np.concatenate([empty != 0, *(record.is_crowd for record in records)]),
     )
-
-
-def _decode(path: Path) -> _Annotations:
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise DatasetError(f"{path}: cannot be read: {error.strerror}") from error
-    try:
-        return msgspec.json.decode(data, type=_Annotations)
-    except msgspec.ValidationError as error:
-        raise DatasetError(f"{path}: not COCO annotations: {error}") from error
-    except msgspec.DecodeError:
-        pass
-    try:
-        # NaN and Infinity, which only Python's own decoder takes.
-        return msgspec.convert(json.loads(data), _Annotations, strict=False)
-    except msgspec.ValidationError as error:
-        raise DatasetError(f"{path}: not COCO annotations: {error}") from error
-    except ValueError as error:
-        raise DatasetError(f"{path}: not JSON, or cut short: {error}") from error

@@ -155,6 +155,71 @@ def test_one_category_id_for_two_names_is_an_error(tmp_path: Path) -> None:
         load(tmp_path, [image(1)], [], categories)
 
 
+def test_two_categories_of_one_name_are_an_error(tmp_path: Path) -> None:
+    categories = [{"id": 1, "name": "cat"}, {"id": 2, "name": "cat"}]
+    with pytest.raises(DatasetError, match="categories 1 and 2 are both 'cat'; rename one"):
+        load(tmp_path, [image(1)], [], categories)
+
+
+def test_ids_as_text_and_fractions_and_a_crowd_that_is_null_are_understood(tmp_path: Path) -> None:
+    dataset = load(
+        tmp_path,
+        [image("1", "1.jpg"), image(2.0, "2.jpg")],  # type: ignore[arg-type]
+        [annotation(1, 2, 1, 2, 3, 4, iscrowd=None), annotation("2", 7.0, 1, 2, 3, 4)],  # type: ignore[arg-type]
+    )
+    assert [record.image_id for record in dataset] == [1, 2]
+    assert [record.labels.tolist() for record in dataset] == [[1], [2]]
+    assert dataset.report.num_crowds == 0
+
+
+@pytest.mark.parametrize(
+    ("entry", "message"),
+    [
+        ({"id": 2**63}, r"9223372036854775807.*images\[0\]\.id"),
+        ({"id": 10**30}, r"9223372036854775807.*images\[0\]\.id"),
+        ({"id": "a7"}, r"Expected `int`.*images\[0\]\.id"),
+        ({"id": 1.5}, r"Expected `int`.*images\[0\]\.id"),
+        ({"file_name": "a\0.jpg"}, r"image 1 has file_name 'a\\x00\.jpg', which no file can have"),
+        ({"file_name": "\ud800.jpg"}, "which no file can have"),
+        ({"file_name": ""}, "which no file can have"),
+        ({"width": 1e12}, r"image 1 \(a\.jpg\) has width 1e\+12; expected at most .* leave it out"),
+    ],
+)
+def test_an_image_that_cannot_be_is_an_error_with_the_way_out(
+    tmp_path: Path, entry: dict[str, Any], message: str
+) -> None:
+    path = tmp_path / "odd.json"
+    images = [{**image(1, "a.jpg"), **entry}]
+    path.write_text(json.dumps({"images": images, "annotations": [], "categories": CATEGORIES}))
+    with pytest.raises(DatasetError, match=f"odd.json: .*{message}") as caught:
+        load_coco(path, tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+def test_annotations_in_latin_1_are_an_error_that_names_the_way_out(tmp_path: Path) -> None:
+    load(tmp_path, [image(1)], [], [{"id": 1, "name": "Fische"}])
+    path = tmp_path / "annotations.json"
+    path.write_bytes(path.read_bytes().replace(b"Fische", "Käfer".encode("latin-1")))
+    with pytest.raises(DatasetError, match=r"annotations.json: not UTF-8 .*xe4.*iconv"):
+        load_coco(path, tmp_path)
+
+
+def test_where_a_box_reaches_over_the_annotated_size_the_file_is_asked(tmp_path: Path) -> None:
+    entries = [image(1, "wrong.png"), image(2, "right.png"), image(3, "broken.png")]
+    boxes = [annotation(number, 2, 90, 60, 30, 20) for number in (1, 2, 3)]
+    load(tmp_path, entries, boxes)
+    cv2.imwrite(str(tmp_path / "wrong.png"), np.zeros((100, 200, 3), np.uint8))
+    cv2.imwrite(str(tmp_path / "right.png"), np.zeros((50, 100, 3), np.uint8))
+    dataset = load_coco(tmp_path / "annotations.json", tmp_path)
+    assert dataset.sizes.tolist() == [[100, 200], [50, 100], [50, 100]]
+    assert dataset[0].boxes.tolist() == [[90, 60, 120, 80]]
+    assert len(dataset[1].boxes) == len(dataset[2].boxes) == 0
+    assert [str(finding) for finding in dataset.report.findings] == [
+        "1 images of another size than annotated: the file is right (such as wrong.png)",
+        "2 boxes wholly outside their image: dropped (such as (90, 60, 120, 80) in right.png)",
+    ]
+
+
 def test_missing_image_files_are_counted_but_stay_in_the_data_set(tmp_path: Path) -> None:
     load(tmp_path, [image(1), image(2, "folder/2.jpg"), image(3)], [])
     (tmp_path / "3.jpg").unlink()

@@ -5,41 +5,46 @@ Layout and keys: https://cocodataset.org/#format-data.
 """
 
 import itertools
-import json
 import os
+from concurrent.futures import ThreadPoolExecutor
 from operator import attrgetter
 from pathlib import Path
 
 import msgspec
 import numpy as np
 
+from mindssd.annotations import Id, decode_annotations
 from mindssd.data.check import CheckReport, Finding, check_boxes, count_where
 from mindssd.data.dataset import DetectionDataset
 from mindssd.errors import DatasetError, ImageError
 from mindssd.images import read_image
-from mindssd.types import Array
+from mindssd.types import Array, ImageSize
 
 _ABSENT = -(2**63)
+_LONGEST_SIDE = 2**20
+"""OpenCV reads no longer one."""
+_SUSPICIOUS_PIXELS = 1.0
+"""A box that reaches further over its image than a careless rounding casts doubt on the size."""
 
 
 # Not traced by the garbage collector (gc=False): a million of them would slow each collection, and
 # none can be part of a cycle.
 class _Image(msgspec.Struct, gc=False):
-    id: int
+    id: Id
     file_name: str
     width: float | None = None
     height: float | None = None
 
 
 class _Annotation(msgspec.Struct, gc=False):
-    image_id: int = _ABSENT
-    category_id: int = _ABSENT
+    image_id: Id = _ABSENT
+    category_id: Id = _ABSENT
     bbox: list[float] = []
-    iscrowd: int | bool = 0
+    iscrowd: int | bool | None = 0
 
 
 class _Category(msgspec.Struct, gc=False):
-    id: int
+    id: Id
     name: str
 
 
@@ -56,6 +61,7 @@ def load_coco_split(data_dir: Path, split: str) -> DetectionDataset:
     `instance_train2017.json`) with the images in `train2017/`; val alike. DatasetError names what
     is missing.
     """
+    data_dir = data_dir.expanduser()
     names = [f"{stem}_{split}2017.json" for stem in ("instances", "instance")]
     image_dir = data_dir / f"{split}2017"
     layout = (
@@ -79,7 +85,7 @@ def load_coco(annotation_file: Path, image_dir: Path) -> DetectionDataset:
     counted (`mindssd.data.check`); an image file that is missing is counted, and is background that
     does not count at training. DatasetError where the file is no such annotations.
     """
-    decoded = _decode(annotation_file)
+    decoded = decode_annotations(annotation_file, _Annotations)
     categories = _unique_categories(decoded.categories, annotation_file)
     images, findings = _unique_images(decoded.images, annotation_file)
     annotations = decoded.annotations
@@ -97,6 +103,7 @@ def load_coco(annotation_file: Path, image_dir: Path) -> DetectionDataset:
     )
     del annotations
     findings += dropped
+    findings += _correct_sizes(sizes, image_index, corners, file_names, image_dir)
     # A size that is not known clips nothing.
     limits = np.where(sizes > 0, sizes, np.inf)[image_index]
     boxes, keep, box_findings = check_boxes(
@@ -130,27 +137,6 @@ def load_coco(annotation_file: Path, image_dir: Path) -> DetectionDataset:
     )
 
 
-def _decode(annotation_file: Path) -> _Annotations:
-    try:
-        data = annotation_file.read_bytes()
-    except OSError as error:
-        raise DatasetError(f"{annotation_file}: cannot be read: {error.strerror}") from error
-    try:
-        return msgspec.json.decode(data, type=_Annotations)
-    except msgspec.ValidationError as error:
-        raise DatasetError(f"{annotation_file}: not COCO annotations: {error}") from error
-    except msgspec.DecodeError:
-        pass
-    try:
-        # Python's own decoder, ten times slower, also takes the NaN and Infinity that its encoder
-        # writes for a box that is not finite.
-        return msgspec.convert(json.loads(data), _Annotations, strict=False)
-    except msgspec.ValidationError as error:
-        raise DatasetError(f"{annotation_file}: not COCO annotations: {error}") from error
-    except ValueError as error:
-        raise DatasetError(f"{annotation_file}: not JSON, or cut short: {error}") from error
-
-
 def _unique_categories(categories: list[_Category], annotation_file: Path) -> list[_Category]:
     """Sort the categories by id; an id may come twice only under one name."""
     by_id: dict[int, _Category] = {}
@@ -163,6 +149,14 @@ def _unique_categories(categories: list[_Category], annotation_file: Path) -> li
             )
     if not by_id:
         raise DatasetError(f"{annotation_file}: has no categories; expected at least one")
+    by_name: dict[str, _Category] = {}
+    for category in by_id.values():
+        first = by_name.setdefault(category.name, category)
+        if first is not category:
+            raise DatasetError(
+                f"{annotation_file}: categories {first.id} and {category.id} are both "
+                f"{category.name!r}; rename one, or give the annotations of both one id"
+            )
     return [by_id[category_id] for category_id in sorted(by_id)]
 
 
@@ -177,6 +171,7 @@ def _unique_images(
     for image in images:
         first = by_id.setdefault(image.id, image)
         if first is image:
+            _require_sense(image, annotation_file)
             continue
         if first.file_name != image.file_name:
             raise DatasetError(
@@ -187,6 +182,26 @@ def _unique_images(
     count = len(images) - len(by_id)
     finding = Finding(count, "images listed more than once: kept once", repeated)
     return list(by_id.values()), [finding] if count else []
+
+
+def _require_sense(image: _Image, annotation_file: Path) -> None:
+    """Refuse a name that no file can have, and a size that no image can have."""
+    try:
+        possible = b"\0" not in os.fsencode(image.file_name)
+    except UnicodeEncodeError:
+        possible = False
+    if not possible or not image.file_name:
+        raise DatasetError(
+            f"{annotation_file}: image {image.id} has file_name {image.file_name!r}, which no file "
+            "can have; correct it"
+        )
+    for what, side in (("width", image.width), ("height", image.height)):
+        if side is not None and _LONGEST_SIDE < side < np.inf:
+            raise DatasetError(
+                f"{annotation_file}: image {image.id} ({image.file_name}) has {what} {side:g}; "
+                f"expected at most {_LONGEST_SIDE} pixels; correct it, or leave it out to have it "
+                "read from the file"
+            )
 
 
 def _missing_files(file_names: list[str], image_dir: Path) -> list[Finding]:
@@ -228,6 +243,36 @@ def _image_sizes(images: list[_Image], image_dir: Path) -> tuple[Array, list[Fin
     what = "images without width and height: read from their files"
     findings = count_where(unknown, what, lambda index: images[index].file_name)
     return sizes.astype(np.int32), findings
+
+
+def _correct_sizes(
+    sizes: Array, image_index: Array, corners: Array, file_names: list[str], image_dir: Path
+) -> list[Finding]:
+    """Take the size of the file, in `sizes`, for images over which a box reaches: it is right.
+
+    Only these are read, for reading all takes minutes. An image that cannot be read keeps its size.
+    """
+    heights, widths = sizes[image_index].T
+    over = np.isfinite(corners).all(axis=1) & (heights > 0)
+    over &= (corners[:, 2] > widths + _SUSPICIOUS_PIXELS) | (
+        corners[:, 3] > heights + _SUSPICIOUS_PIXELS
+    )
+    suspects = np.unique(image_index[over])
+
+    def size_of(index: int) -> ImageSize:
+        height, width = (int(side) for side in sizes[index])
+        try:
+            image = read_image(image_dir / file_names[index], (height, width))
+        except ImageError:
+            return height, width
+        return image.shape[0], image.shape[1]
+
+    with ThreadPoolExecutor() as pool:
+        read = np.array(list(pool.map(size_of, suspects.tolist())), np.int32).reshape(-1, 2)
+    wrong = (read != sizes[suspects]).any(axis=1)
+    sizes[suspects] = read
+    what = "images of another size than annotated: the file is right"
+    return count_where(wrong, what, lambda row: file_names[suspects[row]])
 
 
 def _annotation_columns(
