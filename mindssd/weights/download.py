@@ -102,14 +102,18 @@ def find_published(name: str) -> PublishedBackbone:
 
 
 def resolve_backbone(path_or_name: str | Path, progress: Progress | None = None) -> Path:
-    """The path itself where it exists, or the file of a published name, fetched if absent."""
+    """The path itself where it is a file, or that of a published name, fetched if absent.
+
+    A folder that happens to be called like a published backbone is passed over.
+    """
     path = Path(path_or_name).expanduser()
-    if path.exists():
+    if path.is_file():
         return path
     if str(path_or_name) in PUBLISHED:
         return fetch(str(path_or_name), progress)
+    what = "a folder, not a checkpoint" if path.is_dir() else "no such file"
     raise WeightsError(
-        f"{path_or_name}: no such file, and no published backbone; these are {', '.join(PUBLISHED)}"
+        f"{path_or_name}: {what}, and no published backbone; these are {', '.join(PUBLISHED)}"
     )
 
 

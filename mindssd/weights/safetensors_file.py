@@ -49,7 +49,7 @@ def write_model(path: str | Path, parameters: Mapping[str, Array], metadata: Mod
     from safetensors import SafetensorError
     from safetensors.numpy import save
 
-    path = Path(path)
+    path = Path(path).expanduser()
     tensors = {name: np.asarray(value, np.float32, order="C") for name, value in parameters.items()}
     try:
         content = save(tensors, metadata=_to_strings(path, metadata))
@@ -65,14 +65,14 @@ def read_model(path: str | Path) -> tuple[dict[str, Array], ModelMetadata]:
     Raises WeightsError where the file is missing, truncated, not safetensors, not written by
     mindssd, or written by a newer mindssd than this one.
     """
-    path = Path(path)
+    path = Path(path).expanduser()
     metadata = read_metadata(path)
     return read_tensors(path), metadata
 
 
 def read_metadata(path: str | Path) -> ModelMetadata:
     """Read the description alone: the file's header, not its tensors."""
-    path = Path(path)
+    path = Path(path).expanduser()
     return _from_strings(path, read_raw_metadata(path))
 
 

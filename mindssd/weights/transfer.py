@@ -62,14 +62,9 @@ def read_weights(path: str | Path) -> tuple[dict[str, Array], Kind, ModelMetadat
     mindssd's names, MindCV's backbone names or those of MindCV's SSD example. The content decides,
     not the suffix. Optimizer state and counters beside the parameters are set aside.
     """
-    path = Path(path)
-    metadata = None
-    if is_safetensors(path):
-        if read_raw_metadata(path).get("format") == FORMAT:
-            metadata = read_metadata(path)
-        tensors = read_tensors(path)
-    else:
-        tensors = read_checkpoint(path)
+    path = Path(path).expanduser()
+    metadata = read_description(path)
+    tensors = read_tensors(path) if is_safetensors(path) else read_checkpoint(path)
     names, _ = split_training_state(tensors)
     try:
         kind = detect_kind(names)
@@ -77,6 +72,14 @@ def read_weights(path: str | Path) -> tuple[dict[str, Array], Kind, ModelMetadat
     except WeightsError as error:
         raise WeightsError(f"{path}: {error}") from error
     return {mapped[name]: _as_float32(path, name, tensors[name]) for name in names}, kind, metadata
+
+
+def read_description(path: str | Path) -> ModelMetadata | None:
+    """Read what a model file says of itself, not its tensors; None of one of another origin."""
+    path = Path(path).expanduser()
+    if is_safetensors(path) and read_raw_metadata(path).get("format") == FORMAT:
+        return read_metadata(path)
+    return None
 
 
 def _as_float32(path: Path, name: str, array: Array) -> Array:
@@ -122,9 +125,12 @@ def fit(
         hint = "is it of another recipe, backbone or image size?"
         if other_classes and not allow_other_classes:
             only_classes = not mismatch.without(other_classes)
-            hint = f"{reason}; allow_other_classes=true keeps everything but the class predictions"
+            hint = (
+                f"{reason}; in training, initial_weights=FILE keeps everything but the class "
+                "layers; evaluation needs the same classes"
+            )
             if not only_classes:
-                hint += ", but more than these differ: is it of another recipe?"
+                hint += "; but more than these differ: is it of another recipe?"
         raise WeightsError(f"{source} does not fit the network: {mismatch.describe()}; {hint}")
     to_load = {name: parameters[name] for name in expected_shapes if name not in left}
     return to_load, FitReport(tuple(to_load), tuple(left), (), reason if left else "")

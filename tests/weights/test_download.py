@@ -199,6 +199,15 @@ def test_a_path_or_a_published_name_gives_a_file(server, tmp_path):
         download.fetch("vgg16")
 
 
+def test_a_folder_of_a_published_name_does_not_stand_in_for_it(server, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in (NAME, "vgg16"):
+        (tmp_path / name).mkdir()
+    assert download.resolve_backbone(NAME).read_bytes() == CONTENT
+    with pytest.raises(WeightsError, match="vgg16: a folder, not a checkpoint"):
+        download.resolve_backbone("vgg16")
+
+
 def test_the_cache_lies_where_the_user_says(monkeypatch, tmp_path):
     monkeypatch.delenv(download.CACHE_VARIABLE, raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))

@@ -15,6 +15,7 @@ from mindssd.weights.transfer import (
     load_backbone,
     load_detector,
     num_classes,
+    read_description,
     read_weights,
     shapes_of,
 )
@@ -73,7 +74,8 @@ def test_a_mismatch_counts_and_shows_the_first_of_each():
 
 def test_other_classes_are_refused_with_both_counts_and_the_way_out():
     with pytest.raises(
-        WeightsError, match="has 80 classes, this network 3; allow_other_classes=tr"
+        WeightsError,
+        match="has 80 classes, this network 3; in training, initial_weights=FILE keeps",
     ):
         fit(_arrays(_other_width(162)), SHAPES)
 
@@ -140,6 +142,14 @@ def test_the_content_decides_what_a_file_is_not_its_suffix(tmp_path):
         parameters, kind, found = read_weights(tmp_path / name)
         assert (kind, found) == ("canonical", described)
         assert shapes_of(parameters) == SHAPES
+        assert read_description(tmp_path / name) == described
+
+
+def test_a_home_folder_is_understood(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    write_checkpoint(tmp_path / "a.ckpt", _arrays(SHAPES))
+    assert shapes_of(read_weights("~/a.ckpt")[0]) == SHAPES
+    assert read_description("~/a.ckpt") is None
 
 
 def test_names_of_no_one_kind_name_the_file(tmp_path):
