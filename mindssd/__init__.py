@@ -4,12 +4,14 @@ from importlib.metadata import version as _version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from mindssd.detector import Detector
 
 __version__ = _version("mindssd")
 
 
-def load(path: str, **settings: Any) -> "Detector":
+def load(path: "str | Path", **settings: Any) -> "Detector":
     """Open a trained model: `detections = mindssd.load("best.safetensors")("photo.jpg")`.
 
     `settings` are those of `mindssd.detector.load`: score_threshold, iou_threshold, max_detections,

@@ -17,7 +17,7 @@ from mindssd.images import from_pillow, is_pillow, read_image
 from mindssd.predictor import Predictor
 from mindssd.types import Array, Detections
 from mindssd.weights.safetensors_file import ModelMetadata
-from mindssd.weights.transfer import fit, read_weights
+from mindssd.weights.transfer import load_detector, read_description, shapes_of
 
 SCORE_THRESHOLD = 0.3
 """What is worth showing to a person; evaluation counts down to 0.01."""
@@ -25,12 +25,11 @@ SCORE_THRESHOLD = 0.3
 
 @dataclass(frozen=True, eq=False)
 class LoadedModel:
-    """A network with its weights, and what its file says of it."""
+    """A network with its weights."""
 
     config: Config
     network: Network
     class_names: tuple[str, ...]
-    metadata: ModelMetadata | None
 
 
 def load_model(
@@ -44,25 +43,25 @@ def load_model(
     A mindssd model file needs nothing else, and its class names are its own. A `.ckpt` or plain
     safetensors has no description: give the config and class names that belong to it.
     """
-    parameters, kind, metadata = read_weights(path)
+    metadata = read_description(path)
     if metadata is not None:
         config = config or from_tree(metadata.config, where=str(path))
         class_names = metadata.class_names
     if config is None or class_names is None:
-        raise ConfigError(
-            f"{path} does not say what network it is for: for "
-            "`mindssd eval` give --config RECIPE and data_dir=PATH, for the rest convert it "
-            "(docs/weights.md)"
-        )
+        raise _without_description(path)
     if device is not None:
         config = override(config, [f"device={device}"])
     network = build_network(config, build_engine(config), len(class_names))
-    shapes = {name: value.shape for name, value in network.parameters().items()}
-    if kind == "mindcv_backbone":
-        raise ConfigError(f"{path} is a backbone alone, not a detector; train one with it first")
-    to_load, _ = fit(parameters, shapes, source=str(path))
-    network.load_parameters(to_load)
-    return LoadedModel(config, network, class_names, metadata)
+    parameters, _ = load_detector(path, shapes_of(network.parameters()))
+    network.load_parameters(parameters)
+    return LoadedModel(config, network, class_names)
+
+
+def _without_description(path: str | Path) -> ConfigError:
+    return ConfigError(
+        f"{path} does not say what network it is for: for `mindssd eval` give --config RECIPE and "
+        "data_dir=PATH, for the rest convert it (docs/weights.md)"
+    )
 
 
 class Detector:
@@ -106,11 +105,18 @@ def load(
     """Open a trained model's file; see `mindssd.load`.
 
     Detections are for people: above `score_threshold`, and where two overlap by more than
-    `iou_threshold` the better one alone, whatever its class.
+    `iou_threshold` the better one alone, whatever its class. ConfigError for a threshold outside
+    0..1, or a file that does not describe its network.
     """
+    for name, value in (("score_threshold", score_threshold), ("iou_threshold", iou_threshold)):
+        if not 0 <= value <= 1:
+            raise ConfigError(f"{name} is {value}; expected 0 to 1")
+    if max_detections < 1:
+        raise ConfigError(f"max_detections is {max_detections}; expected at least 1")
+    metadata = read_description(path)
+    if metadata is None:
+        raise _without_description(path)
     model = load_model(path, device=device)
-    metadata = model.metadata
-    assert metadata is not None  # without config and class names, load_model asks for them
     protocol = Protocol(
         name="predict",
         score_threshold=score_threshold,

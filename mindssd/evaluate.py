@@ -13,25 +13,26 @@ from mindssd.detector import load_model
 from mindssd.errors import ConfigError
 from mindssd.evaluation.coco import Evaluation, evaluate
 from mindssd.evaluation.protocol import PROTOCOLS
-from mindssd.weights.transfer import read_weights
+from mindssd.weights.transfer import read_description
 
 
 def evaluate_model(
     path: Path,
     recipe: str | None,
     overrides: Sequence[str],
-    protocol_name: str,
+    protocol_name: str | None,
     console: Console,
 ) -> Evaluation:
     """Score the model at `path` on the validation images of `data_dir` (in `overrides`).
 
     `recipe` is for files that do not describe their network; a model's own description wins.
+    Without `protocol_name` the config's `evaluation.protocol` decides.
     """
     config = _config(path, recipe, overrides)
     dataset = build.build_dataset(config, "val")
     for line in dataset.report.lines():
         console.print(line, highlight=False, soft_wrap=True)
-    protocol = PROTOCOLS[protocol_name]
+    protocol = PROTOCOLS[protocol_name or config.evaluation.protocol]
     model = load_model(path, config, dataset.class_names)
     predictor = build.build_predictor(
         config, model.network, model.class_names, protocol, config.evaluation.batch_size
@@ -46,7 +47,7 @@ def evaluate_model(
 
 
 def _config(path: Path, recipe: str | None, overrides: Sequence[str]) -> Config:
-    _, _, metadata = read_weights(path)
+    metadata = read_description(path)
     if metadata is not None:
         if recipe is not None:
             raise ConfigError(f"{path} describes its own network; leave --config out")

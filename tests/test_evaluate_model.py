@@ -1,0 +1,65 @@
+"""Which protocol, config and classes an evaluation from a file takes; no framework runs."""
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from mindssd import evaluate
+from mindssd.config.load import load_config, to_tree
+from mindssd.errors import ConfigError
+from mindssd.weights.mindspore_checkpoint import write_checkpoint
+from mindssd.weights.safetensors_file import ModelMetadata, write_model
+
+PARAMETERS = {"head.boxes.0.predict.bias": np.ones(4, np.float32)}
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """What the parts were asked for, by name, in the place of their work."""
+    asked: dict[str, Any] = {}
+    dataset = SimpleNamespace(class_names=("fish",), report=SimpleNamespace(lines=list))
+    model = SimpleNamespace(network=None, class_names=("fish",))
+    monkeypatch.setattr(evaluate.build, "build_dataset", lambda config, split: dataset)
+    monkeypatch.setattr(evaluate.build, "build_predictor", lambda *wanted: None)
+    monkeypatch.setattr(evaluate, "load_model", lambda path, config, names: model)
+
+    def score(predictor: Any, dataset: Any, protocol: Any, show: Any) -> None:
+        asked["protocol"] = protocol.name
+
+    monkeypatch.setattr(evaluate, "evaluate", score)
+    return asked
+
+
+@pytest.mark.parametrize(
+    ("overrides", "name", "expected"),
+    [
+        ([], None, "coco"),
+        (["evaluation.protocol=mindcv"], None, "mindcv"),
+        (["evaluation.protocol=mindcv"], "coco", "coco"),
+        ([], "mindcv", "mindcv"),
+    ],
+)
+def test_the_protocol_is_the_configs_unless_one_is_named(
+    tmp_path: Path, asked: dict[str, Any], overrides: list[str], name: str | None, expected: str
+) -> None:
+    path = tmp_path / "m.safetensors"
+    tree = to_tree(load_config("demo"))
+    metadata = ModelMetadata(tree, ("fish",), (1,), (8, 8), (0, 0, 0), (1, 1, 1), ((1, 1),))
+    write_model(path, PARAMETERS, metadata)
+    evaluate.evaluate_model(path, None, overrides, name, Console(quiet=True))
+    assert asked["protocol"] == expected
+    with pytest.raises(ConfigError, match="describes its own network; leave --config out"):
+        evaluate.evaluate_model(path, "demo", overrides, name, Console(quiet=True))
+
+
+def test_a_file_without_a_description_takes_a_recipe(tmp_path: Path, asked: dict[str, Any]) -> None:
+    path = tmp_path / "m.ckpt"
+    write_checkpoint(path, PARAMETERS)
+    evaluate.evaluate_model(path, "demo", [], None, Console(quiet=True))
+    assert asked["protocol"] == "coco"
+    with pytest.raises(ConfigError, match="give --config RECIPE"):
+        evaluate.evaluate_model(path, None, [], None, Console(quiet=True))
