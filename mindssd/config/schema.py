@@ -141,7 +141,7 @@ class Config(_Group, frozen=True):
 
     engine: Literal["mindspore"] = "mindspore"
     device: Literal["auto", "CPU", "GPU", "Ascend"] = "auto"
-    seed: Annotated[int, Meta(ge=0, lt=2**32)] = 0
+    seed: Annotated[int, Meta(ge=0, le=999_999)] = 0
     data_dir: str | None = None
     """A folder in COCO's layout: annotations/, train2017/, val2017/."""
     backbone_ckpt_path: str | None = None

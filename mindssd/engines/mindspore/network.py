@@ -10,6 +10,7 @@ from mindspore import nn
 from mindssd.engines.base import ExtrasNeck, NetworkSpec, Parameters, PerLevelHead
 from mindssd.engines.mindspore.heads import PerLevel, Shared
 from mindssd.engines.mindspore.necks import FPN, Extras
+from mindssd.engines.mindspore.runtime import overwrite
 from mindssd.errors import EngineError, WeightsError
 from mindssd.types import Array
 
@@ -95,7 +96,7 @@ class MindSporeNetwork:
                 raise WeightsError(
                     f"{name} has shape {tuple(value.shape)}; expected {tuple(parameter.shape)}"
                 )
-            parameter.set_data(ms.Tensor(np.asarray(value, np.float32, order="C")))
+            overwrite(parameter, value)
 
     def trainable_names(self) -> Sequence[str]:
         return [name for name, p in self._parameters.items() if p.requires_grad]

@@ -6,9 +6,12 @@ import signal
 import threading
 
 import mindspore as ms
+import numpy as np
+from mindspore import ops
 
 from mindssd.engines.base import available_cores
 from mindssd.errors import EngineError
+from mindssd.types import Array
 
 
 def available_devices() -> list[str]:
@@ -52,6 +55,14 @@ def configure(device: str = "auto", threads: int | None = None, deterministic: b
     _keep_interrupts()
     _silence_exit()
     return target
+
+
+def overwrite(parameter: ms.Parameter, value: Array) -> None:
+    """Give a parameter another value, also where a compiled graph holds it already.
+
+    MindSpore 2.10.0's `Parameter.set_data` leaves such a graph with the old value at times.
+    """
+    ops.assign(parameter, ms.Tensor(np.asarray(value, np.float32, order="C")))
 
 
 _configured: dict[str, str] = {}

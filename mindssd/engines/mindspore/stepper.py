@@ -7,6 +7,7 @@ from mindspore import Parameter, ParameterTuple, Tensor, nn, ops
 from mindssd.engines.base import Parameters, StepperState, StepResult, StepSpec
 from mindssd.engines.mindspore.loss import DetectionLoss
 from mindssd.engines.mindspore.network import MindSporeNetwork
+from mindssd.engines.mindspore.runtime import overwrite
 from mindssd.errors import EngineError, WeightsError
 from mindssd.types import Batch
 
@@ -204,7 +205,7 @@ class MindSporeStepper:
     def _restore_statistics(self) -> None:
         """Put back BatchNorm's statistics, which a skipped step's forward pass has moved."""
         for statistic, good in zip(self._cell.statistics, self._cell.good_statistics, strict=True):
-            statistic.set_data(Tensor(good.asnumpy()))
+            overwrite(statistic, good.asnumpy())
 
     def _carried(self) -> dict[str, Parameter]:
         groups = (self._cell.momenta, self._cell.sums, self._cell.averages)
@@ -225,10 +226,10 @@ class MindSporeStepper:
                 f"{odd[0]} among them, are not in both"
             )
         for name, value in state.arrays.items():
-            carried[name].set_data(Tensor(value))
+            overwrite(carried[name], value)
         self._micro_step = int(state.scalars["micro_step"])
         for statistic, good in zip(self._cell.statistics, self._cell.good_statistics, strict=True):
-            good.set_data(Tensor(statistic.asnumpy()))
+            overwrite(good, statistic.asnumpy())
 
     def ema_parameters(self) -> Parameters:
         names = list(self.network.parameters())
