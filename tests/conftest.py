@@ -1,8 +1,16 @@
 """Where the tests find the facts they compare with: `../shared` beside the checkout."""
 
+import json
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
+
+from mindssd import build
+from mindssd.config.load import load_config, to_tree
+from mindssd.types import Array
+from mindssd.weights.safetensors_file import write_model
 
 SHARED = Path(__file__).resolve().parents[1].parent / "shared"
 
@@ -30,3 +38,111 @@ def bccd_dir() -> Path:
 def backbone_checkpoint() -> Path:
     """An ImageNet-pretrained MobileNetV2 under MindCV's names."""
     return _shared("weights/mobilenet_v2_100.ckpt")
+
+
+TINY_CONFIG = """
+# A detector that trains in seconds.
+inherits: ssd_mobilenetv2
+device: CPU
+image_size: 96
+batch_size: 4
+epochs: 30
+num_workers: 0
+backbone: {name: mobilenet_v2_035_96, out_indices: [6, 13]}
+neck: {kind: fpn, fpn_channels: 32, fpn_extra_levels: 1}
+head: {kind: shared, tower_depth: 1, class_prior: 0.01}
+default_boxes: {kind: grid}
+loss: {focal_alpha: 0.5}
+optimizer: {decay_norm_and_bias: false, clip_norm: 10.0}
+schedule: {learning_rate: 0.05, warmup_epochs: 1, final_factor: 0.01}
+augment: {crop_probability: 0, flip_probability: 0, colour_probability: 0}
+evaluation: {every_epochs: 0}
+"""
+
+
+@pytest.fixture(scope="session")
+def tiny_config(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A configuration file of a small network."""
+    path = tmp_path_factory.mktemp("config") / "tiny.yaml"
+    path.write_text(TINY_CONFIG, encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="session")
+def shapes_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Twelve images of red rectangles and green ellipses in COCO's layout.
+
+    Training and validation images are the same, so that the validation tells whether a network has
+    learnt them by heart. Category ids are 3 and 7.
+    """
+    folder = tmp_path_factory.mktemp("shapes")
+    rng = np.random.default_rng(0)
+    images, annotations = [], []
+    for index in range(12):
+        name, picture = f"{index}.png", _background(rng)
+        images.append({"id": index + 1, "file_name": name, "width": 160, "height": 120})
+        for place in range(1 + index % 3):
+            category_id = int(rng.choice([3, 7]))
+            x, y = 4 + 52 * place + int(rng.integers(10)), int(rng.integers(10, 60))
+            width, height = (int(side) for side in rng.integers(26, 40, 2))
+            _draw_shape(picture, category_id, (x, y, width, height))
+            annotations.append(
+                {
+                    "id": len(annotations) + 1,
+                    "image_id": index + 1,
+                    "category_id": category_id,
+                    "bbox": [x, y, width, height],
+                    "area": width * height,
+                    "iscrowd": 0,
+                }
+            )
+        for split in ("train", "val"):
+            path = folder / f"{split}2017" / name
+            path.parent.mkdir(exist_ok=True)
+            cv2.imwrite(str(path), cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
+    categories = [{"id": 3, "name": "rectangle"}, {"id": 7, "name": "ellipse"}]
+    content = {"images": images, "annotations": annotations, "categories": categories}
+    (folder / "annotations").mkdir()
+    for split in ("train", "val"):
+        file = folder / "annotations" / f"instances_{split}2017.json"
+        file.write_text(json.dumps(content), encoding="utf-8")
+    return folder
+
+
+def _background(rng: np.random.Generator) -> Array:
+    """A soft grey unevenness, (120, 160, 3) uint8 RGB."""
+    coarse = rng.integers(60, 120, (15, 20, 3), dtype=np.uint8)
+    return cv2.resize(coarse, (160, 120), interpolation=cv2.INTER_CUBIC)
+
+
+def _draw_shape(picture: Array, category_id: int, box: tuple[int, int, int, int]) -> None:
+    x, y, width, height = box
+    if category_id == 3:
+        cv2.rectangle(picture, (x, y), (x + width - 1, y + height - 1), (230, 60, 50), -1)
+    else:
+        centre, half = (x + width // 2, y + height // 2), (width // 2, height // 2)
+        cv2.ellipse(picture, centre, half, 0, 0, 360, (60, 220, 90), -1)
+
+
+@pytest.fixture(scope="session")
+def untrained_model(tiny_config: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model file of the tiny network at its initial values, for rectangles and ellipses.
+
+    Its class layers are biased by 2, so that everywhere it detects something, with a score of 0.88.
+    """
+    config = load_config(str(tiny_config))
+    network = build.build_network(config, build.build_engine(config), num_classes=2)
+    parameters = network.parameters()
+    parameters["head.classes.predict.bias"][:] = 2.0
+    parameters["head.classes.predict.weight"][:] = 0.0
+    metadata = build.model_metadata(
+        config_tree=to_tree(config),
+        config=config,
+        network=network,
+        class_names=("rectangle", "ellipse"),
+        category_ids=(3, 7),
+        metrics={"AP": 0.5},
+    )
+    path = tmp_path_factory.mktemp("model") / "best.safetensors"
+    write_model(path, parameters, metadata)
+    return path
