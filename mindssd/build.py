@@ -308,9 +308,10 @@ def model_metadata(
 ) -> ModelMetadata:
     """The description that a model's file carries."""
     # Where this machine keeps its files is nobody else's business.
-    own = dict.fromkeys(("data_dir", "backbone_ckpt_path", "initial_weights", "name"))
+    own = ("data_dir", "backbone_ckpt_path", "initial_weights", "name", "runs_dir")
+    defaults = Config()
     return ModelMetadata(
-        config={**config_tree, **own},
+        config={**config_tree, **{key: getattr(defaults, key) for key in own}},
         class_names=class_names,
         category_ids=category_ids,
         image_size=image_size(config),

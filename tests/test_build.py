@@ -160,7 +160,7 @@ def test_a_predictor_detects_by_its_protocol():
 
 
 def test_a_models_description_keeps_this_machines_paths_to_itself(tmp_path):
-    config = load_config(RECIPE, [f"data_dir={tmp_path}/coco", "backbone_ckpt_path=/mine/a"])
+    config = load_config(RECIPE, [f"data_dir={tmp_path}/coco", f"runs_dir={tmp_path}"])
     metadata = build.model_metadata(
         config_tree=to_tree(config),
         config=config,
@@ -169,7 +169,7 @@ def test_a_models_description_keeps_this_machines_paths_to_itself(tmp_path):
         category_ids=(7,),
         metrics={"AP": 0.5, "AP_small": None},
     )
-    assert str(tmp_path) not in str(metadata) and "/mine/a" not in str(metadata)
+    assert str(tmp_path) not in str(metadata)
     assert metadata.category_ids == (7,)
     assert metadata.metrics == {"AP": 0.5}
     assert metadata.grids == _Network.grids
