@@ -1,0 +1,183 @@
+"""The whole way: train, save, open, detect; and a run that was cut off ends as if it had not been.
+
+Everything goes through what a user calls: `start_run`, `resume_run`, `mindssd.load`.
+"""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+import mindssd
+from mindssd.config.load import load_config
+from mindssd.engines.mindspore.stepper import MindSporeStepper
+from mindssd.errors import ConfigError, DatasetError, TrainingError
+from mindssd.geometry.boxes import pairwise_iou
+from mindssd.run import resume_run, start_run
+from mindssd.training.checkpoint import Checkpoint, read_checkpoint
+from mindssd.training.loop import Outcome
+from mindssd.weights.safetensors_file import read_model
+
+
+class Trained:
+    """A run that has ended."""
+
+    def __init__(self, folder: Path, outcome: Outcome, shapes_dir: Path) -> None:
+        self.folder = folder
+        self.outcome = outcome
+        self.data_dir = shapes_dir
+
+    def events(self, kind: str) -> list[dict[str, Any]]:
+        lines = (self.folder / "log.jsonl").read_text().splitlines()
+        return [event for event in map(json.loads, lines) if event["event"] == kind]
+
+
+@pytest.fixture(scope="module")
+def trained(tiny_config, shapes_dir, tmp_path_factory) -> Trained:
+    """Ninety steps on twelve images, from nothing."""
+    runs_dir = tmp_path_factory.mktemp("runs")
+    config = load_config(
+        str(tiny_config), [f"data_dir={shapes_dir}", f"runs_dir={runs_dir}", "name=shapes"]
+    )
+    return Trained(runs_dir / "shapes", start_run(config, "tiny"), shapes_dir)
+
+
+def test_a_few_images_are_learnt_by_heart(trained):
+    losses = [event["loss"] for event in trained.events("train")]
+    assert len(losses) == 90
+    assert np.mean(losses[-3:]) < np.mean(losses[:3]) / 3
+    assert trained.outcome.metrics["AP50"] > 0.5
+    assert trained.outcome.best == trained.outcome.metrics["AP"]
+    assert trained.outcome.skipped_steps == 0
+
+
+def test_a_run_is_a_folder_with_all_it_made(trained):
+    made = {path.relative_to(trained.folder).parts[0] for path in trained.folder.rglob("*")}
+    made = {name for name in made if not name.startswith("events.out.tfevents")}
+    assert {"config.yaml", "log.jsonl", "best.safetensors", "last", "evaluation.json"} <= made
+    assert load_config(str(trained.folder / "config.yaml")).image_size == 96
+    report = json.loads((trained.folder / "evaluation.json").read_text())
+    assert report["protocol"]["name"] == "coco"
+
+
+def test_the_models_file_describes_itself(trained):
+    _, metadata = read_model(trained.folder / "best.safetensors")
+    assert metadata.class_names == ("rectangle", "ellipse")
+    assert metadata.category_ids == (3, 7)
+    assert metadata.grids == ((12, 12), (6, 6), (3, 3))
+    assert metadata.metrics["AP"] == pytest.approx(trained.outcome.best)
+    assert str(trained.data_dir) not in str(metadata)
+
+
+def test_the_detector_finds_what_it_was_shown_whatever_form_the_image_has(trained):
+    detector = mindssd.load(str(trained.folder / "best.safetensors"), device="CPU")
+    path = trained.data_dir / "val2017" / "2.png"
+    pixels = cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB)
+    found = detector(path)
+    for same in (detector(str(path)), detector(pixels), detector(Image.open(path))):
+        np.testing.assert_array_equal(same.boxes, found.boxes)
+        np.testing.assert_array_equal(same.scores, found.scores)
+    in_a_list = detector([path, pixels])
+    assert len(in_a_list) == 2
+    np.testing.assert_array_equal(in_a_list[1].boxes, found.boxes)
+
+    annotations = json.loads(
+        (trained.data_dir / "annotations" / "instances_val2017.json").read_text()
+    )["annotations"]
+    truths = [a for a in annotations if a["image_id"] == 3]
+    boxes = np.array([a["bbox"] for a in truths], np.float32)
+    boxes[:, 2:] += boxes[:, :2]
+    ious = pairwise_iou(boxes, found.boxes)
+    assert (ious.max(axis=1) > 0.5).all()
+    names = {3: "rectangle", 7: "ellipse"}
+    for truth, row in zip(truths, ious, strict=True):
+        assert found.class_names[found.class_ids[row.argmax()]] == names[truth["category_id"]]
+
+
+def test_a_run_is_not_started_over_another(trained):
+    config = load_config(
+        str(trained.folder / "config.yaml"), [f"runs_dir={trained.folder.parent}", "name=shapes"]
+    )
+    with pytest.raises(TrainingError, match=r"shapes holds a run already.*--resume"):
+        start_run(config, "tiny")
+
+
+def test_a_resume_takes_no_other_settings(trained):
+    with pytest.raises(ConfigError, match=r"--resume goes on with the run's own settings; epochs="):
+        resume_run(trained.folder, ["epochs=40"])
+
+
+SHORT = [
+    "image_size=64",
+    "epochs=3",
+    "batch_size=5",  # 12 images: a last batch of two, filled up
+    "optimizer.ema_decay=0.9",
+    "augment={crop_probability: 0.5, flip_probability: 0.5}",
+    "evaluation.every_epochs=1",
+    "neck.fpn_channels=8",
+]
+
+
+def _start_short(tiny_config: Path, shapes_dir: Path, runs_dir: Path) -> None:
+    settings = [*SHORT, f"data_dir={shapes_dir}", f"runs_dir={runs_dir}", "name=short"]
+    start_run(load_config(str(tiny_config), settings), "tiny")
+
+
+def _last(runs_dir: Path) -> Checkpoint:
+    return read_checkpoint(runs_dir / "short" / "last" / "checkpoint.safetensors")
+
+
+@pytest.mark.slow
+def test_an_interrupted_run_goes_on_to_the_same_end_bit_for_bit(
+    tiny_config, shapes_dir, tmp_path, monkeypatch
+):
+    _start_short(tiny_config, shapes_dir, tmp_path / "whole")
+    whole = _last(tmp_path / "whole")
+
+    steps = 0
+    take = MindSporeStepper.step
+
+    def interrupted(stepper, *values):
+        nonlocal steps
+        steps += 1
+        if steps == 5:  # the middle of the second epoch
+            raise KeyboardInterrupt
+        return take(stepper, *values)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(MindSporeStepper, "step", interrupted)
+        _start_short(tiny_config, shapes_dir, tmp_path / "parts")
+    assert _last(tmp_path / "parts").step == 3
+    resume_run(tmp_path / "parts" / "short")
+    parts = _last(tmp_path / "parts")
+
+    assert parts.step == whole.step == 9
+    for ours, theirs in (
+        (parts.parameters, whole.parameters),
+        (parts.stepper.arrays, whole.stepper.arrays),
+    ):
+        assert set(ours) == set(theirs)
+        different = [name for name in theirs if not np.array_equal(ours[name], theirs[name])]
+        assert different == []
+    assert parts.stepper.scalars == whole.stepper.scalars
+    assert parts.loader_state == whole.loader_state
+    assert parts.best == whole.best
+    models = [read_model(tmp_path / of / "short" / "best.safetensors") for of in ("whole", "parts")]
+    assert models[0][1] == models[1][1]
+    assert all(np.array_equal(models[0][0][name], models[1][0][name]) for name in models[0][0])
+
+
+def test_two_splits_of_different_classes_are_refused(tiny_config, shapes_dir, tmp_path):
+    data_dir = tmp_path / "data"
+    shutil.copytree(shapes_dir, data_dir)
+    file = data_dir / "annotations" / "instances_val2017.json"
+    file.write_text(file.read_text().replace("ellipse", "circle"))
+    config = load_config(str(tiny_config), [f"data_dir={data_dir}", f"runs_dir={tmp_path}/runs"])
+    with pytest.raises(DatasetError, match=r"name different classes: .*'ellipse'.*'circle'"):
+        start_run(config, "tiny")
+    assert not (tmp_path / "runs").exists()
