@@ -1,0 +1,80 @@
+"""The reference's trained detector works here as it did there: outputs, detections, mAP."""
+
+import io
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from mindssd import build
+from mindssd.config.load import load_config
+from mindssd.detector import load_model
+from mindssd.evaluate import evaluate_model
+from mindssd.geometry.coding import decode
+from mindssd.geometry.postprocess import sigmoid
+from mindssd.images import normalise, read_image, resize
+
+RECIPE = "ssd_mobilenetv2"
+OUTPUT_TOLERANCE = 1e-4
+MEAN_AVERAGE_PRECISION = 0.475
+
+
+@pytest.fixture(scope="module")
+def config(bccd_dir):
+    return load_config(RECIPE, ["device=CPU", f"data_dir={bccd_dir}"])
+
+
+@pytest.fixture(scope="module")
+def dataset(config):
+    return build.build_dataset(config, "val")
+
+
+@pytest.fixture(scope="module")
+def model(config, dataset, engine, golden_dir):
+    return load_model(golden_dir / "bccd_trained.ckpt", config, dataset.class_names)
+
+
+def test_boxes_and_scores_are_the_references_through_our_image_path(
+    model, config, dataset, golden_dir, record_figure
+):
+    facts = np.load(golden_dir / "bccd_trained.outputs.npz")
+    records = {record.image_id: record for record in (dataset[i] for i in range(len(dataset)))}
+    images = []
+    for image_id in facts["image_id"].tolist():
+        record = records[image_id]
+        image = read_image(record.path, (record.height, record.width))
+        images.append(
+            normalise(resize(image, build.image_size(config)), build.normalization(config))
+        )
+    offsets, logits = model.network.forward(np.stack(images))
+    default_boxes = build.build_default_boxes(config, model.network.grids)
+    worst = {"boxes": 0.0, "scores": 0.0}
+    for index in range(len(images)):
+        boxes = decode(offsets[index], default_boxes.boxes_cxcywh, config.matching.variances)
+        theirs = facts["boxes_y1_x1_y2_x2"][index][:, [1, 0, 3, 2]]
+        # The reference clips to the image.
+        ours = np.clip(boxes, 0, 1)
+        worst["boxes"] = max(worst["boxes"], float(np.abs(ours - theirs).max()))
+        scores = sigmoid(logits[index])
+        worst["scores"] = max(worst["scores"], float(np.abs(scores - facts["scores"][index]).max()))
+    for what, value in worst.items():
+        record_figure(f"trained {what}", value)
+    assert max(worst.values()) < OUTPUT_TOLERANCE
+
+
+@pytest.mark.slow
+def test_its_map_by_the_references_protocol_is_the_references(
+    engine, bccd_dir, golden_dir, record_figure
+):
+    evaluation = evaluate_model(
+        golden_dir / "bccd_trained.ckpt",
+        RECIPE,
+        ["device=CPU", f"data_dir={bccd_dir}"],
+        "mindcv",
+        Console(file=io.StringIO()),
+    )
+    assert evaluation.ap is not None and evaluation.ap50 is not None
+    record_figure("trained mAP, mindcv protocol", evaluation.ap)
+    record_figure("trained AP50, mindcv protocol", evaluation.ap50)
+    assert evaluation.ap == pytest.approx(MEAN_AVERAGE_PRECISION, abs=0.005)
+    assert evaluation.ap50 == pytest.approx(0.757, abs=0.01)
