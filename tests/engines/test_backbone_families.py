@@ -1,0 +1,44 @@
+"""A model of each MindCV family that gives features becomes a detector, whatever its strides.
+
+Channels and grids are read off the model, so the recipe states a name and the maps to take.
+"""
+
+import numpy as np
+import pytest
+
+from mindssd import build
+from mindssd.config.load import load_config
+
+# name, out_indices of its maps of stride 8, 16 and 32
+FAMILIES = [
+    ("resnet18", [2, 3, 4]),
+    ("mobilenet_v2_035_128", [6, 13, 17]),
+    ("mobilenet_v3_small_075", [3, 8, 11]),
+    ("efficientnet_b0", [3, 5, 7]),
+    ("convnext_tiny", [1, 2, 3]),
+    ("hrnet_w32", [2, 3, 4]),
+    ("repvgg_a0", [2, 3, 4]),
+    ("resnest50", [2, 3, 4]),
+]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "out_indices"), FAMILIES, ids=[name for name, _ in FAMILIES])
+def test_a_family_builds_and_runs(name, out_indices, engine):
+    config = load_config(
+        "ssd_resnet50_fpn",
+        [
+            "device=CPU",
+            "image_size=[192, 256]",
+            f"backbone={{name: {name}, out_indices: {out_indices}}}",
+            "neck.fpn_channels=16",
+            "head.tower_depth=1",
+        ],
+    )
+    network = build.build_network(config, engine, num_classes=3)
+    # strides 8, 16, 32 of the backbone, 64 and 128 of the neck
+    assert network.grids == ((24, 32), (12, 16), (6, 8), (3, 4), (2, 2))
+    default_boxes = build.build_default_boxes(config, network.grids)
+    offsets, logits = network.forward(np.zeros((1, 3, 192, 256), np.float32))
+    assert offsets.shape == logits.shape == (1, len(default_boxes), 4)
+    assert np.isfinite(offsets).all() and np.isfinite(logits).all()
