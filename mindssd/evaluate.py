@@ -10,7 +10,7 @@ from mindssd import build
 from mindssd.config.load import from_tree, load_config, override
 from mindssd.config.schema import Config
 from mindssd.detector import load_model
-from mindssd.errors import ConfigError
+from mindssd.errors import ConfigError, DatasetError
 from mindssd.evaluation.coco import Evaluation, evaluate
 from mindssd.evaluation.protocol import PROTOCOLS
 from mindssd.weights.transfer import read_description
@@ -34,6 +34,11 @@ def evaluate_model(
         console.print(line, highlight=False, soft_wrap=True)
     protocol = PROTOCOLS[protocol_name or config.evaluation.protocol]
     model = load_model(path, config, dataset.class_names)
+    if model.class_names != dataset.class_names:
+        raise DatasetError(
+            f"{path} detects {list(model.class_names)}, but {dataset.annotation_file} has the "
+            f"classes {list(dataset.class_names)}; a model is scored on its own classes, in order"
+        )
     predictor = build.build_predictor(
         config, model.network, model.class_names, protocol, config.evaluation.batch_size
     )
