@@ -1,0 +1,100 @@
+"""`mindssd eval`: the table, the JSON, and what cannot be scored."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+from mindssd.weights.mindspore_checkpoint import write_checkpoint
+
+
+def test_a_models_numbers_are_printed_and_written(mindssd, untrained_model, shapes_dir, tmp_path):
+    done = mindssd(
+        "eval", untrained_model, f"data_dir={shapes_dir}", "--json", tmp_path / "result.json"
+    )
+    assert (done.status, done.err) == (0, "")
+    assert "COCO metrics" in done.out
+    assert "ellipse" in done.out and "rectangle" in done.out
+    assert "protocol coco: all images, score > 0.01" in done.out
+    result = json.loads((tmp_path / "result.json").read_text())
+    assert result["protocol"]["name"] == "coco"
+    assert result["num_images"] == 12
+
+
+def test_the_references_protocol_is_named_with_the_numbers(mindssd, untrained_model, shapes_dir):
+    done = mindssd("eval", untrained_model, f"data_dir={shapes_dir}", "--protocol", "mindcv")
+    assert done.status == 0
+    assert "protocol mindcv: images with boxes and no crowd, score > 0.1" in done.out
+
+
+def test_an_unreadable_image_is_counted_and_told(mindssd, untrained_model, shapes_dir, tmp_path):
+    data_dir = tmp_path / "data"
+    shutil.copytree(shapes_dir, data_dir)
+    broken = data_dir / "val2017" / "3.png"
+    broken.write_bytes(broken.read_bytes()[:300])
+    done = mindssd("eval", untrained_model, f"data_dir={data_dir}")
+    assert done.status == 0
+    assert "1 image could not be read" in done.out and "3.png" in done.out
+    assert "Traceback" not in done.err
+
+
+def test_a_json_file_that_cannot_be_written_is_said_before_the_work(
+    mindssd, untrained_model, shapes_dir, tmp_path
+):
+    path = tmp_path / "nowhere" / "result.json"
+    done = mindssd("eval", untrained_model, f"data_dir={shapes_dir}", "--json", path)
+    assert str(path) in done.fault
+    assert "COCO metrics" not in done.out
+
+
+def test_without_a_data_dir_the_way_out_is_said(mindssd, untrained_model):
+    assert mindssd("eval", untrained_model).fault.startswith("data_dir is not set: give data_dir=")
+
+
+def test_data_of_other_classes_is_refused(mindssd, untrained_model, shapes_dir, tmp_path):
+    """A detector of ellipses cannot be scored on circles; by number they would be the same."""
+    data_dir = tmp_path / "data"
+    shutil.copytree(shapes_dir, data_dir)
+    path = data_dir / "annotations" / "instances_val2017.json"
+    path.write_text(path.read_text().replace("ellipse", "circle"))
+    fault = mindssd("eval", untrained_model, f"data_dir={data_dir}").fault
+    assert "ellipse" in fault and "circle" in fault
+
+
+def test_a_model_that_describes_itself_takes_no_recipe(mindssd, untrained_model, shapes_dir):
+    done = mindssd("eval", untrained_model, "--config", "demo", f"data_dir={shapes_dir}")
+    assert done.fault.endswith("describes its own network; leave --config out")
+
+
+def test_a_ckpt_needs_a_recipe(mindssd, shapes_dir, tmp_path):
+    path = tmp_path / "old.ckpt"
+    write_checkpoint(path, {"head.boxes.0.predict.bias": np.zeros(8, np.float32)})
+    fault = mindssd("eval", path, f"data_dir={shapes_dir}").fault
+    assert fault.startswith(f"{path} does not say what network it is for; give --config RECIPE")
+
+
+def test_a_checkpoint_of_other_classes_says_both_counts(mindssd, golden_dir, shapes_dir):
+    path = golden_dir / "bccd_trained.ckpt"
+    words = ["--config", "ssd_mobilenetv2", "device=CPU", f"data_dir={shapes_dir}"]
+    fault = mindssd("eval", path, *words).fault
+    assert "the checkpoint has 3 classes, this network 2" in fault
+
+
+@pytest.mark.slow
+def test_a_checkpoint_of_another_recipe_says_what_does_not_fit(mindssd, golden_dir, bccd_dir):
+    path = golden_dir / "bccd_trained.ckpt"
+    words = ["--config", "ssd_mobilenetv3", "device=CPU", f"data_dir={bccd_dir}"]
+    fault = mindssd("eval", path, *words).fault
+    assert fault.startswith(f"{path} does not fit the network: ")
+
+
+def test_a_backbone_alone_is_no_detector(mindssd, backbone_checkpoint, shapes_dir):
+    words = ["--config", "ssd_mobilenetv2", "device=CPU", f"data_dir={shapes_dir}"]
+    assert "backbone alone" in mindssd("eval", backbone_checkpoint, *words).fault
+
+
+def test_an_unknown_protocol_lists_those_there_are(mindssd, untrained_model):
+    done = mindssd("eval", untrained_model, "--protocol", "voc")
+    assert done.status == 2
+    assert "coco" in done.err and "mindcv" in done.err

@@ -1,0 +1,83 @@
+"""The command as a whole: help, and what an error looks like."""
+
+import subprocess
+import sys
+
+import pytest
+
+from mindssd.errors import MindSSDError
+
+COMMANDS = ["train", "eval", "predict", "demo", "weights", "doctor"]
+
+
+def test_help_lists_every_command(mindssd):
+    done = mindssd("--help")
+    assert done.status == 0
+    assert all(f" {command} " in done.out for command in COMMANDS)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("flag", ["--help", "-h"])
+def test_each_command_has_help(mindssd, command, flag):
+    done = mindssd(command, flag)
+    assert done.status == 0
+    assert f"mindssd {command}" in done.out
+
+
+def test_no_command_at_all_shows_the_help(mindssd):
+    assert "Usage: " in mindssd().out
+
+
+def test_a_fault_is_one_line_and_no_traceback(mindssd):
+    fault = mindssd("train", "--config", "ssd_mobilenetv2").fault
+    assert fault.startswith("data_dir is not set: give data_dir=PATH")
+
+
+def test_debug_shows_where_it_comes_from(mindssd):
+    done = mindssd("--debug", "train", "--config", "ssd_mobilenetv2")
+    assert done.status == 1
+    assert "Traceback" in done.err and "ConfigError" in done.err
+    assert done.err.splitlines()[-1].startswith("mindssd: data_dir is not set")
+
+
+def _raise(error):
+    def command():
+        raise error
+
+    return command
+
+
+def test_a_message_of_several_lines_is_put_on_one(mindssd, monkeypatch):
+    monkeypatch.setattr("mindssd.cli.main.app", _raise(MindSSDError("one\ntwo")))
+    assert mindssd().fault == "one two"
+
+
+def test_a_full_disk_anywhere_is_one_line_that_names_the_file(mindssd, monkeypatch):
+    error = OSError(28, "No space left on device", "/some/file")
+    monkeypatch.setattr("mindssd.cli.main.app", _raise(error))
+    assert mindssd().fault == "/some/file: No space left on device"
+
+
+def test_an_interruption_is_said_and_ends_as_the_shell_expects(mindssd, monkeypatch):
+    monkeypatch.setattr("mindssd.cli.main.app", _raise(KeyboardInterrupt()))
+    done = mindssd()
+    assert (done.status, done.err) == (130, "mindssd: interrupted\n")
+
+
+def test_a_fault_of_ours_is_not_hidden(mindssd, monkeypatch):
+    """A bug shows its traceback: only what a user can mend is one line."""
+    monkeypatch.setattr("mindssd.cli.main.app", _raise(ZeroDivisionError()))
+    with pytest.raises(ZeroDivisionError):
+        mindssd()
+
+
+def test_the_module_starts_as_the_command_does():
+    done = subprocess.run(
+        [sys.executable, "-m", "mindssd", "train", "--config", "nothing"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1 and done.stdout == ""
+    assert done.stderr.startswith("mindssd: nothing is neither a file nor a recipe")
+    assert len(done.stderr.splitlines()) == 1

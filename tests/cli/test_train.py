@@ -1,0 +1,161 @@
+"""`mindssd train`: every mistake is one line that names the thing and the way out."""
+
+import shutil
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mindssd import build
+from mindssd.weights.mindspore_checkpoint import write_checkpoint
+from mindssd.weights.safetensors_file import read_model
+
+
+@pytest.fixture
+def train(mindssd, tiny_config, shapes_dir, tmp_path):
+    """`mindssd train` on the tiny network and the twelve images; words come after."""
+
+    def run(*words):
+        settings = [f"data_dir={shapes_dir}", f"runs_dir={tmp_path}/runs", "name=run"]
+        return mindssd("train", "--config", tiny_config, *settings, *words)
+
+    return run
+
+
+@pytest.fixture
+def copied_dir(shapes_dir, tmp_path) -> Path:
+    """The data set, to be damaged."""
+    return Path(shutil.copytree(shapes_dir, tmp_path / "data"))
+
+
+def test_a_wrong_recipe_lists_those_there_are(mindssd):
+    fault = mindssd("train", "--config", "ssd_mobilenet2").fault
+    assert fault.startswith(
+        "ssd_mobilenet2 is neither a file nor a recipe; did you mean ssd_mobile"
+    )
+    assert "ssd_resnet50_fpn" in fault
+
+
+def test_no_config_says_what_to_give(mindssd):
+    assert mindssd("train").fault.startswith("--config is missing: a recipe's name or a YAML file")
+
+
+@pytest.mark.parametrize(
+    ("word", "expected"),
+    [
+        ("batchsize=3", "unknown key batchsize; did you mean batch_size?"),
+        ("batch_size=many", "batch_size='many': expected `int`, got `str`"),
+        ("schedule.learning_rate=-1", "schedule.learning_rate=-1: expected `float` > 0.0"),
+        ("batch_size", "'batch_size' is not key=value"),
+        ("device=TPU", "device='TPU': expected one of auto, CPU, GPU, Ascend"),
+    ],
+)
+def test_a_wrong_setting_is_named_with_its_value(train, word, expected):
+    assert expected in train(word).fault
+
+
+def test_a_data_dir_that_is_not_there_says_the_layout(train, tmp_path):
+    fault = train(f"data_dir={tmp_path}/coco").fault
+    assert fault.startswith(f"{tmp_path}/coco: no such folder; expected ")
+    assert "annotations/instances_train2017.json" in fault
+
+
+@pytest.mark.parametrize(
+    "missing", ["annotations/instances_train2017.json", "annotations/instances_val2017.json"]
+)
+def test_a_missing_annotation_file_is_named(train, copied_dir, missing):
+    (copied_dir / missing).unlink()
+    assert train(f"data_dir={copied_dir}").fault.startswith(f"{copied_dir / missing}: no such file")
+
+
+@pytest.mark.parametrize("missing", ["train2017", "val2017"])
+def test_a_missing_image_folder_is_named(train, copied_dir, missing):
+    shutil.rmtree(copied_dir / missing)
+    fault = train(f"data_dir={copied_dir}").fault
+    assert fault.startswith(f"{copied_dir / missing}: no such folder; expected ")
+
+
+def test_annotations_cut_short_are_named(train, copied_dir):
+    path = copied_dir / "annotations" / "instances_train2017.json"
+    path.write_bytes(path.read_bytes()[:500])
+    assert str(path) in train(f"data_dir={copied_dir}").fault
+
+
+def test_splits_of_other_classes_are_shown(train, copied_dir):
+    path = copied_dir / "annotations" / "instances_val2017.json"
+    path.write_text(path.read_text().replace("ellipse", "circle"))
+    fault = train(f"data_dir={copied_dir}").fault
+    assert "name different classes" in fault and "circle" in fault
+
+
+def test_without_mindspore_the_way_to_get_it_is_said(train, monkeypatch):
+    monkeypatch.setattr(
+        build, "find_spec", lambda name: None if name == "mindspore" else find_spec(name)
+    )
+    assert "pip install 'mindssd[mindspore]'" in train().fault
+
+
+def test_a_run_that_failed_before_its_first_step_leaves_no_folder(train, tmp_path):
+    train("backbone_ckpt_path=nothing.ckpt")
+    assert not (tmp_path / "runs" / "run").exists()
+
+
+def test_a_backbone_that_is_nowhere_lists_the_published_ones(train):
+    fault = train("backbone_ckpt_path=nothing.ckpt").fault
+    assert "nothing.ckpt" in fault and "mobilenet_v2_100" in fault
+
+
+def test_a_backbone_of_another_architecture_says_what_does_not_fit(train, tmp_path):
+    path = tmp_path / "resnet.ckpt"
+    write_checkpoint(path, {"conv1.weight": np.zeros((64, 3, 7, 7), np.float32)})
+    fault = train(f"backbone_ckpt_path={path}").fault
+    assert fault.startswith(f"{path} does not fit the network: ")
+    assert "missing (backbone.features_0.weight" in fault
+
+
+def test_a_trained_detector_of_another_recipe_says_what_does_not_fit(train, golden_dir):
+    path = golden_dir / "bccd_trained.ckpt"
+    fault = train(f"initial_weights={path}").fault
+    assert fault.startswith(f"{path} does not fit the network: ")
+
+
+def test_a_backbone_that_is_no_model_is_named(train):
+    fault = train("backbone={name: resnet51, out_indices: [2, 3]}").fault
+    assert "backbone 'resnet51' is no model of MindCV" in fault
+
+
+def test_a_folder_that_holds_a_run_is_kept(train, tmp_path):
+    folder = tmp_path / "runs" / "run"
+    folder.mkdir(parents=True)
+    (folder / "best.safetensors").write_bytes(b"weeks of work")
+    fault = train().fault
+    assert fault.startswith(f"{folder} holds a run already")
+    assert fault.endswith(f"mindssd train --resume {folder}")
+    assert (folder / "best.safetensors").read_bytes() == b"weeks of work"
+
+
+def test_a_resume_of_what_is_no_run_says_why(mindssd, tmp_path):
+    fault = mindssd("train", "--resume", tmp_path).fault
+    assert fault == f"{tmp_path} is not a run's folder: it has no config.yaml"
+
+
+def test_a_resume_takes_neither_recipe_nor_settings(mindssd, tmp_path):
+    fault = mindssd("train", "--resume", tmp_path, "--config", "ssd_mobilenetv2").fault
+    assert "leave --config out" in fault
+    fault = mindssd("train", "--resume", tmp_path, "epochs=9").fault
+    assert "epochs=9 would make it another run" in fault
+
+
+@pytest.mark.slow
+def test_a_run_from_a_trained_detector_says_where_everything_is(train, untrained_model, tmp_path):
+    """Two steps on the command line: what it prints, and what it leaves."""
+    done = train("epochs=1", "batch_size=6", f"initial_weights={untrained_model}")
+    assert (done.status, done.err) == (0, "")
+    folder = tmp_path / "runs" / "run"
+    assert "12 images, 24 boxes, 0 crowds, 0 images without boxes" in done.out
+    assert f"detector from {untrained_model}: " in done.out
+    assert "compiling the training step" in done.out
+    assert "COCO metrics" in done.out and "protocol coco: all images" in done.out
+    assert f"mindssd predict {folder / 'best.safetensors'} PHOTO" in done.out
+    assert read_model(folder / "best.safetensors")[1].class_names == ("rectangle", "ellipse")
