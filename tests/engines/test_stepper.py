@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mindssd.engines.base import Network, Parameters, Stepper, StepperState, StepSpec
-from mindssd.errors import WeightsError
+from mindssd.errors import EngineError, WeightsError
 from mindssd.types import Array, Batch
 
 RATE = 0.05
@@ -337,6 +337,15 @@ def test_two_halves_with_equal_positives_are_one_whole_batch(accumulating, make_
         np.testing.assert_allclose(of_halves[name], velocity, rtol=1e-4, atol=1e-7, err_msg=name)
 
 
+def test_a_short_batch_moves_the_weights_by_as_much_as_it_has_images(accumulating, make_batch):
+    """One image beside one of weight 0 is half a batch of that image twice."""
+    twice = make_batch([0, 0])
+    once = replace(twice, weights=np.array([1, 0], np.float32))
+    of_twice = _velocities_of(accumulating, twice, twice)
+    for name, velocity in _velocities_of(accumulating, once, once).items():
+        np.testing.assert_allclose(velocity, of_twice[name] / 2, rtol=1e-4, atol=1e-7, err_msg=name)
+
+
 def test_a_micro_step_that_is_not_finite_drops_the_update_it_belongs_to(accumulating, make_batch):
     good = make_batch([0, 1])
     assert accumulating.stepper.step(good, RATE, 0.0).finite
@@ -358,6 +367,12 @@ def test_the_half_of_an_update_is_part_of_the_state(accumulating, make_batch):
     accumulating.stepper.load_state(state)
     accumulating.stepper.step(other, RATE, 0.0)
     assert _equal(accumulating.velocities(), whole)
+
+
+def test_mixed_precision_on_a_cpu_is_refused_with_the_way_out(engine, tiny_spec):
+    network = engine.build_network(tiny_spec, seed=0)
+    with pytest.raises(EngineError, match=r"optimizer\.amp_level=O2: a CPU computes in float32"):
+        engine.build_stepper(network, StepSpec(amp_level="O2"))
 
 
 def test_with_all_batchnorm_frozen_the_loss_is_that_of_the_forward_pass(accumulating, make_batch):
