@@ -8,6 +8,7 @@ import numpy as np
 from mindspore import nn
 
 from mindssd.engines.base import ExtrasNeck, NetworkSpec, Parameters, PerLevelHead
+from mindssd.engines.mindspore.depthwise import use_fast_depthwise
 from mindssd.engines.mindspore.heads import PerLevel, Shared
 from mindssd.engines.mindspore.necks import FPN, Extras
 from mindssd.engines.mindspore.runtime import overwrite
@@ -69,6 +70,8 @@ class MindSporeNetwork:
         self.spec = spec
         self.cell = _Detector(spec)
         self.cell.set_train(False)
+        if ms.get_context("device_target") == "CPU":
+            use_fast_depthwise(self.cell)
         self._parameters = {_canonical(p.name): p for p in self.cell.get_parameters()}
         self.grids = self._read_grids()
 
@@ -88,15 +91,14 @@ class MindSporeNetwork:
         return {name: np.array(p.asnumpy()) for name, p in self._parameters.items()}
 
     def load_parameters(self, parameters: Mapping[str, Array]) -> None:
-        for name, value in parameters.items():
+        for name, value in parameters.items():  # all, before the first is set
             if name not in self._parameters:
                 raise WeightsError(f"the network has no parameter {name!r}")
-            parameter = self._parameters[name]
-            if tuple(value.shape) != tuple(parameter.shape):
-                raise WeightsError(
-                    f"{name} has shape {tuple(value.shape)}; expected {tuple(parameter.shape)}"
-                )
-            overwrite(parameter, value)
+            expected = tuple(self._parameters[name].shape)
+            if tuple(value.shape) != expected:
+                raise WeightsError(f"{name} has shape {tuple(value.shape)}; expected {expected}")
+        for name, value in parameters.items():
+            overwrite(self._parameters[name], value)
 
     def trainable_names(self) -> Sequence[str]:
         return [name for name, p in self._parameters.items() if p.requires_grad]

@@ -1,0 +1,99 @@
+"""The depthwise kernels against MindSpore's own convolution, forward and backward."""
+
+import mindspore as ms
+import numpy as np
+import pytest
+from mindspore import nn, ops
+
+from mindssd.engines.mindspore.depthwise import Layout, use_fast_depthwise
+
+CHANNELS = 5
+
+
+class Pair:
+    """MindSpore's convolution and ours with the same weight."""
+
+    def __init__(self, kernel: int, stride: int, **options) -> None:
+        self.reference = self._convolution(kernel, stride, options)
+        self.fast = self._convolution(kernel, stride, options)
+        self.fast.weight.set_data(self.reference.weight)
+        assert use_fast_depthwise(nn.SequentialCell([self.fast])) == 1
+
+    def _convolution(self, kernel: int, stride: int, options) -> nn.Conv2d:
+        return nn.Conv2d(CHANNELS, CHANNELS, kernel, stride, group=CHANNELS, **options)
+
+
+def gradients(conv: nn.Conv2d, images: ms.Tensor, output_gradient: ms.Tensor):
+    """The gradients of input and weight; their sum over the output is what is differentiated."""
+
+    def loss(x):
+        return (conv(x) * output_gradient).sum()
+
+    image_gradient, weight_gradient = ms.grad(loss, 0, weights=conv.weight)(images)
+    return image_gradient.asnumpy(), weight_gradient.asnumpy()
+
+
+def assert_equal(ours, theirs) -> None:
+    assert ours.shape == theirs.shape
+    assert np.abs(ours - theirs).max() <= 1e-5 * np.abs(theirs).max()
+
+
+@pytest.mark.parametrize(
+    ("kernel", "stride", "size", "options"),
+    [
+        (3, 1, (19, 19), {"pad_mode": "pad", "padding": 1}),
+        (3, 2, (10, 13), {"pad_mode": "pad", "padding": 1}),
+        (3, 2, (19, 10), {"pad_mode": "same"}),  # an odd and an even side pad differently
+        (3, 2, (1, 1), {"pad_mode": "same"}),
+        (3, 1, (5, 5), {"pad_mode": "valid"}),
+        (5, 1, (7, 9), {"pad_mode": "same"}),
+        (5, 2, (12, 11), {"pad_mode": "pad", "padding": 2}),
+        (7, 1, (8, 8), {"pad_mode": "pad", "padding": 3}),
+        (3, 3, (10, 11), {"pad_mode": "pad", "padding": (1, 0, 2, 1)}),
+    ],
+)
+def test_agrees_with_mindspore(engine, kernel, stride, size, options):
+    pair = Pair(kernel, stride, **options)
+    rng = np.random.default_rng(0)
+    images = ms.Tensor(rng.normal(size=(3, CHANNELS, *size)).astype(np.float32))
+    expected = pair.reference(images)
+    assert_equal(pair.fast(images).asnumpy(), expected.asnumpy())
+    output_gradient = ms.Tensor(rng.normal(size=expected.shape).astype(np.float32))
+    ours = gradients(pair.fast, images, output_gradient)
+    theirs = gradients(pair.reference, images, output_gradient)
+    assert_equal(ours[0], theirs[0])
+    assert_equal(ours[1], theirs[1])
+
+
+def test_leaves_other_convolutions_alone(engine):
+    others = nn.SequentialCell(
+        [
+            nn.Conv2d(4, 4, 3),
+            nn.Conv2d(4, 4, 3, group=2),
+            nn.Conv2d(4, 8, 3, group=4),
+            nn.Conv2d(8, 8, 3, group=8, dilation=2),
+            nn.Conv2d(8, 8, (1, 3), group=8),
+        ]
+    )
+    assert use_fast_depthwise(others) == 0
+
+
+def test_the_phases_of_a_plane_hold_every_tap():
+    """4×5, padded by one, stride 2: the kernel's corners all lie in phase 0, a cell apart."""
+    layout = Layout.padded(4, 5, kernel=3, stride=2, padding=(1, 1, 1, 1))
+    assert layout.output == (2, 3)
+    assert layout.phase == (3, 4)
+    phase, offset = layout.taps
+    assert phase.tolist() == [0, 1, 0, 2, 3, 2, 0, 1, 0]
+    assert offset.tolist() == [0, 0, 1, 0, 0, 1, 4, 4, 5]
+
+
+def test_a_network_trains_with_them(engine, tiny_spec):
+    network = engine.build_network(tiny_spec, seed=0)
+    swapped = [
+        cell
+        for _, cell in network.cell.cells_and_names()
+        if isinstance(cell, nn.Conv2d) and isinstance(cell.conv2d, ops.Custom)
+    ]
+    assert swapped
+    assert all(cell.group == cell.in_channels for cell in swapped)
