@@ -224,7 +224,7 @@ def step_spec(config: Config, parameter_names: list[str]) -> StepSpec:
         box_loss_weight=loss.box_weight,
         momentum=optimizer.momentum,
         weight_decay=optimizer.weight_decay,
-        decay_norm_and_bias=optimizer.decay_norm_and_bias,
+        decayed=optimizer.decayed,
         loss_scale=optimizer.loss_scale,
         clip_norm=optimizer.clip_norm,
         accumulate_steps=optimizer.accumulate_steps,

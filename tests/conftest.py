@@ -53,7 +53,7 @@ neck: {kind: fpn, fpn_channels: 32, fpn_extra_levels: 1}
 head: {kind: shared, tower_depth: 1, class_prior: 0.01}
 default_boxes: {kind: grid}
 loss: {focal_alpha: 0.5}
-optimizer: {decay_norm_and_bias: false, clip_norm: 10.0}
+optimizer: {decayed: weights, clip_norm: 10.0}
 schedule: {learning_rate: 0.05, warmup_epochs: 1, final_factor: 0.01}
 augment: {crop_probability: 0, flip_probability: 0, colour_probability: 0}
 evaluation: {every_epochs: 0}

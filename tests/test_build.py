@@ -103,7 +103,7 @@ def test_the_optimizers_settings_reach_the_step():
             "optimizer.clip_norm=10",
             "optimizer.ema_decay=0.99",
             "optimizer.accumulate_steps=4",
-            "optimizer.decay_norm_and_bias=false",
+            "optimizer.decayed=weights",
             "backbone.frozen_layers=1",
         ],
     )
@@ -111,7 +111,7 @@ def test_the_optimizers_settings_reach_the_step():
     assert (spec.focal_alpha, spec.focal_gamma, spec.box_loss_weight) == (0.25, 1.5, 2)
     assert (spec.momentum, spec.weight_decay, spec.loss_scale) == (0.9, 1.5e-4, 1024)
     assert (spec.clip_norm, spec.ema, spec.accumulate_steps) == (10, True, 4)
-    assert spec.decay_norm_and_bias is False
+    assert spec.decayed == "weights"
     assert spec.frozen_prefixes == ("backbone.conv1.",)
     assert build.step_spec(load_config(RECIPE), NAMES).ema is False
 

@@ -50,7 +50,7 @@ LAYERS = {
     "weights": _layer("types", "numpy safetensors google rich"),  # google.protobuf
     "engines": _layer(),
     "engines.base": _layer("types", "numpy"),
-    "engines.mindspore": _layer("types engines.base", "numpy mindspore mindcv"),
+    "engines.mindspore": _layer("types engines.base", "numpy mindspore mindcv numba"),
     # safetensors: the file that a run resumes from.
     "training": _layer("types engines.base weights", "numpy tensorboardX rich safetensors"),
     "predictor": _layer("types geometry images", "numpy"),

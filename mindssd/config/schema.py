@@ -79,8 +79,9 @@ class LossConfig(_Group, frozen=True):
 class OptimizerConfig(_Group, frozen=True):
     momentum: Annotated[float, Meta(ge=0, lt=1)] = 0.9
     weight_decay: NotNegative = 1.5e-4
-    decay_norm_and_bias: bool = True
-    """Decay every parameter, as the reference; false leaves BatchNorm's and biases out."""
+    decayed: Literal["all", "all_but_norm", "weights"] = "all_but_norm"
+    """What decays: everything, all but BatchNorm's scale and shift (MindSpore's own rule, and so
+    the reference's), or the convolutions' weights alone."""
     loss_scale: Positive = 1024.0
     clip_norm: Positive | None = None
     accumulate_steps: Count = 1

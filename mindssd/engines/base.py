@@ -78,7 +78,8 @@ class StepSpec:
     box_loss_weight: float = 1.0
     momentum: float = 0.9
     weight_decay: float = 1.5e-4
-    decay_norm_and_bias: bool = True
+    decayed: str = "all_but_norm"
+    """`all`, `all_but_norm` (gamma and beta spared) or `weights` (biases spared too)."""
     loss_scale: float = 1024.0
     clip_norm: float | None = None
     accumulate_steps: int = 1

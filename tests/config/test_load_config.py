@@ -61,14 +61,14 @@ def test_lists_switches_and_null_are_written_as_in_yaml():
         [
             "backbone.out_indices=[2, 3, 4]",
             "image_size=[300,400]",
-            "optimizer.decay_norm_and_bias=false",
+            "optimizer.decayed=weights",
             "optimizer.clip_norm=10",
             "optimizer.clip_norm=null",
         ],
     )
     assert config.backbone.out_indices == (2, 3, 4)
     assert config.image_size == (300, 400)
-    assert config.optimizer.decay_norm_and_bias is False
+    assert config.optimizer.decayed == "weights"
     assert config.optimizer.clip_norm is None
 
 
@@ -131,7 +131,7 @@ def test_a_key_like_no_other_is_just_unknown():
         ("backbone.out_indices=[]", "backbone.out_indices=[]: expected `array` of length >= 1"),
         ("backbone.out_indices=[1, a]", "backbone.out_indices=[1, 'a']: expected `int`, got `str`"),
         ("matching.variances=[0.1]", "matching.variances=[0.1]: expected `array` of length 2"),
-        ("optimizer.decay_norm_and_bias=1", "decay_norm_and_bias=1: expected `bool`, got `int`"),
+        ("optimizer.decayed=norm", "decayed='norm': expected one of all, all_but_norm, weights"),
         ("device=cpu", "device='cpu': expected one of auto, CPU, GPU, Ascend"),
         ("neck.kind=pan", "neck.kind='pan': expected one of extras, fpn"),
     ],

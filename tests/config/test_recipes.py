@@ -54,7 +54,7 @@ SHARED_FACTS = {
     "loss.focal_gamma": 2.0,
     "optimizer.momentum": 0.9,
     "optimizer.loss_scale": 1024.0,
-    "optimizer.decay_norm_and_bias": True,
+    "optimizer.decayed": "all_but_norm",
     "optimizer.ema_decay": None,
     "optimizer.clip_norm": None,
     "schedule.learning_rate": 0.05,

@@ -70,7 +70,7 @@ def _plain(make_training):
 
 @pytest.fixture
 def plain(_plain) -> Training:
-    """Momentum with decay on all; two layers frozen."""
+    """Momentum, with decay on all but BatchNorm; two layers frozen."""
     return _plain.reset()
 
 
@@ -79,7 +79,7 @@ def _refined(make_training):
     return make_training(
         StepSpec(
             weight_decay=0.01,
-            decay_norm_and_bias=False,
+            decayed="weights",
             clip_norm=0.5,
             ema=True,
             frozen_prefixes=FROZEN,
@@ -179,8 +179,9 @@ def test_a_frozen_layer_keeps_parameters_and_statistics_bit_for_bit(plain, make_
     frozen = [name for name in after if name.startswith(FROZEN)]
     assert any(name.endswith("moving_mean") for name in frozen)
     assert all(np.array_equal(after[name], plain.start[name]) for name in frozen)
-    moved = [name for name in after if not np.array_equal(after[name], plain.start[name])]
-    assert sorted(moved + frozen) == sorted(after)  # and all else moved, statistics too
+    still = {name for name in after if np.array_equal(after[name], plain.start[name])}
+    # All else moved, statistics too, but for shifts whose every effect the next BatchNorm takes out.
+    assert all(name.endswith("layers.7.beta") for name in still.difference(frozen))
     assert not set(plain.network.trainable_names()) & set(frozen)
 
 
@@ -247,14 +248,14 @@ def test_a_batch_of_weight_0_alone_is_finite_and_costs_nothing(accumulating, mak
 
 
 def _clipped_velocities(plain: Training, refined: Training, norm: float) -> dict[str, Array]:
-    """What `refined`'s first velocities must be, from those of `plain`, which decays everything."""
+    """What `refined`'s first velocities must be, from those of `plain`, which spares norms."""
     assert refined.spec.clip_norm is not None
     factor = min(1.0, refined.spec.clip_norm / norm)
     expected = {}
     for name, velocity in plain.velocities().items():
         decay = plain.spec.weight_decay * plain.start[name]
-        is_weight = not name.endswith((".gamma", ".beta", ".bias"))
-        expected[name] = factor * (velocity - decay) + (decay if is_weight else 0)
+        gradient = velocity if name.endswith((".gamma", ".beta")) else velocity - decay
+        expected[name] = factor * gradient + (decay if name.endswith(".weight") else 0)
     return expected
 
 

@@ -11,6 +11,13 @@ from mindssd.engines.mindspore.runtime import overwrite
 from mindssd.errors import EngineError, WeightsError
 from mindssd.types import Batch
 
+UNDECAYED: dict[str, tuple[str, ...]] = {
+    "all": (),
+    "all_but_norm": (".gamma", ".beta"),
+    "weights": (".gamma", ".beta", ".bias"),
+}
+"""The ends of the names that `StepSpec.decayed` spares."""
+
 
 class _LossCell(nn.Cell):
     """The scaled loss of a batch, with its two parts beside it."""
@@ -144,9 +151,8 @@ def _mixed_precision(detector: nn.Cell, amp_level: str) -> nn.Cell:
 
 
 def _weight_decay(parameter: Parameter, spec: StepSpec) -> float:
-    if not spec.decay_norm_and_bias and parameter.name.endswith((".gamma", ".beta", ".bias")):
-        return 0.0
-    return spec.weight_decay
+    spared = UNDECAYED[spec.decayed]
+    return 0.0 if parameter.name.endswith(spared) else spec.weight_decay
 
 
 def _buffers(parameters, prefix: str, copy: bool = False) -> ParameterTuple:
