@@ -180,7 +180,7 @@ def test_a_frozen_layer_keeps_parameters_and_statistics_bit_for_bit(plain, make_
     assert any(name.endswith("moving_mean") for name in frozen)
     assert all(np.array_equal(after[name], plain.start[name]) for name in frozen)
     still = {name for name in after if np.array_equal(after[name], plain.start[name])}
-    # All else moved, statistics too, but for shifts whose every effect the next BatchNorm takes out.
+    # All else moved, statistics too, but for shifts that the next BatchNorm takes out again.
     assert all(name.endswith("layers.7.beta") for name in still.difference(frozen))
     assert not set(plain.network.trainable_names()) & set(frozen)
 
