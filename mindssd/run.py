@@ -1,7 +1,7 @@
 """A training run from its configuration to its report: new, or resumed."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -17,10 +17,11 @@ from mindssd.evaluation.coco import Evaluation, evaluate
 from mindssd.evaluation.protocol import PROTOCOLS
 from mindssd.evaluation.report import print_report, write_json
 from mindssd.images import read_image
-from mindssd.training.checkpoint import Checkpoint, read_checkpoint
+from mindssd.training.checkpoint import Checkpoint, read_newest
 from mindssd.training.loop import Actions, Metrics, Outcome, TrainingLoop
 from mindssd.training.progress import display
 from mindssd.training.run_folder import RunFolder, RunLog
+from mindssd.training.signals import Stopped, StopRequest, StopSignals
 from mindssd.types import Array
 from mindssd.visualize import compare, contact_sheet
 from mindssd.weights.progress import show_progress
@@ -29,6 +30,8 @@ from mindssd.weights.safetensors_file import write_model
 SAMPLE_IMAGES = 6
 """TensorBoard shows so many validation images with what is found in them."""
 SAMPLE_SCORE = 0.3
+FILES_OF_A_RUN = 4
+"""The last checkpoint, the one before, the next while it is written, and the best model."""
 
 
 def start_run(config: Config, recipe: str) -> Outcome:
@@ -36,9 +39,11 @@ def start_run(config: Config, recipe: str) -> Outcome:
     folder = RunFolder(
         Path(config.runs_dir).expanduser() / (config.name or _default_name(config, recipe))
     )
-    datasets = _read_datasets(config)
     folder.require_free()
-    return _train(config, folder, build.build_engine(config), datasets, resume=False)
+    datasets = _read_datasets(config)
+    with folder.locked():
+        folder.require_free()
+        return _train(config, folder, build.build_engine(config), datasets, resume=False)
 
 
 def resume_run(path: Path, overrides: Sequence[str] = ()) -> Outcome:
@@ -52,7 +57,9 @@ def resume_run(path: Path, overrides: Sequence[str] = ()) -> Outcome:
     folder = RunFolder(path)
     folder.require_existing()
     config = load_config(str(folder.config_file))
-    return _train(config, folder, build.build_engine(config), _read_datasets(config), resume=True)
+    with folder.locked():
+        datasets = _read_datasets(config)
+        return _train(config, folder, build.build_engine(config), datasets, resume=True)
 
 
 def with_absolute_paths(config: Config) -> Config:
@@ -92,7 +99,7 @@ def _train(
     for line in (*train.report.lines(), *val.report.lines()):
         console.print(line, highlight=False, soft_wrap=True)
     network = build.build_network(config, engine, len(train.class_names))
-    checkpoint: Checkpoint | None = read_checkpoint(folder.last_file) if resume else None
+    checkpoint = _read_last(folder, console) if resume else None
     if checkpoint is None:
         with show_progress("backbone") as progress:
             said = build.load_initial_weights(config, network, progress)
@@ -110,8 +117,10 @@ def _train(
     stepper = engine.build_stepper(network, build.step_spec(config, list(network.parameters())))
     plan = build.build_plan(config, loader.steps_per_epoch, train)
     validation = _Validation(config, network, val)
+    folder.require_room(FILES_OF_A_RUN * _num_bytes(network.parameters(), stepper.state().arrays))
     log = RunLog(folder)
-    with display(console, plan.total_steps) as shown:
+    with display(console, plan.total_steps) as shown, StopSignals(shown.say) as stop:
+        validation.stop = stop
         loop = TrainingLoop(
             network=network,
             stepper=stepper,
@@ -125,6 +134,7 @@ def _train(
                 save_model=_ModelWriter(config, network, train, folder).save,
                 sample_picture=validation.picture,
             ),
+            stop=stop,
         )
         if checkpoint is not None:
             loop.restore(checkpoint)
@@ -134,12 +144,36 @@ def _train(
         )
         log.event("start", loop.step, **engine.describe())
         state = checkpoint.loader_state if checkpoint is not None else None
-        with loader.batches(0, config.epochs, state) as batches:
-            outcome = loop.run(batches)
+        try:
+            with loader.batches(0, config.epochs, state) as batches:
+                outcome = loop.run(batches)
+        except Stopped as stopped:
+            log.event("stopped", loop.step, status=stopped.code)
+            log.close()
+            shown.say(
+                f"stopped after step {loop.step} of {plan.total_steps}, saved. "
+                f"To go on:  mindssd train --resume {folder.path}"
+            )
+            raise
     log.event("end", loop.step, elapsed_s=outcome.elapsed_s, best=outcome.best)
     log.close()
     _report(console, folder, validation, outcome)
     return outcome
+
+
+def _read_last(folder: RunFolder, console: Console) -> Checkpoint:
+    checkpoint, damage = read_newest(folder.last_file)
+    if damage is not None:
+        console.print(
+            f"warning: {damage}; going on from the one before, of step {checkpoint.step}",
+            highlight=False,
+            soft_wrap=True,
+        )
+    return checkpoint
+
+
+def _num_bytes(*groups: Mapping[str, Array]) -> int:
+    return sum(array.nbytes for group in groups for array in group.values())
 
 
 class _Validation:
@@ -152,9 +186,16 @@ class _Validation:
             config, network, dataset.class_names, self.protocol, config.evaluation.batch_size
         )
         self.last: Evaluation | None = None
+        self.stop: StopRequest | None = None
 
     def evaluate(self) -> Metrics:
-        self.last = evaluate(self.predictor, self.dataset, self.protocol)
+        """Score the validation images; raises Stopped between two where that is asked for."""
+
+        def check_stop(done: int, total: int) -> None:
+            if self.stop is not None:
+                self.stop.check()
+
+        self.last = evaluate(self.predictor, self.dataset, self.protocol, check_stop)
         if self.last.num_images and len(self.last.unreadable) == self.last.num_images:
             raise DatasetError(
                 f"none of the {self.last.num_images} validation images can be read "

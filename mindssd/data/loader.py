@@ -10,6 +10,7 @@ import json
 import logging
 import multiprocessing
 import os
+import signal
 import tempfile
 import threading
 import weakref
@@ -289,8 +290,12 @@ def _close(iterator: list[Any]) -> None:
 
 
 def _start_worker(worker: int, num_workers: int) -> None:
-    """Prepare a worker process: one OpenCV thread, and an end with its parent's."""
+    """Prepare a worker process: one OpenCV thread, and an end with its parent's.
+
+    Ctrl-C reaches every process of a terminal, but it is the training process that decides.
+    """
     cv2.setNumThreads(1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = multiprocessing.parent_process()
     if parent is not None:
         # Without it, killing the training process would leave its workers waiting for ever.

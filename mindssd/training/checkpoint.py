@@ -1,9 +1,12 @@
 """What a resume needs, in one file: parameters, the optimizer's state, and where the run stood."""
 
+import hashlib
 import json
-from collections.abc import Mapping
+import os
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -32,6 +35,8 @@ class Checkpoint:
     """Written between an epoch's last step and its evaluation."""
     dataset: str = ""
     """The training data's fingerprint: a resume on other data is refused."""
+    unlogged: Sequence[Sequence[Any]] = ()
+    """The figures (`StepResult`) of the steps that the next line of the log will be the mean of."""
 
 
 def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
@@ -49,11 +54,30 @@ def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
         "elapsed_s": checkpoint.elapsed_s,
         "evaluation_due": checkpoint.evaluation_due,
         "dataset": checkpoint.dataset,
+        "unlogged": checkpoint.unlogged,
     }
-    content = save(arrays, metadata={"format": FORMAT, "position": json.dumps(position)})
+    metadata = {"format": FORMAT, "position": json.dumps(position)}
+    metadata["checksum"] = _checksum(arrays, metadata["position"])
+    content = save(arrays, metadata=metadata)
     path.parent.mkdir(parents=True, exist_ok=True)
+    _keep_previous(path)
     with atomic_writer(path) as file:
         file.write(content)
+
+
+def previous_file(path: Path) -> Path:
+    """Where the checkpoint before the one at `path` is kept."""
+    return path.with_name(f"previous-{path.name}")
+
+
+def read_newest(path: Path) -> tuple[Checkpoint, str | None]:
+    """The checkpoint at `path`, or where that is damaged the one before, and then why."""
+    try:
+        return read_checkpoint(path), None
+    except WeightsError as error:
+        if not previous_file(path).exists():
+            raise
+        return read_checkpoint(previous_file(path)), str(error)
 
 
 def read_checkpoint(path: Path) -> Checkpoint:
@@ -68,6 +92,8 @@ def read_checkpoint(path: Path) -> Checkpoint:
         metadata = json.loads(content[8 : 8 + header_length])["__metadata__"]
         if metadata["format"] != FORMAT:
             raise KeyError("format")
+        if metadata["checksum"] != _checksum(arrays, metadata["position"]):
+            raise ValueError("its checksum differs: it was damaged after it was written")
         position = json.loads(metadata["position"])
         return Checkpoint(
             parameters=_without_prefix("parameters/", arrays),
@@ -79,11 +105,35 @@ def read_checkpoint(path: Path) -> Checkpoint:
             elapsed_s=position["elapsed_s"],
             evaluation_due=position["evaluation_due"],
             dataset=position["dataset"],
+            unlogged=position["unlogged"],
         )
-    except (SafetensorError, KeyError, ValueError) as error:
+    except (SafetensorError, KeyError, TypeError, ValueError) as error:
         raise WeightsError(
             f"{path}: not a checkpoint that a run can resume from ({error!r})"
         ) from error
+
+
+def _keep_previous(path: Path) -> None:
+    """Let the file at `path` live on as the previous one, if there is one; never without either."""
+    if not path.exists():
+        return
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.link")
+    try:
+        temporary.unlink(missing_ok=True)
+        os.link(path, temporary)
+        temporary.replace(previous_file(path))
+    except OSError:  # a file system without hard links: the newest alone is kept
+        temporary.unlink(missing_ok=True)
+
+
+def _checksum(arrays: Mapping[str, Array], position: str) -> str:
+    """A digest of names, types, shapes and values, so that no damaged bit goes unseen."""
+    digest = hashlib.blake2b(position.encode(), digest_size=16)
+    for name in sorted(arrays):
+        array = arrays[name]
+        digest.update(f"{name} {array.dtype} {array.shape}".encode())
+        digest.update(array.tobytes())
+    return digest.hexdigest()
 
 
 def _prefixed(prefix: str, arrays: Mapping[str, Array]) -> dict[str, Array]:

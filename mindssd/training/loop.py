@@ -4,7 +4,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import Protocol
 
 from mindssd.engines.base import Network, Parameters, Stepper, StepResult
@@ -13,6 +13,7 @@ from mindssd.training.checkpoint import Checkpoint, write_checkpoint
 from mindssd.training.progress import Display
 from mindssd.training.run_folder import RunFolder, RunLog
 from mindssd.training.schedule import Schedule, ema_decay
+from mindssd.training.signals import Stopped, StopRequest
 from mindssd.types import Array, Batch
 
 Metrics = Mapping[str, float | None]
@@ -91,6 +92,7 @@ class TrainingLoop:
         log: RunLog,
         display: Display,
         actions: Actions,
+        stop: StopRequest,
     ) -> None:
         self.network = network
         self.stepper = stepper
@@ -100,6 +102,7 @@ class TrainingLoop:
         self.log = log
         self.display = display
         self.actions = actions
+        self.stop = stop
         self.step = 0
         self.best: float | None = None
         self.skipped_steps = 0
@@ -109,6 +112,9 @@ class TrainingLoop:
         self._bad_in_a_row = 0
         self._unreadable: set[int] = set()
         self._recent: deque[tuple[float, int]] = deque(maxlen=50)
+        self._results: list[StepResult] = []
+        """Steps that no line of the log has yet."""
+        self._started = 0.0
 
     def restore(self, checkpoint: Checkpoint) -> None:
         """Stand where the checkpoint stood."""
@@ -119,24 +125,27 @@ class TrainingLoop:
         self.skipped_steps = checkpoint.skipped_steps
         self.elapsed_s = checkpoint.elapsed_s
         self._evaluation_due = checkpoint.evaluation_due
+        self._results = [StepResult(*values) for values in checkpoint.unlogged]
 
     def run(self, batches: Batches) -> Outcome:
-        """Train to the end of the plan; `batches` must start at the step where this stands."""
-        started = time.monotonic() - self.elapsed_s
+        """Train to the end of the plan; `batches` must start at the step where this stands.
+
+        Raises Stopped, with all saved that a resume needs, where `stop` asks for it.
+        """
+        self._started = time.monotonic() - self.elapsed_s
         metrics: Metrics = {}
         while True:
             if self._evaluation_due:
                 metrics = self._evaluate(self.step // self.plan.steps_per_epoch)
                 self._evaluation_due = False
-                self.elapsed_s = time.monotonic() - started
                 self._save_last(batches)
             if self.step >= self.plan.total_steps:
                 break
             self._run_epoch(batches)
             self._evaluation_due = self.plan.evaluates_after(self.step // self.plan.steps_per_epoch)
             # Saved before the evaluation too, so that its failure loses no epoch.
-            self.elapsed_s = time.monotonic() - started
             self._save_last(batches)
+            self._check_stop()
         if not metrics:
             metrics = self._evaluate(self.plan.epochs)
         return Outcome(
@@ -144,15 +153,15 @@ class TrainingLoop:
             best=self.best if self.best is not None else 0.0,
             skipped_steps=self.skipped_steps,
             unreadable_images=tuple(sorted(self._unreadable)),
-            elapsed_s=time.monotonic() - started,
+            elapsed_s=time.monotonic() - self._started,
         )
 
     def _run_epoch(self, batches: Batches) -> None:
         """Run up to the next epoch's end."""
         stretch = max(1, self.plan.steps_per_epoch // LOGS_AN_EPOCH)
-        results: list[StepResult] = []
-        end = (self.step // self.plan.steps_per_epoch + 1) * self.plan.steps_per_epoch
-        readable = False
+        epoch, done = divmod(self.step, self.plan.steps_per_epoch)
+        end = (epoch + 1) * self.plan.steps_per_epoch
+        readable = done > 0  # what came before a resume in mid-epoch was
         while self.step < end:
             batch = next(batches)
             self._report_unreadable(batch)
@@ -173,10 +182,10 @@ class TrainingLoop:
             self._recent.append((time.monotonic(), int(batch.weights.sum())))
             self.step += 1
             self._check_finite(result)
-            results.append(result)
-            if len(results) == stretch or self.step == end:
-                self._log_stretch(results, rate)
-                results = []
+            self._results.append(result)
+            if len(self._results) == stretch or self.step == end:
+                self._log_stretch(self._results, rate)
+                self._results = []
             epoch = (self.step - 1) // self.plan.steps_per_epoch + 1
             self.display.step(
                 self.step,
@@ -184,12 +193,23 @@ class TrainingLoop:
                 f"{result.class_loss:.3f}, box {result.box_loss:.3f})  lr {rate:.4g}  "
                 f"{self._images_per_s():.1f} images/s",
             )
+            if self.step < end:  # an epoch's end is saved anyway
+                self._check_stop(batches)
 
         if not readable:
             raise TrainingError(
                 f"none of the training images of epoch {self.step // self.plan.steps_per_epoch} "
                 f"could be read ({len(self._unreadable)} so far); check data_dir's train2017/"
             )
+
+    def _check_stop(self, batches: Batches | None = None) -> None:
+        """Raise Stopped if that is asked for, once the run is saved by the state of `batches`."""
+        try:
+            self.stop.check()
+        except Stopped:
+            if batches is not None:
+                self._save_last(batches)
+            raise
 
     def _check_finite(self, result: StepResult) -> None:
         if result.finite:
@@ -272,6 +292,7 @@ class TrainingLoop:
             self.network.load_parameters(current)
 
     def _save_last(self, batches: Batches) -> None:
+        self.elapsed_s = time.monotonic() - self._started
         write_checkpoint(
             self.folder.last_file,
             Checkpoint(
@@ -284,6 +305,7 @@ class TrainingLoop:
                 elapsed_s=self.elapsed_s,
                 evaluation_due=self._evaluation_due,
                 dataset=self.plan.dataset,
+                unlogged=[astuple(result) for result in self._results],
             ),
         )
 

@@ -1,8 +1,13 @@
 """A run's folder: `config.yaml`, `log.jsonl`, TensorBoard's events, `best.safetensors`, `last/`."""
 
+import fcntl
 import json
+import os
+import shutil
+import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +34,43 @@ class RunFolder:
                 f"or go on with it: mindssd train --resume {self.path}"
             )
 
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep the folder to this process; TrainingError where another one trains into it.
+
+        The system lets go of the lock when the process ends, however it ends.
+        """
+        lock_file = self.path / ".lock"
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            file = lock_file.open("a+", encoding="utf-8")
+        except OSError as error:
+            raise _cannot_write(self.path, error) from error
+        with file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                file.seek(0)
+                raise TrainingError(
+                    f"{self.path}: another process ({file.read().strip() or 'of another machine'}) "
+                    "trains into this folder; wait for it, or choose another name=…"
+                ) from None
+            except OSError:
+                pass  # a network file system without locks
+            file.truncate(0)
+            file.write(f"process {os.getpid()} on {socket.gethostname()}")
+            file.flush()
+            yield
+
+    def require_room(self, num_bytes: int) -> None:
+        """Raise TrainingError unless the disk has so much room."""
+        free = shutil.disk_usage(self.path).free
+        if free < num_bytes:
+            raise TrainingError(
+                f"{self.path}: a run of this network needs about {num_bytes / 1e6:.0f} MB, and the "
+                f"disk has {free / 1e6:.0f} MB free; make room or choose another runs_dir=…"
+            )
+
     def create(self, config_yaml: str) -> None:
         """Make the folder and save the resolved configuration."""
         self.require_free()
@@ -39,9 +81,7 @@ class RunFolder:
                 stale.unlink(missing_ok=True)
             self.config_file.write_text(config_yaml, encoding="utf-8")
         except OSError as error:
-            raise TrainingError(
-                f"{self.path} cannot be written ({error.strerror}); choose another runs_dir=…"
-            ) from error
+            raise _cannot_write(self.path, error) from error
 
     def require_existing(self) -> None:
         """Raise TrainingError unless a run can be resumed here."""
@@ -52,6 +92,10 @@ class RunFolder:
                 f"{self.path} has no last/checkpoint.safetensors yet: it ended before its first "
                 "epoch; start it again with the same name"
             )
+
+
+def _cannot_write(path: Path, error: OSError) -> TrainingError:
+    return TrainingError(f"{path} cannot be written ({error.strerror}); choose another runs_dir=…")
 
 
 class RunLog:

@@ -2,13 +2,22 @@
 
 import errno
 import os
+import signal
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 
 from mindssd.engines.base import StepperState
 from mindssd.errors import WeightsError
-from mindssd.training.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
+from mindssd.training.checkpoint import (
+    Checkpoint,
+    previous_file,
+    read_checkpoint,
+    read_newest,
+    write_checkpoint,
+)
 from mindssd.weights.safetensors_file import ModelMetadata, write_model
 
 
@@ -62,6 +71,98 @@ def test_a_truncated_file_is_refused_by_name(tmp_path, kept):
         read_checkpoint(path)
 
 
+def test_a_flipped_bit_is_refused_wherever_it_is(tmp_path):
+    path = tmp_path / "checkpoint.safetensors"
+    write_checkpoint(path, _checkpoint())
+    content = path.read_bytes()
+    for position in range(len(content)):
+        for bit in (0, 6):
+            damaged = bytearray(content)
+            damaged[position] ^= 1 << bit
+            path.write_bytes(damaged)
+            try:
+                read = read_checkpoint(path)
+            except WeightsError:
+                continue
+            # Only padding of the header may change without a change of what it says.
+            assert read.parameters["head.b"].tobytes() == np.arange(6, dtype=np.float32).tobytes()
+            assert bytes(damaged[position : position + 1]).isspace() or content[position] == 0x20
+
+
+def test_behind_a_damaged_checkpoint_stands_the_one_before(tmp_path):
+    path = tmp_path / "checkpoint.safetensors"
+    write_checkpoint(path, _checkpoint(step=7))
+    write_checkpoint(path, _checkpoint(step=14))
+    assert read_newest(path)[0].step == 14 and read_newest(path)[1] is None
+    path.write_bytes(path.read_bytes()[:-1])
+    checkpoint, damage = read_newest(path)
+    assert checkpoint.step == 7
+    assert damage is not None and damage.startswith(f"{path}: not a checkpoint")
+
+
+def test_two_damaged_checkpoints_are_an_error(tmp_path):
+    path = tmp_path / "checkpoint.safetensors"
+    for step in (7, 14):
+        write_checkpoint(path, _checkpoint(step=step))
+    for file in (path, previous_file(path)):
+        file.write_bytes(b"")
+    with pytest.raises(WeightsError, match="not a checkpoint"):
+        read_newest(path)
+
+
+WRITER = """
+import itertools, os, signal, sys
+from pathlib import Path
+import numpy as np
+from mindssd.engines.base import StepperState
+from mindssd.training import checkpoint
+from mindssd.weights import atomic
+
+def killed(*args, **options):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+path, point = Path(sys.argv[1]), sys.argv[2]
+weights = {"w": np.zeros(1 << 16, np.float32)}
+for step in itertools.count(1):
+    if step == 3:  # two are there: the last and the one before
+        if point in ("link", "fsync", "open"):
+            setattr(os, point, killed)
+        elif point == "write":
+            checkpoint.atomic_writer = torn
+        else:
+            setattr(Path, "replace", killed)
+    state = checkpoint.Checkpoint(weights, StepperState(), step, b"", None, 0, 0.0)
+    checkpoint.write_checkpoint(path, state)
+"""
+
+TORN = """
+import contextlib
+@contextlib.contextmanager
+def torn(path):
+    with path.with_name(".torn").open("wb") as file:
+        file.write(b"half")
+        file.flush()
+        killed()
+        yield file
+"""
+
+
+@pytest.mark.parametrize("point", ["link", "replace", "write", "fsync", "open"])
+def test_a_kill_at_any_point_of_the_write_leaves_a_whole_checkpoint(tmp_path, point):
+    """SIGKILL while the third is linked aside, renamed, written, flushed, and flushed as a name."""
+    path = tmp_path / "last" / "checkpoint.safetensors"
+    done = subprocess.run(
+        [sys.executable, "-c", TORN + WRITER, str(path), point], check=False, timeout=60
+    )
+    assert done.returncode == -signal.SIGKILL
+    checkpoint, damage = read_newest(path)
+    assert damage is None
+    # The folder's own flush comes behind the rename: the new one is there by then.
+    assert checkpoint.step == (3 if point == "open" else 2)
+    write_checkpoint(path, _checkpoint(step=9))  # and what it left is in nobody's way
+    assert read_newest(path)[0].step == 9
+
+
 def test_a_model_is_no_checkpoint_to_resume_from(tmp_path):
     metadata = ModelMetadata({}, ("a",), (1,), (300, 300), (0, 0, 0), (1, 1, 1), ((1, 1),))
     write_model(tmp_path / "best.safetensors", {"a": np.zeros(1)}, metadata)
@@ -85,4 +186,5 @@ def test_a_write_that_fails_leaves_the_old_checkpoint(tmp_path, monkeypatch):
     with pytest.raises(WeightsError, match="no room on the disk"):
         write_checkpoint(path, _checkpoint(step=14))
     assert read_checkpoint(path).step == 7
-    assert [file.name for file in tmp_path.iterdir()] == [path.name]
+    assert read_checkpoint(previous_file(path)).step == 7
+    assert {file.name for file in tmp_path.iterdir()} == {path.name, previous_file(path).name}

@@ -5,6 +5,7 @@ the loop evaluates, what it saves and how it goes on.
 """
 
 import json
+import signal
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -21,6 +22,7 @@ from mindssd.training.checkpoint import read_checkpoint
 from mindssd.training.loop import Actions, Outcome, Plan, TrainingLoop
 from mindssd.training.run_folder import RunFolder, RunLog
 from mindssd.training.schedule import Schedule
+from mindssd.training.signals import Stopped
 from mindssd.types import Array, Batch
 
 STEPS_PER_EPOCH = 4
@@ -128,6 +130,18 @@ class Evaluations:
 
 
 @dataclass
+class StopAfter:
+    """A signal that comes while so many steps have been taken."""
+
+    stepper: FakeStepper
+    steps: int | None
+
+    def check(self) -> None:
+        if len(self.stepper.rates) == self.steps:
+            raise Stopped(signal.SIGTERM)
+
+
+@dataclass
 class Said:
     """A display that remembers."""
 
@@ -156,6 +170,7 @@ class Run:
         plan: Plan,
         values: tuple[float, ...] = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6),
         bad_steps: tuple[int, ...] = (),
+        stop_after: int | None = None,
     ) -> None:
         self.network = FakeNetwork()
         self.stepper = FakeStepper(self.network, bad_steps)
@@ -178,6 +193,7 @@ class Run:
                 save_model=self.evaluations.save_model,
                 sample_picture=lambda: None,
             ),
+            stop=StopAfter(self.stepper, stop_after),
         )
 
     def run(self, batches: FakeBatches | None = None) -> Outcome:
@@ -262,6 +278,40 @@ def test_a_resumed_run_takes_the_same_steps_to_the_same_end(tmp_path):
     assert first.stepper.rates[:STEPS_PER_EPOCH] + second.stepper.rates == whole.stepper.rates
     assert second.network.w.tobytes() == whole.network.w.tobytes()
     assert outcome.best == 0.3 and second.evaluations.saved == []  # the first epoch's stays best
+
+
+@pytest.mark.parametrize("stopped_at", [1, 2, 3, 4, 5, 12])
+def test_a_run_that_a_signal_stops_goes_on_from_that_step(tmp_path, stopped_at):
+    """Also from the middle of an epoch, and of a stretch of which the log holds the mean."""
+    plan = replace(PLAN, steps_per_epoch=40, epochs=1)
+    stopped_at *= 3
+    whole = Run(tmp_path / "whole", plan, values=(0.3,))
+    whole.run()
+    first = Run(tmp_path / "parts", plan, values=(0.3,), stop_after=stopped_at)
+    with pytest.raises(Stopped) as stopped:
+        first.run()
+    assert stopped.value.code == 143
+    second = Run(tmp_path / "parts", plan, values=(0.3,))
+    checkpoint = read_checkpoint(second.folder.last_file)
+    assert checkpoint.step == stopped_at
+    second.loop.restore(checkpoint)
+    second.run(FakeBatches(checkpoint.loader_state))
+    assert second.network.w.tobytes() == whole.network.w.tobytes()
+    timed = {"time", "images_per_s"}
+    assert [{k: e[k] for k in e.keys() - timed} for e in second.events("train")] == [
+        {k: e[k] for k in e.keys() - timed} for e in whole.events("train")
+    ]
+
+
+def test_a_signal_at_an_epochs_end_leaves_its_evaluation_to_the_resume(tmp_path):
+    first = Run(tmp_path, PLAN, stop_after=STEPS_PER_EPOCH)
+    with pytest.raises(Stopped):
+        first.run()
+    assert first.evaluations.seen == []
+    second = Run(tmp_path, PLAN)
+    second.loop.restore(read_checkpoint(second.folder.last_file))
+    second.run(FakeBatches(b"4"))
+    assert [event["step"] for event in second.events("evaluation")] == [4, 8, 12]
 
 
 def test_a_finished_run_that_is_resumed_only_evaluates(tmp_path):

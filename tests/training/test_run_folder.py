@@ -1,6 +1,8 @@
 """A run is a folder that nothing overwrites."""
 
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -94,3 +96,29 @@ def test_a_full_disk_is_one_line_that_names_the_log(tmp_path):
     log = RunLog(folder)
     with pytest.raises(TrainingError, match=r"log\.jsonl cannot be written \(No space left"):
         log.event("train", 1, loss=0.5)
+
+
+def test_a_second_run_into_one_folder_is_refused_while_the_first_lives(tmp_path):
+    folder = RunFolder(tmp_path / "first")
+    script = (
+        "import sys, time; from pathlib import Path\n"
+        "from mindssd.training.run_folder import RunFolder\n"
+        "with RunFolder(Path(sys.argv[1])).locked():\n"
+        "    print('locked', flush=True); time.sleep(60)"
+    )
+    command = [sys.executable, "-c", script, str(folder.path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as other:
+        assert other.stdout is not None and other.stdout.readline() == b"locked\n"
+        expected = rf"another process \(process {other.pid} on .*\) trains into this folder"
+        with pytest.raises(TrainingError, match=expected), folder.locked():
+            pass
+        other.kill()
+    with folder.locked():  # a process that was killed holds nothing
+        pass
+
+
+def test_too_small_a_disk_is_told_before_the_first_step(tmp_path):
+    folder = RunFolder(tmp_path)
+    folder.require_room(1)
+    with pytest.raises(TrainingError, match=r"needs about 1000000000000 MB, and the disk has \d+"):
+        folder.require_room(10**18)

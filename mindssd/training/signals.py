@@ -1,0 +1,70 @@
+"""Signals that end a run: the first after its step, saved; a second one at once.
+
+Ctrl-C is SIGINT, `kill` and a cluster's scheduler send SIGTERM. The exit status is the shell's:
+128 and the signal's number, so 130 and 143.
+"""
+
+import os
+import signal
+import sys
+import threading
+from types import FrameType, TracebackType
+from typing import Any, Protocol, Self
+
+HANDLED = (signal.SIGINT, signal.SIGTERM)
+
+
+class Stopped(SystemExit):
+    """Ends the program with a signal's exit status; a caller in Python can catch it."""
+
+    def __init__(self, signal_number: int) -> None:
+        super().__init__(128 + signal_number)
+
+
+class StopRequest(Protocol):
+    """Tells whether the run shall end."""
+
+    def check(self) -> None:
+        """Raise Stopped if so."""
+
+
+class StopSignals:
+    """While entered, the process's first SIGINT or SIGTERM is only noted, for `check` to raise.
+
+    `say` is called with one line when it comes. Signals reach a program's main thread alone; in
+    another thread this does nothing.
+    """
+
+    def __init__(self, say: Any = print) -> None:
+        self._say = say
+        self._requested: int | None = None
+        self._before: dict[int, Any] = {}
+
+    def check(self) -> None:
+        if self._requested is not None:
+            raise Stopped(self._requested)
+
+    def __enter__(self) -> Self:
+        if threading.current_thread() is threading.main_thread():
+            self._before = {number: signal.signal(number, self._handle) for number in HANDLED}
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+        self._before = {}
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        if self._requested is not None:
+            if sys.stdout.isatty():
+                sys.stdout.write("\x1b[?25h")  # the progress bar has hidden the cursor
+                sys.stdout.flush()
+            os._exit(128 + number)
+        self._requested = number
+        name = signal.Signals(number).name
+        self._say(f"{name}: ends after this step, saved; once more ends it now, unsaved")
