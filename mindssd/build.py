@@ -15,9 +15,12 @@ from mindssd.data.loader import TrainingLoader
 from mindssd.data.samples import TrainingSamples
 from mindssd.data.targets import Targets
 from mindssd.engines.base import (
+    Alone,
+    Cluster,
     Engine,
     ExtrasNeck,
     FPNNeck,
+    Group,
     Network,
     NetworkSpec,
     PerLevelHead,
@@ -51,9 +54,19 @@ def build_engine(config: Config) -> Engine:
             "MindSpore or MindCV is not installed; pip install 'mindssd[mindspore]' "
             "(`mindssd doctor` tells more)"
         )
+    from mindssd.engines.mindspore.cluster import adopt_mpi
+
+    adopt_mpi()
     from mindssd.engines.mindspore.engine import MindSporeEngine
 
     return MindSporeEngine(config.device)
+
+
+def build_cluster(num_processes: int) -> Cluster:
+    """How processes of this machine that train together find each other."""
+    from mindssd.engines.mindspore.cluster import MindSporeCluster, free_port
+
+    return MindSporeCluster(num_processes, free_port())
 
 
 def image_size(config: Config) -> ImageSize:
@@ -209,11 +222,15 @@ def build_samples(
     )
 
 
-def build_loader(config: Config, samples: TrainingSamples) -> TrainingLoader:
+def build_loader(
+    config: Config, samples: TrainingSamples, group: Group | None = None
+) -> TrainingLoader:
+    """One process's loader; `batch_size` is each device's."""
+    group = group or Alone()
     workers = config.num_workers
     if workers is None:
         workers = max(1, min(MAX_WORKERS, available_cores() - 1))
-    return TrainingLoader(samples, config.batch_size, workers, config.seed)
+    return TrainingLoader(samples, config.batch_size, workers, config.seed, group.rank, group.size)
 
 
 def step_spec(config: Config, parameter_names: list[str]) -> StepSpec:

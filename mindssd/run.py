@@ -1,7 +1,9 @@
 """A training run from its configuration to its report: new, or resumed."""
 
+import pickle
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 
 import msgspec
@@ -11,16 +13,22 @@ from mindssd import build
 from mindssd.config.load import load_config, to_tree, to_yaml
 from mindssd.config.schema import Config
 from mindssd.data.dataset import DetectionDataset
-from mindssd.engines.base import Engine, Network, Parameters
+from mindssd.engines.base import Engine, Group, Network, Parameters
 from mindssd.errors import ConfigError, DatasetError
-from mindssd.evaluation.coco import Evaluation, evaluate
+from mindssd.evaluation.coco import (
+    DetectionTable,
+    Evaluation,
+    chosen_images,
+    detect_images,
+    score,
+)
 from mindssd.evaluation.protocol import PROTOCOLS
 from mindssd.evaluation.report import print_report, write_json
 from mindssd.images import read_image
 from mindssd.training.checkpoint import Checkpoint, read_newest
 from mindssd.training.loop import Actions, Metrics, Outcome, TrainingLoop
 from mindssd.training.progress import display
-from mindssd.training.run_folder import RunFolder, RunLog
+from mindssd.training.run_folder import NoLog, RunFolder, RunLog
 from mindssd.training.signals import Stopped, StopRequest, StopSignals
 from mindssd.types import Array
 from mindssd.visualize import compare, contact_sheet
@@ -36,14 +44,17 @@ FILES_OF_A_RUN = 4
 
 def start_run(config: Config, recipe: str) -> Outcome:
     """Train a new detector into its own folder."""
-    folder = RunFolder(
-        Path(config.runs_dir).expanduser() / (config.name or _default_name(config, recipe))
-    )
+    folder = RunFolder(run_folder(config, recipe))
     folder.require_free()
     datasets = _read_datasets(config)
-    with folder.locked():
-        folder.require_free()
-        return _train(config, folder, build.build_engine(config), datasets, resume=False)
+    engine = build.build_engine(config)
+    with _owned(folder, engine.group):
+        return _train(config, folder, engine, datasets, resume=False)
+
+
+def run_folder(config: Config, recipe: str) -> Path:
+    """Where a run is kept: under `runs_dir` by its name, or by recipe, data and time."""
+    return Path(config.runs_dir).expanduser() / (config.name or _default_name(config, recipe))
 
 
 def resume_run(path: Path, overrides: Sequence[str] = ()) -> Outcome:
@@ -57,9 +68,18 @@ def resume_run(path: Path, overrides: Sequence[str] = ()) -> Outcome:
     folder = RunFolder(path)
     folder.require_existing()
     config = load_config(str(folder.config_file))
-    with folder.locked():
-        datasets = _read_datasets(config)
-        return _train(config, folder, build.build_engine(config), datasets, resume=True)
+    datasets = _read_datasets(config)
+    engine = build.build_engine(config)
+    with _owned(folder, engine.group):
+        return _train(config, folder, engine, datasets, resume=True)
+
+
+@contextmanager
+def _owned(folder: RunFolder, group: Group) -> Iterator[None]:
+    """The folder locked by rank 0; the others come behind."""
+    with folder.locked() if group.rank == 0 else nullcontext():
+        group.any(False)
+        yield
 
 
 def with_absolute_paths(config: Config) -> Config:
@@ -94,7 +114,9 @@ def _train(
     datasets: tuple[DetectionDataset, DetectionDataset],
     resume: bool,
 ) -> Outcome:
-    console = Console()
+    group = engine.group
+    leads = group.rank == 0  # alone writes and speaks
+    console = Console(quiet=not leads)
     train, val = datasets
     for line in (*train.report.lines(), *val.report.lines()):
         console.print(line, highlight=False, soft_wrap=True)
@@ -106,27 +128,29 @@ def _train(
         for line in said:
             console.print(line, highlight=False, soft_wrap=True)
         # A run is resumed from any folder, so what it reads is saved with its whole path.
-        folder.create(to_yaml(with_absolute_paths(config)))
+        if leads:
+            folder.create(to_yaml(with_absolute_paths(config)))
     elif checkpoint.dataset != train.fingerprint():
         raise DatasetError(
             f"{train.annotation_file} has changed since this run began (its images or classes); "
             f"start a new run from it: initial_weights={folder.best_file}"
         )
     samples = build.build_samples(config, train, build.build_default_boxes(config, network.grids))
-    loader = build.build_loader(config, samples)
+    loader = build.build_loader(config, samples, group)
     stepper = engine.build_stepper(network, build.step_spec(config, list(network.parameters())))
     plan = build.build_plan(config, loader.steps_per_epoch, train)
-    validation = _Validation(config, network, val)
+    validation = _Validation(config, network, val, group)
     folder.require_room(FILES_OF_A_RUN * _num_bytes(network.parameters(), stepper.state().arrays))
-    log = RunLog(folder)
-    with display(console, plan.total_steps) as shown, StopSignals(shown.say) as stop:
+    group.any(False)  # the folder is there
+    log = RunLog(folder) if leads else NoLog()
+    with display(console, plan.total_steps) as shown, StopSignals(shown.say, group) as stop:
         validation.stop = stop
         loop = TrainingLoop(
             network=network,
             stepper=stepper,
             schedule=build.build_schedule(config, loader.steps_per_epoch),
             plan=plan,
-            folder=folder,
+            folder=folder if leads else None,
             log=log,
             display=shown,
             actions=Actions(
@@ -135,12 +159,14 @@ def _train(
                 sample_picture=validation.picture,
             ),
             stop=stop,
+            group=group,
         )
         if checkpoint is not None:
             loop.restore(checkpoint)
         shown.say(
             f"{folder.path}: {', '.join(engine.describe().values())}; {len(train)} images, "
             f"{loader.steps_per_epoch} steps an epoch, from step {loop.step} of {plan.total_steps}"
+            + (f"; {group.size} processes" if group.size > 1 else "")
         )
         log.event("start", loop.step, **engine.describe())
         state = checkpoint.loader_state if checkpoint is not None else None
@@ -157,7 +183,8 @@ def _train(
             raise
     log.event("end", loop.step, elapsed_s=outcome.elapsed_s, best=outcome.best)
     log.close()
-    _report(console, folder, validation, outcome)
+    if leads:
+        _report(console, folder, validation, outcome)
     return outcome
 
 
@@ -176,11 +203,18 @@ def _num_bytes(*groups: Mapping[str, Array]) -> int:
     return sum(array.nbytes for group in groups for array in group.values())
 
 
+class _EvaluationStoppedError(Exception):
+    """Leaves an evaluation; whether the run ends, its processes then agree on."""
+
+
 class _Validation:
     """Evaluates the network on the validation images; the predictor is built once."""
 
-    def __init__(self, config: Config, network: Network, dataset: DetectionDataset) -> None:
+    def __init__(
+        self, config: Config, network: Network, dataset: DetectionDataset, group: Group
+    ) -> None:
         self.dataset = dataset
+        self.group = group
         self.protocol = PROTOCOLS[config.evaluation.protocol]
         self.predictor = build.build_predictor(
             config, network, dataset.class_names, self.protocol, config.evaluation.batch_size
@@ -189,19 +223,32 @@ class _Validation:
         self.stop: StopRequest | None = None
 
     def evaluate(self) -> Metrics:
-        """Score the validation images; raises Stopped between two where that is asked for."""
+        """Score the validation images, each process its share, all processes the whole.
 
-        def check_stop(done: int, total: int) -> None:
-            if self.stop is not None:
-                self.stop.check()
-
-        self.last = evaluate(self.predictor, self.dataset, self.protocol, check_stop)
+        Raises Stopped in all of them where that is asked of one.
+        """
+        indices = chosen_images(self.dataset, self.protocol)
+        table = None
+        with suppress(_EvaluationStoppedError):
+            share = indices[self.group.rank :: self.group.size]
+            table = detect_images(
+                self.predictor, self.dataset, share, self.protocol, self._interrupt
+            )
+        if self.stop is not None:
+            self.stop.check()
+        assert table is not None
+        parts = [pickle.loads(part) for part in self.group.gather(pickle.dumps(table))]
+        self.last = score(DetectionTable.merge(parts), self.dataset, indices, self.protocol)
         if self.last.num_images and len(self.last.unreadable) == self.last.num_images:
             raise DatasetError(
                 f"none of the {self.last.num_images} validation images can be read "
                 f"({self.last.unreadable[0]} and others); check data_dir's val2017/"
             )
         return self.last.twelve_numbers()
+
+    def _interrupt(self, done: int, total: int) -> None:
+        if self.stop is not None and self.stop.requested:
+            raise _EvaluationStoppedError
 
     def picture(self) -> Array | None:
         """Some validation images, their truths dashed beside what is found."""

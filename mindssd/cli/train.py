@@ -21,6 +21,15 @@ def train(
         Path | None,
         typer.Option(metavar="RUN", help="Go on with a run: its folder.", show_default=False),
     ] = None,
+    devices: Annotated[
+        int, typer.Option(min=1, metavar="N", help="Train on so many devices of this machine.")
+    ] = 1,
+    restarts: Annotated[
+        int,
+        typer.Option(
+            min=0, metavar="K", help="With --devices: begin again so often after a failure."
+        ),
+    ] = 0,
 ) -> None:
     """Train a detector.
 
@@ -37,11 +46,31 @@ def train(
     from mindssd.errors import ConfigError
     from mindssd.run import resume_run, start_run
 
-    if resume is not None:
-        if config is not None:
-            raise ConfigError("--resume goes on with the run's own config; leave --config out")
-        resume_run(resume, list(overrides or ()))
-        return
-    if config is None:
+    if resume is not None and config is not None:
+        raise ConfigError("--resume goes on with the run's own config; leave --config out")
+    if resume is None and config is None:
         raise ConfigError("--config is missing: a recipe's name or a YAML file (see --help)")
-    start_run(load_config(config, list(overrides or ())), recipe=Path(config).stem)
+    changes = list(overrides or ())
+    if devices > 1:
+        raise typer.Exit(_launch(config, resume, changes, devices, restarts))
+    if restarts:
+        raise ConfigError("--restarts is for --devices 2 and more")
+    if resume is not None:
+        resume_run(resume, changes)
+    elif config is not None:
+        start_run(load_config(config, changes), recipe=Path(config).stem)
+
+
+def _launch(
+    config: str | None, resume: Path | None, changes: list[str], devices: int, restarts: int
+) -> int:
+    from mindssd.config.load import load_config
+    from mindssd.launch import launch
+    from mindssd.run import run_folder
+
+    if resume is not None:
+        return launch(["train", "--resume", str(resume), *changes], devices, resume, restarts)
+    assert config is not None
+    folder = run_folder(load_config(config, changes), recipe=Path(config).stem)
+    command = ["train", "--config", config, *changes, f"name={folder.name}"]
+    return launch(command, devices, folder, restarts)

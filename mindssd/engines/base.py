@@ -137,7 +137,10 @@ class Stepper(Protocol):
     """Runs optimizer steps on a network."""
 
     def step(self, batch: Batch, learning_rate: float, ema_decay: float) -> StepResult:
-        """One forward, loss, backward and update. The first call compiles."""
+        """One forward, loss, backward and update. The first call compiles.
+
+        In a group, `batch` is this process's part of one batch, and the result is the whole's.
+        """
 
     def state(self) -> StepperState: ...
 
@@ -147,10 +150,56 @@ class Stepper(Protocol):
         """The averaged parameters (with the current BatchNorm statistics averaged alike)."""
 
 
+class Group(Protocol):
+    """The processes that train together, each on its own device and its share of the data.
+
+    All of them must call these in the same order.
+    """
+
+    rank: int
+    size: int
+
+    def any(self, flag: bool) -> bool:
+        """Whether `flag` is true in one of them."""
+
+    def gather(self, data: bytes) -> list[bytes]:
+        """Every process's `data`, in the order of their ranks."""
+
+    def broadcast(self, arrays: Parameters) -> Parameters:
+        """Rank 0's arrays; the others give arrays of the same names and shapes."""
+
+
+class Cluster(Protocol):
+    """What a launcher must know so that its processes find each other."""
+
+    def worker_environment(self, rank: int) -> dict[str, str]:
+        """The variables of the process that shall have this rank."""
+
+    def helper(self) -> tuple[list[str], dict[str, str]]:
+        """The command, and its variables, of a process that must run beside the workers."""
+
+
+class Alone:
+    """The group of one process."""
+
+    rank = 0
+    size = 1
+
+    def any(self, flag: bool) -> bool:
+        return flag
+
+    def gather(self, data: bytes) -> list[bytes]:
+        return [data]
+
+    def broadcast(self, arrays: Parameters) -> Parameters:
+        return arrays
+
+
 class Engine(Protocol):
     """A framework's part of mindssd."""
 
     name: str
+    group: Group
 
     def build_network(self, spec: NetworkSpec, seed: int) -> Network: ...
 

@@ -1,17 +1,18 @@
 """The training loop: steps, log, evaluation, best and last. It knows no framework and no config."""
 
+import json
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import astuple, dataclass
 from typing import Protocol
 
-from mindssd.engines.base import Network, Parameters, Stepper, StepResult
+from mindssd.engines.base import Alone, Group, Network, Parameters, Stepper, StepResult
 from mindssd.errors import TrainingError
 from mindssd.training.checkpoint import Checkpoint, write_checkpoint
 from mindssd.training.progress import Display
-from mindssd.training.run_folder import RunFolder, RunLog
+from mindssd.training.run_folder import Log, RunFolder
 from mindssd.training.schedule import Schedule, ema_decay
 from mindssd.training.signals import Stopped, StopRequest
 from mindssd.types import Array, Batch
@@ -88,12 +89,14 @@ class TrainingLoop:
         stepper: Stepper,
         schedule: Schedule,
         plan: Plan,
-        folder: RunFolder,
-        log: RunLog,
+        folder: RunFolder | None,
+        log: Log,
         display: Display,
         actions: Actions,
         stop: StopRequest,
+        group: Group | None = None,
     ) -> None:
+        """`folder` None: another process of the `group` keeps the checkpoints."""
         self.network = network
         self.stepper = stepper
         self.schedule = schedule
@@ -103,6 +106,7 @@ class TrainingLoop:
         self.display = display
         self.actions = actions
         self.stop = stop
+        self.group = group or Alone()
         self.step = 0
         self.best: float | None = None
         self.skipped_steps = 0
@@ -165,10 +169,11 @@ class TrainingLoop:
         while self.step < end:
             batch = next(batches)
             self._report_unreadable(batch)
-            readable = readable or bool(batch.weights.any())
-            if not batch.weights.any():
+            # Every process takes a step that any of them has images for.
+            if not self.group.any(bool(batch.weights.any())):
                 self.step += 1
                 continue
+            readable = True
             rate = self.schedule.learning_rate(self.step)
             decay = ema_decay(self.step, self.plan.ema_decay) if self.plan.ema_decay else 0.0
             if self._compiled_steps >= self.plan.accumulate_steps:
@@ -196,6 +201,7 @@ class TrainingLoop:
             if self.step < end:  # an epoch's end is saved anyway
                 self._check_stop(batches)
 
+        self._share_unreadable()
         if not readable:
             raise TrainingError(
                 f"none of the training images of epoch {self.step // self.plan.steps_per_epoch} "
@@ -226,7 +232,10 @@ class TrainingLoop:
             )
 
     def _report_unreadable(self, batch: Batch) -> None:
-        for image_id in batch.image_ids[batch.unreadable].tolist():
+        self._note_unreadable(batch.image_ids[batch.unreadable].tolist())
+
+    def _note_unreadable(self, image_ids: Sequence[int]) -> None:
+        for image_id in image_ids:
             if image_id not in self._unreadable:
                 self._unreadable.add(image_id)
                 self.log.event("unreadable", self.step, image_id=image_id)
@@ -234,6 +243,13 @@ class TrainingLoop:
                     f"image id {image_id} cannot be read: left out of training "
                     f"({len(self._unreadable)} so far)"
                 )
+
+    def _share_unreadable(self) -> None:
+        """Let the process that reports know of all that could not be read."""
+        if self.group.size == 1:
+            return
+        for found in self.group.gather(json.dumps(sorted(self._unreadable)).encode()):
+            self._note_unreadable(json.loads(found))
 
     def _log_stretch(self, results: list[StepResult], rate: float) -> None:
         finite = [result for result in results if result.finite]
@@ -280,12 +296,17 @@ class TrainingLoop:
 
     @contextmanager
     def _averaged_parameters(self) -> Iterator[None]:
-        """The network with its averaged parameters, where the plan averages."""
+        """The network with its averaged parameters, where the plan averages.
+
+        In a group, all evaluate rank 0's: BatchNorm's statistics differ between processes.
+        """
         if self.plan.ema_decay is None:
+            if self.group.size > 1:
+                self.network.load_parameters(self.group.broadcast(self.network.parameters()))
             yield
             return
         current = self.network.parameters()
-        self.network.load_parameters(self.stepper.ema_parameters())
+        self.network.load_parameters(self.group.broadcast(self.stepper.ema_parameters()))
         try:
             yield
         finally:
@@ -293,6 +314,8 @@ class TrainingLoop:
 
     def _save_last(self, batches: Batches) -> None:
         self.elapsed_s = time.monotonic() - self._started
+        if self.folder is None:
+            return
         write_checkpoint(
             self.folder.last_file,
             Checkpoint(

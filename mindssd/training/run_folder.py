@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from mindssd.errors import TrainingError
 from mindssd.types import Array
@@ -96,6 +96,30 @@ class RunFolder:
 
 def _cannot_write(path: Path, error: OSError) -> TrainingError:
     return TrainingError(f"{path} cannot be written ({error.strerror}); choose another runs_dir=…")
+
+
+class Log(Protocol):
+    """Takes down what happens in a run."""
+
+    def event(self, kind: str, step: int, **values: Any) -> None: ...
+
+    def metrics(self, step: int, metrics: Mapping[str, float | None]) -> None: ...
+
+    def picture(self, name: str, image: Array, step: int) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class NoLog:
+    """Of the processes that train together, one alone keeps the log."""
+
+    def event(self, kind: str, step: int, **values: Any) -> None: ...
+
+    def metrics(self, step: int, metrics: Mapping[str, float | None]) -> None: ...
+
+    def picture(self, name: str, image: Array, step: int) -> None: ...
+
+    def close(self) -> None: ...
 
 
 class RunLog:

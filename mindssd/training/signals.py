@@ -11,6 +11,8 @@ import threading
 from types import FrameType, TracebackType
 from typing import Any, Protocol, Self
 
+from mindssd.engines.base import Alone, Group
+
 HANDLED = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -24,25 +26,39 @@ class Stopped(SystemExit):
 class StopRequest(Protocol):
     """Tells whether the run shall end."""
 
+    @property
+    def requested(self) -> bool:
+        """Whether this process has had a signal."""
+
     def check(self) -> None:
-        """Raise Stopped if so."""
+        """Raise Stopped if so, in all processes of a group alike."""
 
 
 class StopSignals:
     """While entered, the process's first SIGINT or SIGTERM is only noted, for `check` to raise.
 
     `say` is called with one line when it comes. Signals reach a program's main thread alone; in
-    another thread this does nothing.
+    another thread this does nothing. In a `group` one process's signal stops all, after one step:
+    all of them must check together.
     """
 
-    def __init__(self, say: Any = print) -> None:
+    def __init__(self, say: Any = print, group: Group | None = None) -> None:
         self._say = say
+        self._group = group or Alone()
         self._requested: int | None = None
         self._before: dict[int, Any] = {}
 
+    @property
+    def requested(self) -> bool:
+        """Whether this process has had a signal."""
+        return self._requested is not None
+
     def check(self) -> None:
-        if self._requested is not None:
-            raise Stopped(self._requested)
+        if not self._group.any(self.requested):
+            return
+        for number in HANDLED:
+            if self._group.any(self._requested == number):
+                raise Stopped(number)
 
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():

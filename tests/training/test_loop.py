@@ -135,6 +135,7 @@ class StopAfter:
 
     stepper: FakeStepper
     steps: int | None
+    requested: bool = False
 
     def check(self) -> None:
         if len(self.stepper.rates) == self.steps:

@@ -11,3 +11,5 @@ import os
 os.environ.setdefault("ONEDNN_MAX_CPU_ISA", "AVX2")
 # Errors alone: its warnings are about its own internals.
 os.environ.setdefault("GLOG_v", "3")
+# Its communication between processes says what it does in any case, but for this.
+os.environ.setdefault("MS_SUBMODULE_LOG_v", "{DISTRIBUTED:3}")

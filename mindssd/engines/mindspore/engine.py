@@ -6,6 +6,7 @@ import mindcv
 import mindspore as ms
 
 from mindssd.engines.base import Network, NetworkSpec, StepSpec
+from mindssd.engines.mindspore.group import join_group
 from mindssd.engines.mindspore.network import MindSporeNetwork
 from mindssd.engines.mindspore.runtime import configure
 from mindssd.engines.mindspore.stepper import MindSporeStepper
@@ -18,6 +19,7 @@ class MindSporeEngine:
 
     def __init__(self, device: str = "auto") -> None:
         self.device = configure(device)
+        self.group = join_group()
 
     def build_network(self, spec: NetworkSpec, seed: int) -> MindSporeNetwork:
         return MindSporeNetwork(spec, seed)
@@ -25,7 +27,7 @@ class MindSporeEngine:
     def build_stepper(self, network: Network, spec: StepSpec) -> MindSporeStepper:
         if not isinstance(network, MindSporeNetwork):
             raise TypeError(f"a {type(network).__name__} is not a network of this engine")
-        return MindSporeStepper(network, spec)
+        return MindSporeStepper(network, spec, self.group.size)
 
     def describe(self) -> dict[str, str]:
         return {

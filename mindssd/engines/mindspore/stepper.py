@@ -19,11 +19,18 @@ UNDECAYED: dict[str, tuple[str, ...]] = {
 """The ends of the names that `StepSpec.decayed` spares."""
 
 
+def _group_sum(group_size: int):
+    """The sum over a group's processes; of one process there is none to take."""
+    return ops.AllReduce() if group_size > 1 else ops.identity
+
+
 class _LossCell(nn.Cell):
     """The scaled loss of a batch, with its two parts beside it."""
 
-    def __init__(self, detector: nn.Cell, spec: StepSpec) -> None:
+    def __init__(self, detector: nn.Cell, spec: StepSpec, group_size: int) -> None:
         super().__init__(auto_prefix=False)
+        self.group_size = group_size
+        self.total = _group_sum(group_size)
         self.detector = detector
         self.loss = DetectionLoss(spec.focal_alpha, spec.focal_gamma)
         self.box_weight = spec.box_loss_weight
@@ -38,18 +45,24 @@ class _LossCell(nn.Cell):
             labels,
             weights,
         )
+        # A short batch moves the weights by as much as it has images, not by a whole batch.
+        share = ops.mean(weights)
+        if self.group_size > 1:
+            # The batch is the whole group's: so are its positives and its share.
+            both = self.total(ops.stack((ops.stop_gradient(positives), share)))
+            positives, share = both[0], both[1] / self.group_size
         # A batch of background alone divides by 1: its loss stays finite.
         normaliser = ops.maximum(positives, 1.0)
         class_loss = class_sum / normaliser
         box_loss = self.box_weight * box_sum / normaliser
-        # A short batch moves the weights by as much as it has images, not by a whole batch.
-        share = ops.mean(weights)
         return (class_loss + box_loss) * (self.scale * share), class_loss, box_loss, positives
 
 
 # MindSpore unrolls a Python loop into one call inside the next, and 260 parameters exceed its depth
 # of calls; its own way to do one thing to every parameter is HyperMap over such functions.
 _add = ops.MultitypeFuncGraph("add")
+_flat = ops.MultitypeFuncGraph("flat")
+_cut = ops.MultitypeFuncGraph("cut")
 _square_sum = ops.MultitypeFuncGraph("square_sum")
 _assign = ops.MultitypeFuncGraph("assign")
 _average = ops.MultitypeFuncGraph("average")
@@ -60,6 +73,16 @@ _apply_momentum = ops.ApplyMomentum()
 @_add.register("Tensor", "Tensor")
 def _add_tensors(left, right):
     return left + right
+
+
+@_flat.register("Tensor")
+def _flat_tensor(gradient):
+    return ops.reshape(gradient, (-1,))
+
+
+@_cut.register("Tensor", "Number", "Number", "Tensor")
+def _cut_tensor(message, start, size, gradient):
+    return ops.reshape(ops.slice(message, (start,), (size,)), ops.shape(gradient))
 
 
 @_square_sum.register("Tensor")
@@ -88,9 +111,11 @@ def _update_tensor(learning_rate, factor, momentum, weight_decay, weight, veloci
 class _StepCell(nn.Cell):
     """`first` and `last` tell a micro-step's place among those that accumulate into one update."""
 
-    def __init__(self, network: MindSporeNetwork, spec: StepSpec) -> None:
+    def __init__(self, network: MindSporeNetwork, spec: StepSpec, group_size: int) -> None:
         super().__init__(auto_prefix=False)
         self.spec = spec
+        self.group_size = group_size
+        self.total = _group_sum(group_size)
         self.unscale = 1.0 / (spec.loss_scale * spec.accumulate_steps)
         trainable = [p for p in network.cell.get_parameters() if p.requires_grad]
         everything = list(network.cell.get_parameters())
@@ -104,7 +129,10 @@ class _StepCell(nn.Cell):
         self.statistics = ParameterTuple(statistics)
         self.good_statistics = _buffers(statistics, "good.", copy=True)
         self.map = ops.HyperMap()
-        self.loss = _LossCell(_mixed_precision(network.cell, spec.amp_level), spec)
+        self.sizes = tuple(int(np.prod(p.shape)) for p in trainable)
+        # Of a group's message; the two losses come first.
+        self.starts = tuple(2 + sum(self.sizes[:k]) for k in range(len(self.sizes)))
+        self.loss = _LossCell(_mixed_precision(network.cell, spec.amp_level), spec, group_size)
         self.gradient = ms.value_and_grad(self.loss, None, weights=self.weights, has_aux=True)
 
     def construct(
@@ -113,6 +141,8 @@ class _StepCell(nn.Cell):
         (_, class_loss, box_loss, positives), gradients = self.gradient(
             images, offsets, labels, weights
         )
+        if self.group_size > 1:
+            gradients, class_loss, box_loss = self._summed(gradients, class_loss, box_loss)
         if not first:
             gradients = self.map(_add, self.sums, gradients)
         if not last:
@@ -122,6 +152,14 @@ class _StepCell(nn.Cell):
         if last and finite:
             self._apply(gradients, norm, learning_rate, ema_decay)
         return class_loss, box_loss, positives, norm, finite
+
+    def _summed(self, gradients, class_loss, box_loss):
+        """Over the group, in one message: one after the other, hundreds of small ones take long."""
+        flat = self.map(_flat, gradients)
+        losses = ops.stack((class_loss, box_loss))
+        total = self.total(ops.concat((losses, *flat)))
+        cut = ops.partial(_cut, total)
+        return self.map(cut, self.starts, self.sizes, gradients), total[0], total[1]
 
     def _apply(self, gradients, norm, learning_rate, ema_decay):
         factor = ops.ones_like(norm) * self.unscale
@@ -171,11 +209,11 @@ def _buffers(parameters, prefix: str, copy: bool = False) -> ParameterTuple:
 class MindSporeStepper:
     """Implements `engines.base.Stepper`."""
 
-    def __init__(self, network: MindSporeNetwork, spec: StepSpec) -> None:
+    def __init__(self, network: MindSporeNetwork, spec: StepSpec, group_size: int = 1) -> None:
         self.network = network
         self.spec = spec
         self._frozen_norms = network.freeze(spec.frozen_prefixes)
-        self._cell = _StepCell(network, spec)
+        self._cell = _StepCell(network, spec, group_size)
         self._micro_step = 0
 
     def step(self, batch: Batch, learning_rate: float, ema_decay: float = 0.0) -> StepResult:

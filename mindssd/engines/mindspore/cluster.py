@@ -1,0 +1,88 @@
+"""How processes find each other: the variables of MindSpore's dynamic cluster.
+
+A scheduler, a process of its own, waits for the workers and gives them ranks. This file imports no
+MindSpore, so that a launcher can use it.
+"""
+
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from mindssd.errors import EngineError
+
+RENDEZVOUS_S = 120
+
+
+@dataclass(frozen=True)
+class MindSporeCluster:
+    """Implements `engines.base.Cluster`, on this machine."""
+
+    size: int
+    port: int
+
+    def worker_environment(self, rank: int) -> dict[str, str]:
+        return {
+            "MS_ROLE": "MS_WORKER",
+            "MS_NODE_ID": str(rank),
+            "MS_WORKER_NUM": str(self.size),
+            "MS_SCHED_HOST": "127.0.0.1",
+            "MS_SCHED_PORT": str(self.port),
+        }
+
+    def helper(self) -> tuple[list[str], dict[str, str]]:
+        command = [sys.executable, "-m", "mindssd.engines.mindspore.scheduler"]
+        return command, {**self.worker_environment(0), "MS_ROLE": "MS_SCHED"}
+
+
+def adopt_mpi() -> subprocess.Popen[bytes] | None:
+    """Under OpenMPI's mpirun on one host, set the variables that its ranks need.
+
+    MindSpore has no collectives of MPI on a CPU. Rank 0 starts the scheduler, which is returned,
+    and tells the others its port by a file named after mpirun's job.
+    """
+    size = int(os.environ.get("OMPI_COMM_WORLD_SIZE", "1"))
+    if size < 2 or "MS_ROLE" in os.environ:
+        return None
+    if os.environ.get("OMPI_COMM_WORLD_LOCAL_SIZE") != str(size):
+        raise EngineError(
+            "mpirun on several hosts needs MindSpore's own variables, MS_SCHED_HOST and others "
+            "(docs/distributed.md)"
+        )
+    rank = int(os.environ["OMPI_COMM_WORLD_RANK"])
+    job = os.environ["PMIX_NAMESPACE"]  # OpenMPI 4's and 5's
+    note = Path(tempfile.gettempdir()) / f"mindssd-{os.getuid()}-{job.replace('/', '_')}"
+    scheduler = None
+    if rank == 0:
+        port = free_port()
+        command, environment = MindSporeCluster(size, port).helper()
+        scheduler = subprocess.Popen(
+            command, env={**os.environ, **environment}, stdout=subprocess.DEVNULL
+        )
+        partial = note.with_name(note.name + ".partial")
+        partial.write_text(str(port))
+        partial.replace(note)
+    else:
+        port = int(_read_when_there(note))
+    os.environ.update(MindSporeCluster(size, port).worker_environment(rank))
+    return scheduler
+
+
+def free_port() -> int:
+    """A TCP port that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _read_when_there(note: Path) -> str:
+    end = time.monotonic() + RENDEZVOUS_S
+    while not note.exists():
+        if time.monotonic() > end:
+            raise EngineError(f"mpirun's rank 0 did not say its port in {note} within 2 minutes")
+        time.sleep(0.05)
+    return note.read_text()
