@@ -55,7 +55,7 @@ check: $(STAMP) ## Format, lint, types, import rules and the fast tests: about a
 test: $(STAMP) ## Every test, the slow ones too
 	@$(PYTEST)
 
-demo: $(STAMP) ## Draw a data set, train on it, evaluate and show detections: about eight minutes
+demo: $(STAMP) ## Draw a data set, train on it, evaluate and show detections: about seven minutes
 	@set -euo pipefail; \
 	run=runs/demo-$$(date +%Y%m%d-%H%M%S); \
 	$(BIN)/mindssd demo $(DEMO_DATA); \
