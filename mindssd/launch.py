@@ -5,7 +5,6 @@ whole job when one process dies or is stopped, names that one, and can begin aga
 checkpoint.
 """
 
-import ctypes
 import os
 import signal
 import subprocess
@@ -19,6 +18,7 @@ from typing import IO
 
 from mindssd import build
 from mindssd.errors import TrainingError
+from mindssd.processes import die_with_parent
 
 POLL_S = 0.2
 FROZEN_S = 30.0
@@ -91,7 +91,7 @@ class _Job:
             stdout=output,
             stderr=subprocess.STDOUT if output else None,
             start_new_session=True,
-            preexec_fn=_die_with_parent,
+            preexec_fn=die_with_parent,
         )
 
     def _watch(self) -> int:
@@ -150,9 +150,3 @@ def _how_it_ended(status: int) -> str:
     if status < 0:
         return f"was killed by {signal.Signals(-status).name}"
     return f"ended with status {status}"
-
-
-def _die_with_parent() -> None:
-    """Linux's way to leave no process behind, however this one ends."""
-    set_parent_death_signal = 1
-    ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGKILL)

@@ -33,14 +33,13 @@ def _layer(ours: str = "", third_party: str = "") -> Layer:
 # The modules at the package's top that put the parts together. They may import everything but cli;
 # the framework comes in by `build` alone, inside a function.
 APPLICATION = frozenset({"build", "detector", "run", "evaluate", "predict", "launch"})
-_ALL_PARTS = (
-    "types files config geometry images visualize data weights engines.base training predictor"
-)
+_ALL_PARTS = "types files processes config geometry images visualize data weights engines.base training predictor"
 
 LAYERS = {
     "errors": _layer(),
     "types": _layer(third_party="numpy"),
     "files": _layer(),
+    "processes": _layer(),
     "annotations": _layer(third_party="msgspec"),
     "config": _layer(third_party="yaml msgspec"),
     "geometry": _layer("types", "numpy"),
@@ -50,7 +49,7 @@ LAYERS = {
     "weights": _layer("types", "numpy safetensors google rich"),  # google.protobuf
     "engines": _layer(),
     "engines.base": _layer("types", "numpy"),
-    "engines.mindspore": _layer("types engines.base", "numpy mindspore mindcv numba"),
+    "engines.mindspore": _layer("types processes engines.base", "numpy mindspore mindcv numba"),
     # safetensors: the file that a run resumes from.
     "training": _layer("types engines.base weights", "numpy tensorboardX rich safetensors"),
     "predictor": _layer("types geometry images", "numpy"),

@@ -96,7 +96,7 @@ class TrainingLoop:
         stop: StopRequest,
         group: Group | None = None,
     ) -> None:
-        """`folder` None: another process of the `group` keeps the checkpoints."""
+        """`folder` None: another process of the `group` keeps checkpoints, model and pictures."""
         self.network = network
         self.stepper = stepper
         self.schedule = schedule
@@ -284,13 +284,14 @@ class TrainingLoop:
             self.display.say(
                 f"epoch {epoch}: AP {_number(metrics['AP'])}, AP50 {_number(metrics['AP50'])}"
             )
-            picture = self.actions.sample_picture()
+            picture = None if self.folder is None else self.actions.sample_picture()
             if picture is not None:
                 self.log.picture("detections", picture, self.step)
             ap = metrics["AP"] or 0.0
             if self.best is None or ap > self.best:
                 self.best = ap
-                self.actions.save_model(self.network.parameters(), metrics)
+                if self.folder is not None:
+                    self.actions.save_model(self.network.parameters(), metrics)
         self._recent.clear()
         return metrics
 

@@ -315,6 +315,14 @@ def test_a_signal_at_an_epochs_end_leaves_its_evaluation_to_the_resume(tmp_path)
     assert [event["step"] for event in second.events("evaluation")] == [4, 8, 12]
 
 
+def test_a_process_that_does_not_lead_writes_nothing(tmp_path):
+    run = Run(tmp_path, PLAN)
+    run.loop.folder = None
+    outcome = run.run()
+    assert outcome.best == 0.3 and run.evaluations.saved == []
+    assert not (tmp_path / "last").exists()
+
+
 def test_a_finished_run_that_is_resumed_only_evaluates(tmp_path):
     Run(tmp_path, PLAN).run()
     again = Run(tmp_path, PLAN, values=(0.3,))

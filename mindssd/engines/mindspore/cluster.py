@@ -4,6 +4,7 @@ A scheduler, a process of its own, waits for the workers and gives them ranks. T
 MindSpore, so that a launcher can use it.
 """
 
+import atexit
 import os
 import socket
 import subprocess
@@ -14,8 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mindssd.errors import EngineError
+from mindssd.processes import die_with_parent
 
 RENDEZVOUS_S = 120
+SCHEDULER_END_S = 10
 
 
 @dataclass(frozen=True)
@@ -39,15 +42,15 @@ class MindSporeCluster:
         return command, {**self.worker_environment(0), "MS_ROLE": "MS_SCHED"}
 
 
-def adopt_mpi() -> subprocess.Popen[bytes] | None:
+def adopt_mpi() -> None:
     """Under OpenMPI's mpirun on one host, set the variables that its ranks need.
 
-    MindSpore has no collectives of MPI on a CPU. Rank 0 starts the scheduler, which is returned,
+    MindSpore has no collectives of MPI on a CPU. Rank 0 starts the scheduler, which ends with it,
     and tells the others its port by a file named after mpirun's job.
     """
     size = int(os.environ.get("OMPI_COMM_WORLD_SIZE", "1"))
     if size < 2 or "MS_ROLE" in os.environ:
-        return None
+        return
     if os.environ.get("OMPI_COMM_WORLD_LOCAL_SIZE") != str(size):
         raise EngineError(
             "mpirun on several hosts needs MindSpore's own variables, MS_SCHED_HOST and others "
@@ -56,20 +59,22 @@ def adopt_mpi() -> subprocess.Popen[bytes] | None:
     rank = int(os.environ["OMPI_COMM_WORLD_RANK"])
     job = os.environ["PMIX_NAMESPACE"]  # OpenMPI 4's and 5's
     note = Path(tempfile.gettempdir()) / f"mindssd-{os.getuid()}-{job.replace('/', '_')}"
-    scheduler = None
     if rank == 0:
         port = free_port()
         command, environment = MindSporeCluster(size, port).helper()
         scheduler = subprocess.Popen(
-            command, env={**os.environ, **environment}, stdout=subprocess.DEVNULL
+            command,
+            env={**os.environ, **environment},
+            stdout=subprocess.DEVNULL,
+            preexec_fn=die_with_parent,
         )
+        atexit.register(_end, scheduler, note)
         partial = note.with_name(note.name + ".partial")
         partial.write_text(str(port))
         partial.replace(note)
     else:
         port = int(_read_when_there(note))
     os.environ.update(MindSporeCluster(size, port).worker_environment(rank))
-    return scheduler
 
 
 def free_port() -> int:
@@ -77,6 +82,14 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def _end(scheduler: subprocess.Popen[bytes], note: Path) -> None:
+    note.unlink(missing_ok=True)
+    try:  # it ends by itself once all workers have left
+        scheduler.wait(SCHEDULER_END_S)
+    except subprocess.TimeoutExpired:
+        scheduler.kill()
 
 
 def _read_when_there(note: Path) -> str:
