@@ -33,7 +33,10 @@ def _layer(ours: str = "", third_party: str = "") -> Layer:
 # The modules at the package's top that put the parts together. They may import everything but cli;
 # the framework comes in by `build` alone, inside a function.
 APPLICATION = frozenset({"build", "detector", "run", "evaluate", "predict", "launch"})
-_ALL_PARTS = "types files processes config geometry images visualize data weights engines.base training predictor"
+_ALL_PARTS = (
+    "types files processes config geometry images visualize data weights engines.base training"
+    " predictor"
+)
 
 LAYERS = {
     "errors": _layer(),

@@ -60,7 +60,12 @@ class RunFolder:
             file.truncate(0)
             file.write(f"process {os.getpid()} on {socket.gethostname()}")
             file.flush()
-            yield
+            try:
+                yield
+            finally:
+                if list(self.path.iterdir()) == [lock_file]:  # it ended before it made anything
+                    lock_file.unlink()
+                    self.path.rmdir()
 
     def require_room(self, num_bytes: int) -> None:
         """Raise TrainingError unless the disk has so much room."""
