@@ -172,10 +172,13 @@ def test_mpirun_starts_it(tiny_config, shapes_dir, tmp_path):
     assert len(events(tmp_path / "mpi", "evaluation")) == 1
 
 
+def _msrun(logs: Path) -> list[str]:
+    msrun = [str(Path(sys.executable).with_name("msrun")), "--worker_num=2", "--join=True"]
+    return [*msrun, "--local_worker_num=2", f"--log_dir={logs}", "--master_port=18333", "python"]
+
+
 def test_msrun_starts_it(tiny_config, shapes_dir, tmp_path):
-    msrun = [str(Path(sys.executable).with_name("msrun")), "--worker_num=2"]
-    msrun += ["--local_worker_num=2", "--join=True", f"--log_dir={tmp_path / 'logs'}"]
-    msrun += ["--master_port=18333", "python"]
+    msrun = _msrun(tmp_path / "logs")
     done = train(tiny_config, shapes_dir, tmp_path, "name=msrun", before=msrun)
     assert done.returncode == 0, done.stdout + done.stderr
     assert len(events(tmp_path / "msrun", "evaluation")) == 1
@@ -217,6 +220,23 @@ def test_a_signal_to_the_launcher_stops_all_at_one_step_saved(tiny_config, shape
     assert "To go on:  mindssd train --resume" in output
     assert not any(Path(f"/proc/{worker}").exists() for worker in workers)
     assert read_checkpoint(tmp_path / "run" / "last" / "checkpoint.safetensors").step >= 4
+
+
+def test_workers_that_msrun_leaves_behind_save_and_end(tiny_config, shapes_dir, tmp_path):
+    """On SIGTERM msrun itself ends at once."""
+    command = [*_msrun(tmp_path / "logs"), "-m", "mindssd", "train", "--config", str(tiny_config)]
+    command += [f"data_dir={shapes_dir}", f"runs_dir={tmp_path}", *SETTINGS, "name=run"]
+    with subprocess.Popen([*command, "epochs=40"], env={**os.environ, "PATH": PATH}) as msrun:
+        _wait_for_step(tmp_path / "run", 4)
+        msrun.terminate()
+        assert msrun.wait(30) != 0
+        end = time.monotonic() + 30
+        while not events(tmp_path / "run", "stopped"):
+            assert time.monotonic() < end
+            time.sleep(0.1)
+    (stopped,) = events(tmp_path / "run", "stopped")
+    last = read_checkpoint(tmp_path / "run" / "last" / "checkpoint.safetensors")
+    assert last.step == stopped["step"] and stopped["status"] == 143
 
 
 def test_a_killed_rank_is_named_and_the_job_goes_on(tiny_config, shapes_dir, tmp_path):

@@ -23,6 +23,8 @@ from mindssd.training.checkpoint import Checkpoint, read_checkpoint
 from mindssd.training.loop import Outcome
 from mindssd.weights.safetensors_file import read_model
 
+pytestmark = pytest.mark.slow
+
 
 class Trained:
     """A run that has ended."""

@@ -19,6 +19,10 @@ from mindssd.processes import die_with_parent
 
 RENDEZVOUS_S = 120
 SCHEDULER_END_S = 10
+OWN_LAUNCHER = "MINDSSD_LAUNCHER"
+"""Set where mindssd itself has started the processes, and sees to their end."""
+NOTE_AGE_S = 600
+"""An older note is another job's, of the same name, that was killed."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +39,7 @@ class MindSporeCluster:
             "MS_WORKER_NUM": str(self.size),
             "MS_SCHED_HOST": "127.0.0.1",
             "MS_SCHED_PORT": str(self.port),
+            OWN_LAUNCHER: "1",
         }
 
     def helper(self) -> tuple[list[str], dict[str, str]]:
@@ -75,6 +80,7 @@ def adopt_mpi() -> None:
     else:
         port = int(_read_when_there(note))
     os.environ.update(MindSporeCluster(size, port).worker_environment(rank))
+    del os.environ[OWN_LAUNCHER]  # mpirun's own rules for its ranks
 
 
 def free_port() -> int:
@@ -94,7 +100,7 @@ def _end(scheduler: subprocess.Popen[bytes], note: Path) -> None:
 
 def _read_when_there(note: Path) -> str:
     end = time.monotonic() + RENDEZVOUS_S
-    while not note.exists():
+    while not note.exists() or time.time() - note.stat().st_mtime > NOTE_AGE_S:
         if time.monotonic() > end:
             raise EngineError(f"mpirun's rank 0 did not say its port in {note} within 2 minutes")
         time.sleep(0.05)

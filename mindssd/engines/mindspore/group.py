@@ -1,12 +1,15 @@
 """Processes that train together, by MindSpore's collective operations."""
 
 import os
+import signal
 
 import mindspore as ms
 import numpy as np
 from mindspore import communication, nn, ops
 
 from mindssd.engines.base import Alone, Group, Parameters
+from mindssd.engines.mindspore.cluster import OWN_LAUNCHER
+from mindssd.processes import die_with_parent
 
 
 def join_group() -> Group:
@@ -16,6 +19,9 @@ def join_group() -> Group:
     """
     if int(os.environ.get("MS_WORKER_NUM", "1")) < 2:
         return Alone()
+    if OWN_LAUNCHER not in os.environ:
+        # msrun leaves its workers behind when it is ended: they save and end too.
+        die_with_parent(signal.SIGTERM)
     communication.init()
     return MindSporeGroup()
 
