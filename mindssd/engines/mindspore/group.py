@@ -15,9 +15,10 @@ from mindssd.processes import die_with_parent
 def join_group() -> Group:
     """This process's group: that of its launcher, or itself alone.
 
-    msrun, `mindssd train --devices` and `cluster.adopt_mpi` say so by MS_WORKER_NUM.
+    msrun, `mindssd train --devices` and `cluster.adopt_mpi` say so by MS_ROLE; msrun's scheduler
+    comes here too, and ends in `init`.
     """
-    if int(os.environ.get("MS_WORKER_NUM", "1")) < 2:
+    if "MS_ROLE" not in os.environ:
         return Alone()
     if OWN_LAUNCHER not in os.environ:
         # msrun leaves its workers behind when it is ended: they save and end too.
