@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mindssd.config.load import training_settings
 from mindssd.config.schema import Config
 from mindssd.data.augment import Augmentation
 from mindssd.data.dataset import DetectionDataset
@@ -34,6 +35,7 @@ from mindssd.geometry.default_boxes import DefaultBoxes, GridDefaultBoxes, Paper
 from mindssd.geometry.postprocess import PostProcess
 from mindssd.images import Normalization
 from mindssd.predictor import Predictor
+from mindssd.training.checkpoint import Origin
 from mindssd.training.loop import Plan
 from mindssd.training.schedule import Schedule
 from mindssd.types import Array, ImageSize
@@ -275,7 +277,7 @@ def build_schedule(config: Config, steps_per_epoch: int) -> Schedule:
     )
 
 
-def build_plan(config: Config, steps_per_epoch: int, dataset: DetectionDataset) -> Plan:
+def build_plan(config: Config, steps_per_epoch: int) -> Plan:
     return Plan(
         epochs=config.epochs,
         steps_per_epoch=steps_per_epoch,
@@ -283,7 +285,17 @@ def build_plan(config: Config, steps_per_epoch: int, dataset: DetectionDataset) 
         max_bad_steps=config.max_bad_steps,
         ema_decay=config.optimizer.ema_decay,
         accumulate_steps=config.optimizer.accumulate_steps,
+    )
+
+
+def build_origin(config: Config, dataset: DetectionDataset, group: Group) -> Origin:
+    """What a checkpoint of this run is good for."""
+    return Origin(
+        settings=training_settings(config),
+        class_names=dataset.class_names,
+        num_images=len(dataset),
         dataset=dataset.fingerprint(),
+        num_devices=group.size,
     )
 
 

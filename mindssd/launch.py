@@ -1,8 +1,8 @@
 """`mindssd train --devices N`: N processes that train together, watched until the last has ended.
 
 Any launcher does, mpirun or msrun; this one needs no installation, passes signals on, ends the
-whole job when one process dies or is stopped, names that one, and can begin again from the last
-checkpoint.
+whole job when one process dies, is stopped or hangs, names that one, and can begin again from the
+last checkpoint.
 """
 
 import os
@@ -18,40 +18,53 @@ from typing import IO
 
 from mindssd import build
 from mindssd.errors import TrainingError
-from mindssd.processes import die_with_parent
+from mindssd.processes import LifeSign, die_with_parent
+from mindssd.training.run_folder import RunFolder
 
 POLL_S = 0.2
 FROZEN_S = 30.0
 """A process that is stopped (SIGSTOP) for so long counts as dead."""
 GRACE_S = 5.0
 """After a failure the others have so long to say why they end."""
+PATIENCE_S = 900.0
+"""A process that neither takes a step nor evaluates a batch for so long counts as hanging. The
+graph of a large network compiles for minutes."""
 
 
-def launch(command: Sequence[str], num_processes: int, folder: Path, restarts: int = 0) -> int:
+def launch(
+    command: Sequence[str],
+    resume: Sequence[str],
+    folder: Path,
+    num_processes: int,
+    restarts: int = 0,
+    patience_s: float = PATIENCE_S,
+) -> int:
     """Run `command`, mindssd's arguments for one process, in `num_processes`; the exit status.
 
-    After a failure it goes on from `folder`, the run's, up to `restarts` times. TrainingError,
-    which names the rank, where that does not help.
+    After a failure it begins again, up to `restarts` times, by `resume` if the run in `folder` has
+    a checkpoint. TrainingError, which names the rank, where that does not help.
     """
     for attempt in range(restarts + 1):
-        job = _Job(command, num_processes)
+        job = _Job(command, num_processes, patience_s)
         try:
             return job.run()
         except TrainingError as error:
             if attempt == restarts:
                 raise
             print(f"mindssd: {error}; restart {attempt + 1} of {restarts}", file=sys.stderr)
-        if (folder / "last" / "checkpoint.safetensors").exists():
-            command = ["train", "--resume", str(folder)]
+        if RunFolder(folder).last_file.exists():
+            command = resume
     raise AssertionError("the last attempt returns or raises")
 
 
 class _Job:
     """A scheduler and its workers."""
 
-    def __init__(self, command: Sequence[str], num_processes: int) -> None:
+    def __init__(self, command: Sequence[str], num_processes: int, patience_s: float) -> None:
         self.command = command
         self.size = num_processes
+        self.patience_s = patience_s
+        self.life: list[LifeSign] = []
         self.workers: list[subprocess.Popen[bytes]] = []
         self.outputs: list[IO[bytes]] = []
         self.signals: list[int] = []
@@ -64,8 +77,9 @@ class _Job:
         try:
             for rank in range(self.size):
                 own = [sys.executable, "-m", "mindssd", *self.command]
-                environment = cluster.worker_environment(rank)
-                self.workers.append(self._start(own, environment, speaks=rank == 0))
+                self.life.append(LifeSign())
+                variables = cluster.worker_environment(rank) | self.life[rank].environment
+                self.workers.append(self._start(own, variables, speaks=rank == 0))
             return self._watch()
         finally:
             for process in (*self.workers, scheduler):
@@ -73,6 +87,8 @@ class _Job:
                 process.wait()
             for output in self.outputs:
                 output.close()
+            for sign in self.life:
+                sign.close()
             for number, handler in before.items():
                 signal.signal(number, handler)
 
@@ -91,6 +107,7 @@ class _Job:
             stdout=output,
             stderr=subprocess.STDOUT if output else None,
             start_new_session=True,
+            pass_fds=[sign.descriptor for sign in self.life[-1:]],
             preexec_fn=die_with_parent,
         )
 
@@ -112,6 +129,7 @@ class _Job:
                     self._fail(rank, _how_it_ended(status))
                 if status is None and self._is_frozen(rank):
                     self._fail(rank, f"has been stopped for {FROZEN_S:.0f} s")
+            self._check_life(statuses)
             if len(self.signals) > 1:
                 return 128 + self.signals[1]
 
@@ -124,6 +142,15 @@ class _Job:
             self._stopped_since.pop(rank, None)
             return False
         return time.monotonic() - self._stopped_since.setdefault(rank, time.monotonic()) > FROZEN_S
+
+    def _check_life(self, statuses: Sequence[int | None]) -> None:
+        """Fail where a process has shown no life for too long; it, or the one it waits for."""
+        shown = {
+            rank: self.life[rank].last() for rank in range(self.size) if statuses[rank] is None
+        }
+        if shown and time.monotonic() - min(shown.values()) > self.patience_s:
+            rank = min(shown, key=lambda rank: shown[rank])
+            self._fail(rank, f"has hung for {self.patience_s:.0f} s")
 
     def _wait_for_words(self) -> None:
         end = time.monotonic() + GRACE_S

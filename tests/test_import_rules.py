@@ -32,7 +32,7 @@ def _layer(ours: str = "", third_party: str = "") -> Layer:
 
 # The modules at the package's top that put the parts together. They may import everything but cli;
 # the framework comes in by `build` alone, inside a function.
-APPLICATION = frozenset({"build", "detector", "run", "evaluate", "predict", "launch"})
+APPLICATION = frozenset({"build", "detector", "run", "validation", "evaluate", "predict", "launch"})
 _ALL_PARTS = (
     "types files processes config geometry images visualize data weights engines.base training"
     " predictor"
@@ -54,7 +54,9 @@ LAYERS = {
     "engines.base": _layer("types", "numpy"),
     "engines.mindspore": _layer("types processes engines.base", "numpy mindspore mindcv numba"),
     # safetensors: the file that a run resumes from.
-    "training": _layer("types engines.base weights", "numpy tensorboardX rich safetensors"),
+    "training": _layer(
+        "types processes engines.base weights", "numpy tensorboardX rich safetensors"
+    ),
     "predictor": _layer("types geometry images", "numpy"),
     "evaluation": _layer(
         "types annotations files predictor", "numpy faster_coco_eval rich msgspec"

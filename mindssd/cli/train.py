@@ -24,12 +24,24 @@ def train(
     devices: Annotated[
         int, typer.Option(min=1, metavar="N", help="Train on so many devices of this machine.")
     ] = 1,
+    adapt: Annotated[
+        bool,
+        typer.Option(
+            "--adapt", help="With --resume: go on although settings, devices or data have changed."
+        ),
+    ] = False,
     restarts: Annotated[
         int,
         typer.Option(
             min=0, metavar="K", help="With --devices: begin again so often after a failure."
         ),
     ] = 0,
+    patience: Annotated[
+        float,
+        typer.Option(
+            min=1, metavar="SECONDS", help="With --devices: end when a process hangs for so long."
+        ),
+    ] = 900.0,
 ) -> None:
     """Train a detector.
 
@@ -51,26 +63,39 @@ def train(
     if resume is None and config is None:
         raise ConfigError("--config is missing: a recipe's name or a YAML file (see --help)")
     changes = list(overrides or ())
+    if adapt and resume is None:
+        raise ConfigError("--adapt is for --resume: a new run has nothing to adapt to")
     if devices > 1:
-        raise typer.Exit(_launch(config, resume, changes, devices, restarts))
+        raise typer.Exit(_launch(config, resume, changes, adapt, devices, restarts, patience))
     if restarts:
         raise ConfigError("--restarts is for --devices 2 and more")
     if resume is not None:
-        resume_run(resume, changes)
+        resume_run(resume, changes, adapt)
     elif config is not None:
         start_run(load_config(config, changes), recipe=Path(config).stem)
 
 
 def _launch(
-    config: str | None, resume: Path | None, changes: list[str], devices: int, restarts: int
+    config: str | None,
+    resume: Path | None,
+    changes: list[str],
+    adapt: bool,
+    devices: int,
+    restarts: int,
+    patience: float,
 ) -> int:
     from mindssd.config.load import load_config
     from mindssd.launch import launch
     from mindssd.run import run_folder
 
-    if resume is not None:
-        return launch(["train", "--resume", str(resume), *changes], devices, resume, restarts)
-    assert config is not None
-    folder = run_folder(load_config(config, changes), recipe=Path(config).stem)
-    command = ["train", "--config", config, *changes, f"name={folder.name}"]
-    return launch(command, devices, folder, restarts)
+    if config is not None:
+        folder = run_folder(load_config(config, changes), recipe=Path(config).stem)
+        first = ["train", "--config", config, *changes, f"name={folder.name}"]
+    else:
+        assert resume is not None
+        folder = resume
+        first = ["train", "--resume", str(folder), *changes]
+    # What a run was adapted to is kept in its configuration, but not yet in its checkpoint.
+    adapted = ["--adapt"] if adapt else []
+    again = ["train", "--resume", str(folder), *adapted]
+    return launch([*first, *adapted], again, folder, devices, restarts, patience)

@@ -16,6 +16,13 @@ from mindssd.errors import ConfigError
 
 Tree = dict[str, Any]
 
+BESIDE_TRAINING = (
+    *("device", "data_dir", "backbone_ckpt_path", "initial_weights", "runs_dir", "name"),
+    *("num_workers", "max_bad_steps"),
+    *("evaluation.every_epochs", "evaluation.protocol", "evaluation.batch_size"),
+)
+"""Keys that a run may change on its way and still take the same steps."""
+
 
 def recipe_names() -> list[str]:
     """The recipes that come with mindssd."""
@@ -94,6 +101,17 @@ def to_tree(config: Config) -> Tree:
     tree = msgspec.to_builtins(config)
     assert isinstance(tree, dict)
     return tree
+
+
+def training_settings(config: Config) -> Tree:
+    """The keys that decide a run's steps, as `schedule.learning_rate`, and their plain values."""
+    tree = _lists(to_tree(config))
+    settings = {}
+    for key in _known_keys(Config):
+        group, _, name = key.rpartition(".")
+        if key not in BESIDE_TRAINING:
+            settings[key] = tree[group][name] if group else tree[name]
+    return settings
 
 
 def to_yaml(config: Config) -> str:

@@ -33,10 +33,10 @@ class DetectionDataset:
     is_crowd: Array
 
     def fingerprint(self) -> str:
-        """Tell data sets apart: a hash of the classes, the image ids and the numbers of boxes."""
+        """Tell data sets apart: a hash of the classes, the images' ids and their boxes."""
         digest = hashlib.sha256("\0".join(self.class_names).encode())
-        digest.update(np.ascontiguousarray(self.image_ids).tobytes())
-        digest.update(np.ascontiguousarray(self.starts).tobytes())
+        for column in (self.image_ids, self.starts, self.boxes, self.labels, self.is_crowd):
+            digest.update(np.ascontiguousarray(column).tobytes())
         return digest.hexdigest()
 
     def __len__(self) -> int:

@@ -1,12 +1,11 @@
 """Batches for training: grain's worker processes around `TrainingSamples`.
 
-A batch is a function of the seed and its global step alone, whichever process makes it. So the
-loader's state is that step: a run resumes at any step, on any number of workers.
+A batch is a function of the seed and its global step alone, whichever process makes it. So a run
+resumes at any step, on any number of workers, and the loader has no state to save.
 """
 
 import contextlib
 import functools
-import json
 import logging
 import multiprocessing
 import os
@@ -15,7 +14,7 @@ import tempfile
 import threading
 import weakref
 from collections.abc import Iterator
-from types import ModuleType, TracebackType
+from types import ModuleType
 from typing import IO, Any, Self
 
 import cv2
@@ -61,26 +60,12 @@ class TrainingLoader:
         """Batches of one epoch, the same in every process."""
         return self._source.steps_per_epoch
 
-    def batches(
-        self, first_epoch: int, num_epochs: int, state: bytes | None = None
-    ) -> "BatchIterator":
-        """Iterate over the batches of `num_epochs` epochs; close it, or leave its `with`, at last.
+    def batches(self, first_step: int, end_step: int) -> "BatchIterator":
+        """Iterate over the batches of these steps, counted from the start of epoch 0.
 
-        With a `state` of an earlier iterator over this data set, go on behind its last batch.
+        Close it, or leave its `with`, at last.
         """
-        steps = self.steps_per_epoch
-        first_step, end_step = first_epoch * steps, (first_epoch + num_epochs) * steps
-        identity = self._source.identity()
-        if state is not None:
-            saved = json.loads(state)
-            next_step = saved.pop("next_step")
-            if saved != identity:
-                raise DatasetError(
-                    f"the saved loader state is of {saved}, this run of {identity}; "
-                    "resume with the same data set, seed, batch size and number of devices"
-                )
-            first_step = min(max(first_step, next_step), end_step)
-        return BatchIterator(self._source, self.num_workers, first_step, end_step, identity)
+        return BatchIterator(self._source, self.num_workers, first_step, end_step)
 
 
 class BatchIterator(Iterator[Batch]):
@@ -92,11 +77,9 @@ class BatchIterator(Iterator[Batch]):
         num_workers: int,
         first_step: int,
         end_step: int,
-        identity: dict[str, int],
     ) -> None:
         self._next_step = first_step
         self._end_step = end_step
-        self._identity = identity
         self._num_workers = num_workers
         self._iterator: list[Any] = []  # one, until it is closed
         self._files = contextlib.ExitStack()
@@ -116,10 +99,6 @@ class BatchIterator(Iterator[Batch]):
         # A plain view keeps the shared memory below it alive.
         return Batch(**{name: column.view(np.ndarray) for name, column in columns.items()})
 
-    def state(self) -> bytes:
-        """Tell, in a form to be saved, which batch comes next."""
-        return json.dumps({**self._identity, "next_step": self._next_step}).encode()
-
     def close(self) -> None:
         """Stop the workers. May be called twice; the iterator is at its end afterwards."""
         _close(self._iterator)
@@ -128,12 +107,7 @@ class BatchIterator(Iterator[Batch]):
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
 
     def _next_columns(self) -> _Columns:
@@ -185,15 +159,6 @@ class _BatchSource:
         self.world_size = world_size
         self.shuffle = shuffle
         self.steps_per_epoch = -(-len(samples) // (batch_size * world_size))
-
-    def identity(self) -> dict[str, int]:
-        """What a saved step is only meaningful for."""
-        return {
-            "num_images": len(self.samples),
-            "batch_size": self.batch_size,
-            "world_size": self.world_size,
-            "seed": self.seed,
-        }
 
     def batch(self, step: int) -> _Columns:
         """Make the batch of a global step, counted from the start of epoch 0."""

@@ -2,9 +2,10 @@
 
 import hashlib
 import json
+import math
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,28 @@ FORMAT = "mindssd-checkpoint"
 
 
 @dataclass(frozen=True)
+class Origin:
+    """What decides, beside the weights, what a run's steps are; a checkpoint has its own."""
+
+    settings: Mapping[str, Any]
+    """The configuration's keys that training depends on (`schedule.learning_rate`) and values."""
+    class_names: Sequence[str]
+    num_images: int
+    dataset: str
+    """The training data's fingerprint."""
+    num_devices: int
+
+    @property
+    def images_per_step(self) -> int:
+        """Of all devices together."""
+        return int(self.settings["batch_size"]) * self.num_devices
+
+    @property
+    def steps_per_epoch(self) -> int:
+        return math.ceil(self.num_images / self.images_per_step)
+
+
+@dataclass(frozen=True)
 class Checkpoint:
     """A run between two steps."""
 
@@ -26,15 +49,13 @@ class Checkpoint:
     stepper: StepperState
     step: int
     """The number of steps done."""
-    loader_state: bytes
+    origin: Origin
     best: float | None
     """The best mAP so far; None before the first evaluation."""
     skipped_steps: int
     elapsed_s: float
     evaluation_due: bool = False
     """Written between an epoch's last step and its evaluation."""
-    dataset: str = ""
-    """The training data's fingerprint: a resume on other data is refused."""
     unlogged: Sequence[Sequence[Any]] = ()
     """The figures (`StepResult`) of the steps that the next line of the log will be the mean of."""
 
@@ -48,12 +69,11 @@ def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     position = {
         "scalars": checkpoint.stepper.scalars,
         "step": checkpoint.step,
-        "loader_state": checkpoint.loader_state.decode(),
+        "origin": asdict(checkpoint.origin),
         "best": checkpoint.best,
         "skipped_steps": checkpoint.skipped_steps,
         "elapsed_s": checkpoint.elapsed_s,
         "evaluation_due": checkpoint.evaluation_due,
-        "dataset": checkpoint.dataset,
         "unlogged": checkpoint.unlogged,
     }
     metadata = {"format": FORMAT, "position": json.dumps(position)}
@@ -99,12 +119,11 @@ def read_checkpoint(path: Path) -> Checkpoint:
             parameters=_without_prefix("parameters/", arrays),
             stepper=StepperState(_without_prefix("stepper/", arrays), position["scalars"]),
             step=position["step"],
-            loader_state=position["loader_state"].encode(),
+            origin=Origin(**position["origin"]),
             best=position["best"],
             skipped_steps=position["skipped_steps"],
             elapsed_s=position["elapsed_s"],
             evaluation_due=position["evaluation_due"],
-            dataset=position["dataset"],
             unlogged=position["unlogged"],
         )
     except (SafetensorError, KeyError, TypeError, ValueError) as error:

@@ -6,13 +6,13 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import astuple, dataclass
-from typing import Protocol
 
 from mindssd.engines.base import Alone, Group, Network, Parameters, Stepper, StepResult
 from mindssd.errors import TrainingError
-from mindssd.training.checkpoint import Checkpoint, write_checkpoint
+from mindssd.processes import show_life
+from mindssd.training.checkpoint import Checkpoint, Origin, write_checkpoint
 from mindssd.training.progress import Display
-from mindssd.training.run_folder import Log, RunFolder
+from mindssd.training.run_folder import Log, NoLog, RunFolder
 from mindssd.training.schedule import Schedule, ema_decay
 from mindssd.training.signals import Stopped, StopRequest
 from mindssd.types import Array, Batch
@@ -22,14 +22,6 @@ Metrics = Mapping[str, float | None]
 
 LOGS_AN_EPOCH = 20
 """log.jsonl has the mean of so many stretches of each epoch."""
-
-
-class Batches(Protocol):
-    """Iterates over the run's batches from where it stands, and tells where that is."""
-
-    def __next__(self) -> Batch: ...
-
-    def state(self) -> bytes: ...
 
 
 @dataclass(frozen=True)
@@ -43,8 +35,6 @@ class Plan:
     max_bad_steps: int
     ema_decay: float | None
     accumulate_steps: int = 1
-    dataset: str = ""
-    """The training data's fingerprint."""
 
     @property
     def total_steps(self) -> int:
@@ -89,8 +79,8 @@ class TrainingLoop:
         stepper: Stepper,
         schedule: Schedule,
         plan: Plan,
+        origin: Origin,
         folder: RunFolder | None,
-        log: Log,
         display: Display,
         actions: Actions,
         stop: StopRequest,
@@ -101,8 +91,9 @@ class TrainingLoop:
         self.stepper = stepper
         self.schedule = schedule
         self.plan = plan
+        self.origin = origin
         self.folder = folder
-        self.log = log
+        self.log: Log = NoLog()
         self.display = display
         self.actions = actions
         self.stop = stop
@@ -131,25 +122,26 @@ class TrainingLoop:
         self._evaluation_due = checkpoint.evaluation_due
         self._results = [StepResult(*values) for values in checkpoint.unlogged]
 
-    def run(self, batches: Batches) -> Outcome:
+    def run(self, batches: Iterator[Batch], log: Log) -> Outcome:
         """Train to the end of the plan; `batches` must start at the step where this stands.
 
         Raises Stopped, with all saved that a resume needs, where `stop` asks for it.
         """
+        self.log = log
         self._started = time.monotonic() - self.elapsed_s
         metrics: Metrics = {}
         while True:
             if self._evaluation_due:
                 metrics = self._evaluate(self.step // self.plan.steps_per_epoch)
                 self._evaluation_due = False
-                self._save_last(batches)
+                self._save_last()
             if self.step >= self.plan.total_steps:
                 break
             self._run_epoch(batches)
             self._evaluation_due = self.plan.evaluates_after(self.step // self.plan.steps_per_epoch)
             # Saved before the evaluation too, so that its failure loses no epoch.
-            self._save_last(batches)
-            self._check_stop()
+            self._save_last()
+            self.stop.check()
         if not metrics:
             metrics = self._evaluate(self.plan.epochs)
         return Outcome(
@@ -160,7 +152,7 @@ class TrainingLoop:
             elapsed_s=time.monotonic() - self._started,
         )
 
-    def _run_epoch(self, batches: Batches) -> None:
+    def _run_epoch(self, batches: Iterator[Batch]) -> None:
         """Run up to the next epoch's end."""
         stretch = max(1, self.plan.steps_per_epoch // LOGS_AN_EPOCH)
         epoch, done = divmod(self.step, self.plan.steps_per_epoch)
@@ -168,6 +160,7 @@ class TrainingLoop:
         readable = done > 0  # what came before a resume in mid-epoch was
         while self.step < end:
             batch = next(batches)
+            show_life()
             self._report_unreadable(batch)
             # Every process takes a step that any of them has images for.
             if not self.group.any(bool(batch.weights.any())):
@@ -188,7 +181,7 @@ class TrainingLoop:
             self.step += 1
             self._check_finite(result)
             self._results.append(result)
-            if len(self._results) == stretch or self.step == end:
+            if len(self._results) >= stretch or self.step == end:
                 self._log_stretch(self._results, rate)
                 self._results = []
             epoch = (self.step - 1) // self.plan.steps_per_epoch + 1
@@ -199,7 +192,7 @@ class TrainingLoop:
                 f"{self._images_per_s():.1f} images/s",
             )
             if self.step < end:  # an epoch's end is saved anyway
-                self._check_stop(batches)
+                self._check_stop()
 
         self._share_unreadable()
         if not readable:
@@ -208,13 +201,12 @@ class TrainingLoop:
                 f"could be read ({len(self._unreadable)} so far); check data_dir's train2017/"
             )
 
-    def _check_stop(self, batches: Batches | None = None) -> None:
-        """Raise Stopped if that is asked for, once the run is saved by the state of `batches`."""
+    def _check_stop(self) -> None:
+        """Raise Stopped if that is asked for, once the run is saved."""
         try:
             self.stop.check()
         except Stopped:
-            if batches is not None:
-                self._save_last(batches)
+            self._save_last()
             raise
 
     def _check_finite(self, result: StepResult) -> None:
@@ -313,7 +305,7 @@ class TrainingLoop:
         finally:
             self.network.load_parameters(current)
 
-    def _save_last(self, batches: Batches) -> None:
+    def _save_last(self) -> None:
         self.elapsed_s = time.monotonic() - self._started
         if self.folder is None:
             return
@@ -323,12 +315,11 @@ class TrainingLoop:
                 parameters=self.network.parameters(),
                 stepper=self.stepper.state(),
                 step=self.step,
-                loader_state=batches.state(),
+                origin=self.origin,
                 best=self.best,
                 skipped_steps=self.skipped_steps,
                 elapsed_s=self.elapsed_s,
                 evaluation_due=self._evaluation_due,
-                dataset=self.plan.dataset,
                 unlogged=[astuple(result) for result in self._results],
             ),
         )

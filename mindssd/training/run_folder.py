@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 from mindssd.errors import TrainingError
 from mindssd.types import Array
+from mindssd.weights.atomic import atomic_writer
 
 
 class RunFolder:
@@ -84,9 +85,14 @@ class RunFolder:
             # What a run left that ended before its first epoch would mix with this one's.
             for stale in (self.log_file, *self.path.glob("events.out.tfevents.*")):
                 stale.unlink(missing_ok=True)
-            self.config_file.write_text(config_yaml, encoding="utf-8")
         except OSError as error:
             raise _cannot_write(self.path, error) from error
+        self.save_config(config_yaml)
+
+    def save_config(self, config_yaml: str) -> None:
+        """Save the resolved configuration, whole or not at all."""
+        with atomic_writer(self.config_file) as file:
+            file.write(config_yaml.encode())
 
     def require_existing(self) -> None:
         """Raise TrainingError unless a run can be resumed here."""

@@ -13,6 +13,7 @@ from mindssd.engines.base import StepperState
 from mindssd.errors import WeightsError
 from mindssd.training.checkpoint import (
     Checkpoint,
+    Origin,
     previous_file,
     read_checkpoint,
     read_newest,
@@ -31,7 +32,7 @@ def _checkpoint(**changes) -> Checkpoint:
             {"momentum.head.b": np.full((2, 3), -1e-30, np.float32)}, {"micro_step": 1.0}
         ),
         "step": 7,
-        "loader_state": b'{"next_step": 7}',
+        "origin": Origin({"batch_size": 4}, ["cat"], 12, "fingerprint", 2),
         "best": 0.25,
         "skipped_steps": 2,
         "elapsed_s": 12.5,
@@ -53,7 +54,7 @@ def test_a_checkpoint_comes_back_bit_for_bit(tmp_path, best):
             assert ours[name].dtype == np.float32
             assert ours[name].tobytes() == array.tobytes()
     assert read.stepper.scalars == written.stepper.scalars
-    assert (read.step, read.loader_state, read.best) == (7, written.loader_state, best)
+    assert (read.step, read.origin, read.best) == (7, written.origin, best)
     assert (read.skipped_steps, read.elapsed_s) == (2, 12.5)
 
 

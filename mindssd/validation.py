@@ -1,0 +1,93 @@
+"""What a run does with its validation images: scores them, and draws some for TensorBoard."""
+
+import pickle
+from contextlib import suppress
+
+from mindssd import build
+from mindssd.config.schema import Config
+from mindssd.data.dataset import DetectionDataset
+from mindssd.engines.base import Group, Network
+from mindssd.errors import DatasetError
+from mindssd.evaluation.coco import (
+    DetectionTable,
+    Evaluation,
+    chosen_images,
+    detect_images,
+    score,
+)
+from mindssd.evaluation.protocol import PROTOCOLS
+from mindssd.images import read_image
+from mindssd.processes import show_life
+from mindssd.training.loop import Metrics
+from mindssd.training.signals import StopRequest
+from mindssd.types import Array
+from mindssd.visualize import compare, contact_sheet
+
+SAMPLE_IMAGES = 6
+"""TensorBoard shows so many validation images with what is found in them."""
+SAMPLE_SCORE = 0.3
+
+
+class _EvaluationStoppedError(Exception):
+    """Leaves an evaluation; whether the run ends, its processes then agree on."""
+
+
+class Validation:
+    """Evaluates the network on the validation images; the predictor is built once."""
+
+    def __init__(
+        self, config: Config, network: Network, dataset: DetectionDataset, group: Group
+    ) -> None:
+        self.dataset = dataset
+        self.group = group
+        self.protocol = PROTOCOLS[config.evaluation.protocol]
+        self.predictor = build.build_predictor(
+            config, network, dataset.class_names, self.protocol, config.evaluation.batch_size
+        )
+        self.last: Evaluation | None = None
+        self.stop: StopRequest | None = None
+
+    def evaluate(self) -> Metrics:
+        """Score the validation images, each process its share, all processes the whole.
+
+        Raises Stopped in all of them where that is asked of one.
+        """
+        indices = chosen_images(self.dataset, self.protocol)
+        table = None
+        with suppress(_EvaluationStoppedError):
+            share = indices[self.group.rank :: self.group.size]
+            table = detect_images(
+                self.predictor, self.dataset, share, self.protocol, self._between_batches
+            )
+        if self.stop is not None:
+            self.stop.check()
+        assert table is not None
+        parts = [pickle.loads(part) for part in self.group.gather(pickle.dumps(table))]
+        self.last = score(DetectionTable.merge(parts), self.dataset, indices, self.protocol)
+        if self.last.num_images and len(self.last.unreadable) == self.last.num_images:
+            raise DatasetError(
+                f"none of the {self.last.num_images} validation images can be read "
+                f"({self.last.unreadable[0]} and others); check data_dir's val2017/"
+            )
+        return self.last.twelve_numbers()
+
+    def _between_batches(self, done: int, total: int) -> None:
+        show_life()
+        if self.stop is not None and self.stop.requested:
+            raise _EvaluationStoppedError
+
+    def picture(self) -> Array | None:
+        """Some validation images, their truths dashed beside what is found."""
+        count = min(SAMPLE_IMAGES, len(self.dataset))
+        drawn = []
+        for index in range(count):
+            record = self.dataset[index * len(self.dataset) // count]
+            try:
+                image = read_image(record.path, (record.height, record.width))
+            except Exception:  # counted by the evaluation already
+                continue
+            (found,) = self.predictor.detect([image])
+            drawn.append(
+                compare(image, record.boxes, record.labels - 1, found, score_threshold=SAMPLE_SCORE)
+            )
+        return contact_sheet(drawn) if drawn else None
