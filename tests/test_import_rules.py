@@ -49,10 +49,10 @@ LAYERS = {
     "images": _layer("types", "numpy cv2"),
     "visualize": _layer("types images", "numpy cv2"),
     "data": _layer("types annotations geometry images", "numpy cv2 grain msgspec"),
-    "weights": _layer("types", "numpy safetensors google rich"),  # google.protobuf
+    "weights": _layer("types files", "numpy safetensors google rich"),  # google.protobuf
     "engines": _layer(),
     "engines.base": _layer("types", "numpy"),
-    "engines.mindspore": _layer("types processes engines.base", "numpy mindspore mindcv numba"),
+    "engines.mindspore": _layer("types files processes engines.base", "numpy mindspore mindcv"),
     # safetensors: the file that a run resumes from.
     "training": _layer(
         "types processes engines.base weights", "numpy tensorboardX rich safetensors"
@@ -63,7 +63,7 @@ LAYERS = {
     ),
     "application": _layer(f"{_ALL_PARTS} evaluation engines.mindspore", "numpy cv2 rich msgspec"),
     # `data` is for `demo` and `doctor`, `weights` for `weights`, `evaluation` for its report.
-    "cli": _layer("application config data weights evaluation visualize", "typer rich"),
+    "cli": _layer("application config data weights evaluation visualize files", "typer rich"),
     # `import mindssd` and `python -m mindssd`.
     "__init__": _layer("application"),
     "__main__": _layer("cli"),
