@@ -53,6 +53,7 @@ LAYERS = {
     "engines": _layer(),
     "engines.base": _layer("types", "numpy"),
     "engines.mindspore": _layer("types files processes engines.base", "numpy mindspore mindcv"),
+    "engines.torch": _layer("types processes engines.base", "numpy torch"),
     # safetensors: the file that a run resumes from.
     "training": _layer(
         "types processes engines.base weights", "numpy tensorboardX rich safetensors"
@@ -61,7 +62,9 @@ LAYERS = {
     "evaluation": _layer(
         "types annotations files predictor", "numpy faster_coco_eval rich msgspec"
     ),
-    "application": _layer(f"{_ALL_PARTS} evaluation engines.mindspore", "numpy cv2 rich msgspec"),
+    "application": _layer(
+        f"{_ALL_PARTS} evaluation engines.mindspore engines.torch", "numpy cv2 rich msgspec"
+    ),
     # `data` is for `demo` and `doctor`, `weights` for `weights`, `evaluation` for its report.
     "cli": _layer("application config data weights evaluation visualize files", "typer rich"),
     # `import mindssd` and `python -m mindssd`.
@@ -72,6 +75,7 @@ LAYERS = {
 ONLY_IN = {
     "mindspore": "engines.mindspore",
     "mindcv": "engines.mindspore",
+    "torch": "engines.torch",
     "typer": "cli",
     "grain": "data",
     "tensorboardX": "training",
@@ -178,11 +182,12 @@ def test_a_library_with_one_home_is_imported_nowhere_else(package):
 
 
 def test_the_framework_is_reached_inside_a_function_of_build_alone():
-    """So that nothing imports MindSpore before the engine's settings stand, or without need."""
+    """So that nothing imports a framework before the engine's settings stand, or without need."""
     doors = {
         (found.path.name, found.at_load)
         for layer, found in _all_imports()
-        if found.module.startswith("mindssd.engines.mindspore") and layer != "engines.mindspore"
+        if found.module.startswith(("mindssd.engines.mindspore", "mindssd.engines.torch"))
+        and not layer.startswith("engines.")
     }
     assert doors == {("build.py", False)}
 
@@ -211,7 +216,16 @@ def test_no_init_file_imports_anything_of_weight():
     assert not offences, "\n".join(offences)
 
 
-HEAVY = ("mindspore", "mindcv", "grain", "cv2", "faster_coco_eval", "tensorboardX", "safetensors")
+HEAVY = (
+    "mindspore",
+    "mindcv",
+    "torch",
+    "grain",
+    "cv2",
+    "faster_coco_eval",
+    "tensorboardX",
+    "safetensors",
+)
 
 
 @pytest.mark.parametrize(
