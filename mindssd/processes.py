@@ -31,6 +31,11 @@ class LifeSign:
         self.descriptor = self._file.fileno()
         self.environment = {LIFE: str(self.descriptor)}
 
+    @property
+    def shown(self) -> bool:
+        """Whether the process has written at all."""
+        return os.fstat(self.descriptor).st_size > 0
+
     def last(self) -> float:
         """On the clock of `time.monotonic`, which all processes of a machine share."""
         content = os.pread(self.descriptor, 8, 0)
