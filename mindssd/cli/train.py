@@ -54,6 +54,9 @@ def train(
     The run's folder, under `runs/`, has the configuration with every key, the log, TensorBoard's
     events, `best.safetensors` and `last/`.
     """
+    from mindssd.processes import outlive_mpirun
+
+    outlive_mpirun()
     from mindssd.config.load import load_config
     from mindssd.errors import ConfigError
     from mindssd.run import resume_run, start_run

@@ -1,5 +1,6 @@
 """Processes that train together, by MindSpore's collective operations."""
 
+import atexit
 import os
 import signal
 
@@ -8,7 +9,7 @@ import numpy as np
 from mindspore import communication, nn, ops
 
 from mindssd.engines.base import Alone, Group, Parameters
-from mindssd.engines.mindspore.cluster import OWN_LAUNCHER
+from mindssd.engines.mindspore.cluster import OWN_LAUNCHER, outliving_msrun, under_mpirun
 from mindssd.processes import die_with_parent
 
 
@@ -23,7 +24,11 @@ def join_group() -> Group:
     if OWN_LAUNCHER not in os.environ:
         # msrun leaves its workers behind when it is ended: they save and end too.
         die_with_parent(signal.SIGTERM)
-    communication.init()
+    with outliving_msrun():
+        communication.init()
+    if under_mpirun():
+        # Rank 0 ends behind the scheduler, which else learns late that all have left.
+        atexit.register(communication.release)
     return MindSporeGroup()
 
 
