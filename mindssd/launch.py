@@ -137,7 +137,7 @@ class _Job:
                 return 128 + self.signals[1]
             met = helper.poll()  # asked first: it ends behind the workers
             statuses = [worker.poll() for worker in self.workers]
-            asked_for = 128 + self.signals[0] if self.signals else 0
+            asked_for = 128 + signal.SIGTERM if self.signals else 0
             for rank, status in enumerate(statuses):
                 if status is None and self._is_frozen(rank):
                     self._fail(rank, f"has been stopped for {FROZEN_S:.0f} s")
@@ -146,7 +146,7 @@ class _Job:
                     self._wait_for_words()
                     self._fail(rank, _how_it_ended(status))
             if None not in statuses:
-                return asked_for if any(statuses) else 0
+                return 128 + self.signals[0] if any(statuses) else 0
             if met and not self.signals and all(status is None for status in statuses):
                 self._miss_helper(met)
             self._check_life(statuses)
@@ -198,7 +198,8 @@ class _Job:
     def _forward(self, number: int, frame: FrameType | None) -> None:
         self.signals.append(number)
         for worker in self.workers:
-            worker.send_signal(number)
+            # For SIGINT too: a collective operation of MindSpore 2.10.0 makes it SIGTERM anyway.
+            worker.send_signal(signal.SIGTERM)
 
 
 def _how_it_ended(status: int) -> str:

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -71,13 +72,13 @@ class Job:
         found = {}
         waiting = [self.launcher.pid]
         while waiting:
+            process = waiting.pop(0)
             try:
-                children = Path(f"/proc/{waiting[0]}/task/{waiting[0]}/children").read_text()
-                content = Path(f"/proc/{waiting[0]}/environ").read_bytes().decode().split("\0")
+                content = Path(f"/proc/{process}/environ").read_bytes().decode().split("\0")
             except OSError:  # it has ended meanwhile
-                children, content = "", []
-            found[waiting.pop(0)] = dict(i.split("=", 1) for i in content if "=" in i)
-            waiting += map(int, children.split())
+                content = []
+            found[process] = dict(item.split("=", 1) for item in content if "=" in item)
+            waiting += children(process)
         return found
 
     def rank(self, rank: int) -> int:
@@ -87,6 +88,15 @@ class Job:
             n for n, variables in self.processes().items() if wanted.items() <= variables.items()
         ]
         return min(fits)  # its own data workers have its variables
+
+
+def children(process: int) -> list[int]:
+    """Whichever of its threads has started them."""
+    found = []
+    for file in Path(f"/proc/{process}/task").glob("*/children"):
+        with suppress(OSError):
+            found += map(int, file.read_text().split())
+    return sorted(found)
 
 
 def is_running(process: int) -> bool:
@@ -361,9 +371,7 @@ def test_whatever_ends_one_process_ends_all_names_it_and_the_run_goes_on(
     readable = int(_epoch_order(12, 0, 0, True)[0])
     (tmp_path / "data" / "train2017" / f"{readable}.png").write_bytes(b"no image")
     job.wait_until(lambda: readable + 1 in [e["image_id"] for e in events(folder, "unreadable")])
-    rank = job.rank(1)
-    workers = Path(f"/proc/{rank}/task/{rank}/children").read_text().split()
-    os.kill(max(map(int, workers)), signal.SIGKILL)
+    os.kill(children(job.rank(1))[-1], signal.SIGKILL)
     job.wait_until(lambda: steps_of_start(2))
     os.kill(job.rank(1), signal.SIGKILL)
     job.wait_until(lambda: steps_of_start(3))

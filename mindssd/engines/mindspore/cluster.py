@@ -86,6 +86,22 @@ def adopt_mpi() -> None:
     del os.environ[OWN_LAUNCHER]  # mpirun's own rules for its ranks
 
 
+def rank_table_device(target: str) -> int | None:
+    """The card of this process, where a rank table starts it on Ascend; else None.
+
+    MindSpore reads RANK_TABLE_FILE and RANK_ID by itself, but DEVICE_ID must be handed to it.
+    """
+    if target != "Ascend" or "MS_ROLE" in os.environ or "RANK_TABLE_FILE" not in os.environ:
+        return None
+    for name in ("RANK_ID", "DEVICE_ID"):
+        if not os.environ.get(name, "").isdigit():
+            raise EngineError(
+                f"RANK_TABLE_FILE is set, but {name} is {os.environ.get(name, 'not')!r}; set it to "
+                "this process's number in the table (docs/distributed.md)"
+            )
+    return int(os.environ["DEVICE_ID"])
+
+
 def under_mpirun() -> bool:
     """Whether OpenMPI's mpirun has started this process, and others that train with it."""
     return int(os.environ.get("OMPI_COMM_WORLD_SIZE", "1")) > 1
