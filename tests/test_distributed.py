@@ -438,6 +438,21 @@ def test_where_msruns_port_is_taken_one_line_says_so(new_run, tmp_path, start):
     assert "--master_port" in job.output
 
 
+def test_where_the_port_for_mpiruns_ranks_is_taken_one_line_says_so(new_run, start):
+    """Between the moment when it was free and that when the scheduler takes it."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        program = (
+            "from mindssd.cli.main import main; from mindssd.engines.mindspore import cluster; "
+            f"cluster.free_port = lambda: {port}; main()"
+        )
+        job = start(*MPIRUN[:-2], "-c", program, *new_run)
+        assert job.wait() == 1
+    assert f"mindssd: the ranks cannot meet at port {port}" in job.output
+
+
 def test_too_small_a_dev_shm_is_an_error_and_not_a_hang(new_run, start):
     private = ["unshare", "--mount", "sh", "-c"]
     small = "mount -t tmpfs -o size=64k tmpfs /dev/shm"

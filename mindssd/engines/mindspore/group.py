@@ -11,7 +11,7 @@ from mindspore import communication, nn, ops
 from mindssd.engines.base import Alone, Group, Parameters
 from mindssd.engines.mindspore.cluster import (
     OWN_LAUNCHER,
-    outliving_msrun,
+    meeting,
     rank_table_device,
     under_mpirun,
 )
@@ -29,7 +29,7 @@ def join_group(device: str) -> Group:
     if OWN_LAUNCHER not in os.environ:
         # msrun leaves its workers behind when it is ended: they save and end too.
         die_with_parent(signal.SIGTERM)
-    with outliving_msrun():
+    with meeting():
         communication.init()
     if under_mpirun():
         # Rank 0 ends behind the scheduler, which else learns late that all have left.
