@@ -17,7 +17,7 @@ from types import FrameType
 from typing import IO
 
 from mindssd import build
-from mindssd.errors import TrainingError
+from mindssd.errors import ConfigError, TrainingError
 from mindssd.processes import LifeSign, die_with_parent
 from mindssd.training.run_folder import RunFolder
 
@@ -31,6 +31,8 @@ PATIENCE_S = 1800.0
 graph of a large network compiles for minutes."""
 RENDEZVOUS_TRIES = 3
 """Somebody may take the free port before the processes meet at it: then at another."""
+LAUNCHED = {"OMPI_COMM_WORLD_RANK", "MS_ROLE"}
+"""Another launcher has set one of these."""
 PROGRAM = [sys.executable, "-m", "mindssd"]
 
 
@@ -51,6 +53,10 @@ def launch(
     After a failure it begins again, up to `restarts` times, by `resume` if the run in `folder` has
     a checkpoint. TrainingError, which names the rank, where that does not help.
     """
+    if LAUNCHED & os.environ.keys():
+        raise ConfigError(
+            "--devices starts the processes itself; leave it out under mpirun or msrun"
+        )
     if command != resume:
         RunFolder(folder).require_free()  # or a restart would go on with an older run
     for attempt in range(restarts + 1):

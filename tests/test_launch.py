@@ -17,7 +17,7 @@ import pytest
 
 from mindssd import build, launch
 from mindssd.cli.train import train
-from mindssd.errors import TrainingError
+from mindssd.errors import ConfigError, TrainingError
 from mindssd.processes import LIFE, LifeSign, show_life
 
 WORKER = """
@@ -143,6 +143,13 @@ def test_another_run_in_the_folder_is_not_gone_on_with(run, tmp_path):
     with pytest.raises(TrainingError, match="holds a run already"):
         run("", restarts=1)
     assert not (tmp_path / "starts").exists()
+
+
+@pytest.mark.parametrize("variable", ["OMPI_COMM_WORLD_RANK", "MS_ROLE"])
+def test_under_another_launcher_there_is_nothing_to_launch(run, monkeypatch, variable):
+    monkeypatch.setenv(variable, "0")
+    with pytest.raises(ConfigError, match="leave it out under mpirun or msrun"):
+        run("")
 
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])

@@ -83,7 +83,8 @@ def test_a_scheduler_whose_port_is_taken_says_so_at_once():
         )
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1] == (
-        f"no use of 127.0.0.1:{port}: another program has this port, or a worker is lost"
+        f"mindssd: the processes cannot meet at 127.0.0.1:{port}: another program has this port; "
+        "start them again"
     )
 
 

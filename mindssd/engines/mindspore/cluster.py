@@ -11,7 +11,6 @@ import socket
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -77,7 +76,6 @@ def adopt_mpi() -> None:
             stdout=subprocess.DEVNULL,
             preexec_fn=die_with_parent,
         )
-        threading.Thread(target=_tell_of_its_end, args=(scheduler, port), daemon=True).start()
         atexit.register(_end, scheduler, note)
         partial = note.with_name(note.name + ".partial")
         partial.write_text(str(port))
@@ -114,22 +112,6 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
-
-
-_met = threading.Event()
-"""Set once this process has met the others."""
-
-
-def _tell_of_its_end(scheduler: subprocess.Popen[bytes], port: int) -> None:
-    """End this rank, which would wait long, where the scheduler fails before they have met."""
-    if scheduler.wait() > 0 and not _met.is_set():
-        print(
-            f"mindssd: the ranks cannot meet at port {port}, which another program has taken "
-            "meanwhile; start them again",
-            file=sys.stderr,
-            flush=True,
-        )
-        os._exit(1)
 
 
 def _end(scheduler: subprocess.Popen[bytes], note: Path) -> None:
@@ -169,7 +151,6 @@ def meeting() -> Iterator[None]:
         atexit.register(_end_tails_without_msrun, os.getpgid(msrun))
     try:
         yield
-        _met.set()
     except RuntimeError as error:
         message = (
             f"the processes cannot meet at {meeting_point()}: another program has this port, or "
