@@ -44,6 +44,7 @@ def outlive_mpirun() -> None:
 
 def _follow(child: int) -> NoReturn:
     """Pass signals on to a child, and end as it does; ask it to end where our parent has."""
+    parent = os.getppid()
     asked: list[int] = []
 
     def pass_on(number: int, frame: FrameType | None) -> None:
@@ -51,9 +52,11 @@ def _follow(child: int) -> NoReturn:
         os.kill(child, number)
 
     def parent_ended(number: int, frame: FrameType | None) -> None:
+        if os.getppid() == parent:  # a thread of it has ended, which Linux tells too
+            return
         signal.alarm(MPI_GRACE_S)
         if not asked:  # a second one would end it at once
-            os.kill(child, signal.SIGTERM)
+            pass_on(signal.SIGTERM, frame)
 
     signal.signal(signal.SIGINT, pass_on)
     signal.signal(signal.SIGTERM, pass_on)
