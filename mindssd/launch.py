@@ -40,6 +40,10 @@ class _NoRendezvousError(Exception):
     """The processes cannot meet."""
 
 
+class _AskedToEndError(TrainingError):
+    """A failure after a signal, which no restart shall follow."""
+
+
 def launch(
     command: Sequence[str],
     resume: Sequence[str],
@@ -63,7 +67,7 @@ def launch(
         try:
             return _run(command, num_processes, patience_s)
         except TrainingError as error:
-            if attempt == restarts:
+            if attempt == restarts or isinstance(error, _AskedToEndError):
                 raise
             print(f"mindssd: {error}; restart {attempt + 1} of {restarts}", file=sys.stderr)
         if RunFolder(folder).last_file.exists():
@@ -100,6 +104,8 @@ class _Job:
         helper = self._start(*cluster.helper())
         try:
             for rank in range(self.size):
+                if self.signals:  # those that are not there yet would not hear of it
+                    return 128 + self.signals[0]
                 self.life.append(LifeSign())
                 variables = cluster.worker_environment(rank) | self.life[rank].environment
                 command = [*PROGRAM, *self.command]
@@ -192,7 +198,8 @@ class _Job:
 
     def _fail(self, rank: int, how: str) -> None:
         words = self._last_words(rank) if rank > 0 else ""
-        raise TrainingError(f"rank {rank} of {self.size} {how}{words}")
+        kind = _AskedToEndError if self.signals else TrainingError
+        raise kind(f"rank {rank} of {self.size} {how}{words}")
 
     def _last_words(self, output: int) -> str:
         file = self.outputs[output]

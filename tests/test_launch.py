@@ -166,6 +166,19 @@ time.sleep(60)
     assert run(program) == status
 
 
+def test_what_fails_once_it_was_asked_to_end_is_not_begun_again(run, tmp_path, monkeypatch):
+    monkeypatch.setattr(launch, "GRACE_S", 0.1)
+    program = """
+signal.signal(signal.SIGTERM, lambda number, frame: sys.exit("mindssd: the disk is full"))
+(folder / f"ready{rank}").touch()
+time.sleep(60)
+"""
+    _signal_when_ready(tmp_path, signal.SIGTERM)
+    with pytest.raises(TrainingError, match=r"rank 0 of 2 ended with status 1"):
+        run(program, restarts=3)
+    assert len(_starts(tmp_path)) == 2
+
+
 def test_a_second_signal_ends_all_at_once(run, tmp_path):
     program = """
 signal.signal(signal.SIGTERM, signal.SIG_IGN)
