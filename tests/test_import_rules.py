@@ -66,7 +66,9 @@ LAYERS = {
         f"{_ALL_PARTS} evaluation engines.mindspore engines.torch", "numpy cv2 rich msgspec"
     ),
     # `data` is for `demo` and `doctor`, `weights` for `weights`, `evaluation` for its report.
-    "cli": _layer("application config data weights evaluation visualize files", "typer rich"),
+    "cli": _layer(
+        "application config data weights evaluation visualize files processes", "typer rich"
+    ),
     # `import mindssd` and `python -m mindssd`.
     "__init__": _layer("application"),
     "__main__": _layer("cli"),
