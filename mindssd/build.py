@@ -1,5 +1,6 @@
 """The only place where a configuration becomes objects."""
 
+import os
 from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
@@ -7,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mindssd import processes
 from mindssd.config.load import training_settings
 from mindssd.config.schema import Config
 from mindssd.data.augment import Augmentation
@@ -49,13 +51,51 @@ if TYPE_CHECKING:
 MAX_WORKERS = 8
 
 
+ENGINES: dict[str, tuple[str, ...]] = {"mindspore": ("mindspore", "mindcv"), "torch": ("torch",)}
+"""Each engine's packages; `auto` takes the first whose are installed."""
+
+
+def choose_engine(name: str) -> str:
+    """`name`, or where that is `auto` the engine that is installed; EngineError where it is not.
+
+    Of both it is MindSpore, which has all of MindCV's backbones; but torchrun asks for PyTorch.
+    """
+    installed = [
+        engine
+        for engine, packages in ENGINES.items()
+        if all(find_spec(package) is not None for package in packages)
+    ]
+    if name == "auto" and "TORCHELASTIC_RUN_ID" in os.environ and "torch" in installed:
+        return "torch"
+    if name in installed:
+        return name
+    if name == "auto" and installed:
+        return installed[0]
+    missing = {"mindspore": "MindSpore or MindCV", "torch": "PyTorch"}.get(name)
+    if missing is None:
+        raise EngineError(
+            "neither MindSpore with MindCV nor PyTorch is installed; pip install "
+            "'mindssd[mindspore]' or 'mindssd[torch]' (`mindssd doctor` tells more)"
+        )
+    others = "".join(f", or set engine={engine}" for engine in installed)
+    raise EngineError(
+        f"{missing} is not installed; pip install 'mindssd[{name}]'{others} "
+        "(`mindssd doctor` tells more)"
+    )
+
+
 def build_engine(config: Config) -> Engine:
     """Import the framework and set it up; EngineError where it is missing."""
-    if find_spec("mindspore") is None or find_spec("mindcv") is None:
-        raise EngineError(
-            "MindSpore or MindCV is not installed; pip install 'mindssd[mindspore]' "
-            "(`mindssd doctor` tells more)"
+    if choose_engine(config.engine) == "torch":
+        from mindssd.engines.torch.engine import TorchEngine
+
+        return TorchEngine(
+            config.device, config.precision, config.deterministic, config.sync_batch_norm
         )
+    for key, way_out in (("precision", "auto"), ("sync_batch_norm", False)):
+        value = getattr(config, key)
+        if value not in (way_out, "float32"):
+            raise EngineError(f"{key}={value} needs engine=torch (MindSpore: optimizer.amp_level)")
     from mindssd.engines.mindspore.cluster import adopt_mpi
 
     adopt_mpi()
@@ -64,11 +104,17 @@ def build_engine(config: Config) -> Engine:
     return MindSporeEngine(config.device)
 
 
-def build_cluster(num_processes: int) -> Cluster:
+def build_cluster(num_processes: int, engine: str = "auto") -> Cluster:
     """How processes of this machine that train together find each other."""
-    from mindssd.engines.mindspore.cluster import MindSporeCluster, free_port
+    port = processes.free_port()
+    if choose_engine(engine) == "torch":
+        from mindssd.engines.torch.cluster import TorchCluster
 
-    return MindSporeCluster(num_processes, free_port())
+        return TorchCluster(num_processes, port)
+    # Not before: MindSpore's own settings of the environment would slow PyTorch's workers down.
+    from mindssd.engines.mindspore.cluster import MindSporeCluster
+
+    return MindSporeCluster(num_processes, port)
 
 
 def image_size(config: Config) -> ImageSize:
@@ -348,5 +394,5 @@ def model_metadata(
         std=config.normalization.std,
         grids=network.grids,
         metrics={name: value for name, value in metrics.items() if value is not None},
-        engine=config.engine,
+        engine=choose_engine(config.engine),
     )

@@ -37,6 +37,7 @@ def load_model(
     config: Config | None = None,
     class_names: tuple[str, ...] | None = None,
     device: str | None = None,
+    engine: str | None = None,
 ) -> LoadedModel:
     """Build the network of a model file and load its weights.
 
@@ -45,16 +46,22 @@ def load_model(
     """
     metadata = read_description(path)
     if metadata is not None:
-        config = config or from_tree(metadata.config, where=str(path))
+        config = config or described_config(metadata, path)
         class_names = metadata.class_names
     if config is None or class_names is None:
         raise _without_description(path)
-    if device is not None:
-        config = override(config, [f"device={device}"])
+    asked = {"device": device, "engine": engine}
+    config = override(config, [f"{key}={value}" for key, value in asked.items() if value])
     network = build_network(config, build_engine(config), len(class_names))
     parameters, _ = load_detector(path, shapes_of(network.parameters()))
     network.load_parameters(parameters)
     return LoadedModel(config, network, class_names)
+
+
+def described_config(metadata: ModelMetadata, path: str | Path) -> Config:
+    """A model's configuration as it tells; what trained it, and where, binds nobody else."""
+    machine = {"engine": "auto", "device": "auto", "precision": "auto"}
+    return from_tree({**metadata.config, **machine}, where=str(path))
 
 
 def _without_description(path: str | Path) -> ConfigError:
@@ -101,6 +108,7 @@ def load(
     iou_threshold: float = 0.5,
     max_detections: int = 100,
     device: str | None = None,
+    engine: str | None = None,
 ) -> Detector:
     """Open a trained model's file; see `mindssd.load`.
 
@@ -116,7 +124,7 @@ def load(
     metadata = read_description(path)
     if metadata is None:
         raise _without_description(path)
-    model = load_model(path, device=device)
+    model = load_model(path, device=device, engine=engine)
     protocol = Protocol(
         name="predict",
         score_threshold=score_threshold,

@@ -7,9 +7,9 @@ from rich.console import Console
 from rich.progress import Progress
 
 from mindssd import build
-from mindssd.config.load import from_tree, load_config, override
+from mindssd.config.load import load_config, override
 from mindssd.config.schema import Config
-from mindssd.detector import load_model
+from mindssd.detector import described_config, load_model
 from mindssd.errors import ConfigError, DatasetError
 from mindssd.evaluation.coco import Evaluation, evaluate
 from mindssd.evaluation.protocol import PROTOCOLS
@@ -56,7 +56,7 @@ def _config(path: Path, recipe: str | None, overrides: Sequence[str]) -> Config:
     if metadata is not None:
         if recipe is not None:
             raise ConfigError(f"{path} describes its own network; leave --config out")
-        return override(from_tree(metadata.config, where=str(path)), overrides)
+        return override(described_config(metadata, path), overrides)
     if recipe is None:
         raise ConfigError(
             f"{path} does not say what network it is for; give --config RECIPE, "

@@ -31,7 +31,7 @@ PATIENCE_S = 1800.0
 graph of a large network compiles for minutes."""
 RENDEZVOUS_TRIES = 3
 """Somebody may take the free port before the processes meet at it: then at another."""
-LAUNCHED = {"OMPI_COMM_WORLD_RANK", "MS_ROLE"}
+LAUNCHED = {"OMPI_COMM_WORLD_RANK", "MS_ROLE", "TORCHELASTIC_RUN_ID"}
 """Another launcher has set one of these."""
 PROGRAM = [sys.executable, "-m", "mindssd"]
 
@@ -51,6 +51,7 @@ def launch(
     num_processes: int,
     restarts: int = 0,
     patience_s: float = PATIENCE_S,
+    engine: str = "auto",
 ) -> int:
     """Run `command`, mindssd's arguments for one process, in `num_processes`; the exit status.
 
@@ -59,13 +60,13 @@ def launch(
     """
     if LAUNCHED & os.environ.keys():
         raise ConfigError(
-            "--devices starts the processes itself; leave it out under mpirun or msrun"
+            "--devices starts the processes itself; leave it out under mpirun, msrun or torchrun"
         )
     if command != resume:
         RunFolder(folder).require_free()  # or a restart would go on with an older run
     for attempt in range(restarts + 1):
         try:
-            return _run(command, num_processes, patience_s)
+            return _run(command, num_processes, patience_s, engine)
         except TrainingError as error:
             if attempt == restarts or isinstance(error, _AskedToEndError):
                 raise
@@ -75,10 +76,10 @@ def launch(
     raise AssertionError("the last attempt returns or raises")
 
 
-def _run(command: Sequence[str], num_processes: int, patience_s: float) -> int:
+def _run(command: Sequence[str], num_processes: int, patience_s: float, engine: str) -> int:
     for _ in range(RENDEZVOUS_TRIES):
         try:
-            return _Job(command, num_processes, patience_s).run()
+            return _Job(command, num_processes, patience_s, engine).run()
         except _NoRendezvousError as error:
             failure = error
     raise TrainingError(f"the processes could not meet, {RENDEZVOUS_TRIES} times: {failure}")
@@ -87,10 +88,13 @@ def _run(command: Sequence[str], num_processes: int, patience_s: float) -> int:
 class _Job:
     """Workers, and the process that lets them meet."""
 
-    def __init__(self, command: Sequence[str], num_processes: int, patience_s: float) -> None:
+    def __init__(
+        self, command: Sequence[str], num_processes: int, patience_s: float, engine: str
+    ) -> None:
         self.command = command
         self.size = num_processes
         self.patience_s = patience_s
+        self.engine = engine
         self.life: list[LifeSign] = []
         self.workers: list[subprocess.Popen[bytes]] = []
         self.outputs: list[IO[bytes]] = []
@@ -99,7 +103,7 @@ class _Job:
         self._stopped_since: dict[int, float] = {}
 
     def run(self) -> int:
-        cluster = build.build_cluster(self.size)
+        cluster = build.build_cluster(self.size, self.engine)
         before = {n: signal.signal(n, self._forward) for n in (signal.SIGINT, signal.SIGTERM)}
         helper = self._start(*cluster.helper())
         try:

@@ -65,6 +65,7 @@ def predict_files(
     sheet: bool,
     device: str | None,
     console: Console,
+    engine: str | None = None,
 ) -> list[ImageError]:
     """Detect in every image of `sources`; return the errors of those that could not be read.
 
@@ -75,7 +76,7 @@ def predict_files(
     out = out.expanduser()
     names = _output_names(paths)
     _require_other_files(paths, [out / name for name in (*names.values(), *_RESERVED)])
-    detector = load(model, score_threshold=score_threshold, device=device)
+    detector = load(model, score_threshold=score_threshold, device=device, engine=engine)
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:

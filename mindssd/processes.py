@@ -3,6 +3,7 @@
 import ctypes
 import os
 import signal
+import socket
 import struct
 import sys
 import tempfile
@@ -15,9 +16,20 @@ MPI_GRACE_S = 60
 """Once mpirun has ended, its ranks have so long to save and end."""
 
 
+OWN_LAUNCHER = "MINDSSD_LAUNCHER"
+"""Set where mindssd itself has started the processes, and sees to their end."""
+
+
 def die_with_parent(number: int = signal.SIGKILL) -> None:
     """Get a signal when the parent process ends, however it ends, so that none is left behind."""
     ctypes.CDLL(None).prctl(_SET_PARENT_DEATH_SIGNAL, number)
+
+
+def free_port() -> int:
+    """A TCP port that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 def outlive_mpirun() -> None:

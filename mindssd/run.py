@@ -49,15 +49,21 @@ def resume_run(path: Path, overrides: Sequence[str] = (), adapt: bool = False) -
     `overrides` are laid over its configuration, and kept. What they, the data or the number of
     devices change in training is refused unless asked to `adapt`.
     """
+    saved = saved_config(path)
     folder = RunFolder(path)
-    folder.require_existing()
-    saved = load_config(str(folder.config_file))
     config = override(saved, overrides)
     for key in ("name", "runs_dir"):
         if getattr(config, key) != getattr(saved, key):
             raise ConfigError(f"--resume {path} stays in its folder; leave {key}=… out")
     with _entered(config, folder) as run:
         return run.train(*run.go_on(adapt))
+
+
+def saved_config(path: Path) -> Config:
+    """The configuration that a run's folder keeps."""
+    folder = RunFolder(path)
+    folder.require_existing()
+    return load_config(str(folder.config_file))
 
 
 def with_absolute_paths(config: Config) -> Config:
@@ -90,6 +96,8 @@ def _entered(config: Config, folder: RunFolder) -> Iterator["_Run"]:
     """A run with its data read, its processes met and its folder locked by rank 0."""
     datasets = _read_datasets(config)
     engine = build.build_engine(config)
+    # Known from now on, so that a resume goes on with the same one.
+    config = msgspec.structs.replace(config, engine=engine.name)
     group = engine.group
     with folder.locked() if group.rank == 0 else nullcontext():
         group.any(False)  # the others come behind the lock

@@ -445,8 +445,8 @@ def test_where_the_port_for_mpiruns_ranks_is_taken_one_line_says_so(new_run, sta
         taken.listen()
         port = taken.getsockname()[1]
         program = (
-            "from mindssd.cli.main import main; from mindssd.engines.mindspore import cluster; "
-            f"cluster.free_port = lambda: {port}; main()"
+            "from mindssd import processes; from mindssd.cli.main import main; "
+            f"processes.free_port = lambda: {port}; main()"
         )
         job = start(*MPIRUN[:-2], "-c", program, *new_run)
         assert job.wait() != 0

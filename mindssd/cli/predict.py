@@ -27,7 +27,11 @@ def predict(
     ] = False,
     device: Annotated[
         str | None,
-        typer.Option(help="CPU, GPU or Ascend; by default the fastest.", show_default=False),
+        typer.Option(help="CPU, GPU, MPS or Ascend; by default the fastest.", show_default=False),
+    ] = None,
+    engine: Annotated[
+        str | None,
+        typer.Option(help="mindspore or torch; by default the one there is.", show_default=False),
     ] = None,
 ) -> None:
     """Detect objects in images.
@@ -41,6 +45,6 @@ def predict(
 
     from mindssd.predict import predict_files
 
-    unreadable = predict_files(model, sources, out, score, sheet, device, Console())
+    unreadable = predict_files(model, sources, out, score, sheet, device, Console(), engine)
     if unreadable:
         raise typer.Exit(1)

@@ -87,18 +87,20 @@ def _launch(
     restarts: int,
     patience: float,
 ) -> int:
-    from mindssd.config.load import load_config
+    from mindssd.config.load import load_config, override
     from mindssd.launch import launch
-    from mindssd.run import run_folder
+    from mindssd.run import run_folder, saved_config
 
     if config is not None:
-        folder = run_folder(load_config(config, changes), recipe=Path(config).stem)
+        settings = load_config(config, changes)
+        folder = run_folder(settings, recipe=Path(config).stem)
         first = ["train", "--config", config, *changes, f"name={folder.name}"]
         again = ["train", "--resume", str(folder)]
     else:
         assert resume is not None
         folder = resume
+        settings = override(saved_config(folder), changes)
         adapted = ["--adapt"] if adapt else []
         # Said again, settings and --adapt change nothing that they have changed already.
         first = again = ["train", "--resume", str(folder), *changes, *adapted]
-    return launch(first, again, folder, devices, restarts, patience)
+    return launch(first, again, folder, devices, restarts, patience, settings.engine)

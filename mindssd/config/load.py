@@ -18,7 +18,7 @@ Tree = dict[str, Any]
 
 BESIDE_TRAINING = (
     *("device", "data_dir", "backbone_ckpt_path", "initial_weights", "runs_dir", "name"),
-    *("num_workers", "max_bad_steps"),
+    *("num_workers", "max_bad_steps", "deterministic"),
     *("evaluation.every_epochs", "evaluation.protocol", "evaluation.batch_size"),
 )
 """Keys that a run may change on its way and still take the same steps."""

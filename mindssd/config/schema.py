@@ -140,8 +140,16 @@ class EvaluationConfig(_Group, frozen=True):
 class Config(_Group, frozen=True):
     """A whole run. On the command line: `key=value`, and in a group `group.key=value`."""
 
-    engine: Literal["mindspore"] = "mindspore"
-    device: Literal["auto", "CPU", "GPU", "Ascend"] = "auto"
+    engine: Literal["auto", "mindspore", "torch"] = "auto"
+    """The framework; `auto` is the one that is installed, of both MindSpore."""
+    device: Literal["auto", "CPU", "GPU", "Ascend", "MPS"] = "auto"
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """PyTorch's: what convolutions compute in. `auto` trains in bfloat16 where the device is faster
+    with it, and infers in float32."""
+    deterministic: bool = False
+    """PyTorch's: bit for bit the same again on a GPU too, at some cost."""
+    sync_batch_norm: bool = False
+    """PyTorch's, on several devices: BatchNorm's statistics are the whole batch's."""
     seed: Annotated[int, Meta(ge=0, le=999_999)] = 0
     data_dir: str | None = None
     """A folder in COCO's layout: annotations/, train2017/, val2017/."""

@@ -10,10 +10,10 @@ import pytest
 from mindssd.engines.mindspore.cluster import (
     MindSporeCluster,
     adopt_mpi,
-    free_port,
     rank_table_device,
 )
 from mindssd.errors import EngineError
+from mindssd.processes import free_port
 
 VARIABLES = ("MS_ROLE", "RANK_TABLE_FILE", "RANK_ID", "DEVICE_ID", "OMPI_COMM_WORLD_SIZE")
 

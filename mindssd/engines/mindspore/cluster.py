@@ -7,7 +7,6 @@ MindSpore, so that a launcher can use it.
 import atexit
 import os
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -18,12 +17,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mindssd.errors import EngineError
-from mindssd.processes import die_with_parent
+from mindssd.processes import OWN_LAUNCHER, die_with_parent, free_port
 
 RENDEZVOUS_S = 120
 SCHEDULER_END_S = 10
-OWN_LAUNCHER = "MINDSSD_LAUNCHER"
-"""Set where mindssd itself has started the processes, and sees to their end."""
 NOTE_AGE_S = 600
 """An older note is another job's, of the same name, that was killed."""
 
@@ -105,13 +102,6 @@ def rank_table_device(target: str) -> int | None:
 def under_mpirun() -> bool:
     """Whether OpenMPI's mpirun has started this process, and others that train with it."""
     return int(os.environ.get("OMPI_COMM_WORLD_SIZE", "1")) > 1
-
-
-def free_port() -> int:
-    """A TCP port that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _end(scheduler: subprocess.Popen[bytes], note: Path) -> None:

@@ -10,12 +10,11 @@ from mindspore import communication, nn, ops
 
 from mindssd.engines.base import Alone, Group, Parameters
 from mindssd.engines.mindspore.cluster import (
-    OWN_LAUNCHER,
     meeting,
     rank_table_device,
     under_mpirun,
 )
-from mindssd.processes import die_with_parent
+from mindssd.processes import OWN_LAUNCHER, die_with_parent
 
 
 def join_group(device: str) -> Group:

@@ -4,7 +4,8 @@ import platform
 
 import torch
 
-from mindssd.engines.base import Alone, Group, Network, NetworkSpec, StepSpec
+from mindssd.engines.base import Network, NetworkSpec, StepSpec
+from mindssd.engines.torch.group import join_group
 from mindssd.engines.torch.network import TorchNetwork
 from mindssd.engines.torch.runtime import Runtime
 from mindssd.engines.torch.stepper import TorchStepper
@@ -16,10 +17,15 @@ class TorchEngine:
     name = "torch"
 
     def __init__(
-        self, device: str = "auto", precision: str = "auto", deterministic: bool = False
+        self,
+        device: str = "auto",
+        precision: str = "auto",
+        deterministic: bool = False,
+        sync_batch_norm: bool = False,
     ) -> None:
         self.runtime = Runtime(device, precision, deterministic)
-        self.group: Group = Alone()
+        self.group = join_group()
+        self.sync_batch_norm = sync_batch_norm
 
     def build_network(self, spec: NetworkSpec, seed: int) -> TorchNetwork:
         return TorchNetwork(spec, seed, self.runtime)
@@ -27,7 +33,7 @@ class TorchEngine:
     def build_stepper(self, network: Network, spec: StepSpec) -> TorchStepper:
         if not isinstance(network, TorchNetwork):
             raise TypeError(f"a {type(network).__name__} is not a network of this engine")
-        return TorchStepper(network, spec, self.group.size)
+        return TorchStepper(network, spec, self.group.size, self.sync_batch_norm)
 
     def describe(self) -> dict[str, str]:
         return {

@@ -46,7 +46,9 @@ class Runtime:
             torch.backends.cudnn.allow_tf32 = not deterministic
             torch.backends.cudnn.benchmark = not deterministic
         if self.name == "CPU":
-            torch.set_num_threads(available_cores())
+            # Processes of a launcher share them; torchrun would leave each of them one.
+            local = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+            torch.set_num_threads(max(1, available_cores() // local))
         torch.use_deterministic_algorithms(deterministic)
         if deterministic:  # cuBLAS asks for it
             os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")

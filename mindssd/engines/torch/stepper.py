@@ -6,6 +6,8 @@ import torch
 from torch import Tensor
 
 from mindssd.engines.base import Parameters, StepperState, StepResult, StepSpec
+from mindssd.engines.torch.group import mean_over_group
+from mindssd.engines.torch.layers import BatchNorm
 from mindssd.engines.torch.loss import detection_loss, positives
 from mindssd.engines.torch.network import TorchNetwork, as_array, overwrite
 from mindssd.errors import EngineError, WeightsError
@@ -15,7 +17,13 @@ from mindssd.types import Batch
 class TorchStepper:
     """Implements `engines.base.Stepper`."""
 
-    def __init__(self, network: TorchNetwork, spec: StepSpec, group_size: int = 1) -> None:
+    def __init__(
+        self,
+        network: TorchNetwork,
+        spec: StepSpec,
+        group_size: int = 1,
+        sync_batch_norm: bool = False,
+    ) -> None:
         if spec.amp_level != "O0":
             raise EngineError(
                 f"optimizer.amp_level={spec.amp_level} is MindSpore's; with engine=torch set O0, "
@@ -36,9 +44,14 @@ class TorchStepper:
         if group_size > 1:
             # It sums gradients while the backward pass goes on. A micro-step's are summed too:
             # the half of an update is the same in each process, and rank 0's checkpoint has it.
+            if sync_batch_norm:
+                for module in network.module.modules():
+                    if isinstance(module, BatchNorm):
+                        module.group_size, module.group_mean = group_size, mean_over_group
             self._detector = torch.nn.parallel.DistributedDataParallel(
                 network.module, broadcast_buffers=False, gradient_as_bucket_view=True
             )
+        self._synchronised = sync_batch_norm and group_size > 1
         self._micro_step = 0
 
     def step(self, batch: Batch, learning_rate: float, ema_decay: float = 0.0) -> StepResult:
@@ -69,6 +82,7 @@ class TorchStepper:
 
     def _backward(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
         """Add the batch's gradients to the parameters'; its two losses and its positives."""
+        self._require_statistics(len(batch.images))
         self.network.module.train()
         for norm in self._frozen_norms:
             norm.eval()
@@ -98,6 +112,13 @@ class TorchStepper:
         (loss * (self.group_size / self.spec.accumulate_steps)).backward()
         class_loss, box_loss = totals[0] / normaliser, totals[1] / normaliser
         return class_loss, self.spec.box_loss_weight * box_loss, totals[2]
+
+    def _require_statistics(self, num_images: int) -> None:
+        if num_images == 1 and (1, 1) in self.network.grids and not self._synchronised:
+            raise EngineError(
+                "batch_size=1: a level of one cell has no variance to train BatchNorm on; "
+                "set batch_size=2 or more"
+            )
 
     def _gradients(self) -> list[Tensor]:
         return [t.grad for t in self._trained.values() if t.grad is not None]
@@ -138,7 +159,9 @@ class TorchStepper:
                 f"the optimizer's state does not fit this configuration: {len(odd)} tensors, "
                 f"{odd[0]} among them, are not in both"
             )
-        self._micro_step = int(state.scalars["micro_step"])
+        micro_step = int(state.scalars["micro_step"])
+        # Of more steps an update than there are now: begin the update again.
+        self._micro_step = micro_step if micro_step < self.spec.accumulate_steps else 0
         self._optimizer.zero_grad()
         for name, tensor in self._trained.items():
             overwrite(self._momentum(tensor), state.arrays[f"momentum.{name}"])
