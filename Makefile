@@ -24,7 +24,7 @@ help: ## List these targets
 	@echo "usage: make TARGET"
 	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/  \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 10
 
-setup: $(STAMP) ## Make .venv and install mindssd with MindSpore and the developers' tools
+setup: $(STAMP) ## Make .venv and install mindssd with both engines and the developers' tools
 
 # A stamp, so that it runs again only when the requirements change, or when it did not finish.
 $(STAMP): pyproject.toml
@@ -41,8 +41,8 @@ $(STAMP): pyproject.toml
 		"$$python" -m venv --clear $(VENV) || { \
 			echo "$$python cannot make it; on Debian or Ubuntu: apt install python3.11-venv" >&2; exit 1; }; \
 	fi; \
-	echo "installing into $(VENV): MindSpore and the rest, about a minute on a fast network"; \
-	$(BIN)/python -m pip install -qq --disable-pip-version-check --editable '.[mindspore,dev]'; \
+	echo "installing into $(VENV): MindSpore, PyTorch and the rest, some minutes on a fast network"; \
+	$(BIN)/python -m pip install -qq --disable-pip-version-check --editable '.[mindspore,torch,dev]'; \
 	touch $@; \
 	echo "installed in $$SECONDS s; $(BIN)/mindssd is ready"
 

@@ -95,7 +95,7 @@ def build_engine(config: Config) -> Engine:
     for key, way_out in (("precision", "auto"), ("sync_batch_norm", False)):
         value = getattr(config, key)
         if value not in (way_out, "float32"):
-            raise EngineError(f"{key}={value} needs engine=torch (MindSpore: optimizer.amp_level)")
+            raise EngineError(f"{key}={value} needs engine=torch; leave it out for MindSpore")
     from mindssd.engines.mindspore.cluster import adopt_mpi
 
     adopt_mpi()

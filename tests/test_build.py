@@ -1,7 +1,5 @@
 """A configuration becomes parts, and what does not fit together is said before anything starts."""
 
-from importlib.util import find_spec
-
 import numpy as np
 import pytest
 
@@ -128,14 +126,55 @@ def test_a_data_dir_in_the_home_folder_may_be_written_so(tmp_path, monkeypatch):
     assert str(caught.value).startswith(f"{tmp_path / 'coco'}: no such folder")
 
 
-@pytest.mark.parametrize("package", ["mindspore", "mindcv"])
-def test_a_missing_framework_says_how_to_get_it(package, monkeypatch):
-    def absent(name, *rest):
-        return None if name == package else find_spec(name, *rest)
+@pytest.fixture
+def only(monkeypatch):
+    """Let it look as if of the engines' packages these alone were installed."""
+    monkeypatch.delenv("TORCHELASTIC_RUN_ID", raising=False)
 
-    monkeypatch.setattr(build, "find_spec", absent)
-    with pytest.raises(EngineError, match=r"is not installed; pip install 'mindssd\[mindspore\]'"):
-        build.build_engine(load_config(RECIPE))
+    def install(*packages):
+        monkeypatch.setattr(build, "find_spec", lambda name: name if name in packages else None)
+
+    return install
+
+
+def test_auto_is_the_engine_that_is_installed_and_of_both_mindspore(only, monkeypatch):
+    only("torch")
+    assert build.choose_engine("auto") == "torch"
+    only("mindspore", "mindcv")
+    assert build.choose_engine("auto") == "mindspore"
+    only("mindspore", "mindcv", "torch")
+    assert build.choose_engine("auto") == "mindspore"
+    assert build.choose_engine("torch") == "torch"
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "1")  # torchrun
+    assert build.choose_engine("auto") == "torch"
+
+
+@pytest.mark.parametrize(
+    ("engine", "installed", "message"),
+    [
+        ("mindspore", ("mindcv",), r"is not installed; pip install 'mindssd\[mindspore\]' \("),
+        ("mindspore", ("mindspore", "torch"), r"\[mindspore\]', or set engine=torch"),
+        ("torch", ("mindspore", "mindcv"), r"PyTorch is not.*\[torch\]', or set engine=mindspore"),
+        ("auto", (), r"'mindssd\[mindspore\]' or 'mindssd\[torch\]'"),
+    ],
+)
+def test_a_missing_framework_says_how_to_get_it(engine, installed, message, only):
+    only(*installed)
+    with pytest.raises(EngineError, match=message):
+        build.build_engine(load_config(RECIPE, [f"engine={engine}"]))
+
+
+def test_pytorchs_settings_are_refused_by_mindspore(only):
+    only("mindspore", "mindcv")
+    for setting in ("precision=bfloat16", "sync_batch_norm=true"):
+        with pytest.raises(EngineError, match=f"(?i){setting} needs engine=torch"):
+            build.build_engine(load_config(RECIPE, [setting]))
+
+
+def test_each_engine_has_its_own_way_for_processes_to_meet(only):
+    only("mindspore", "mindcv", "torch")
+    assert build.build_cluster(2, "mindspore").worker_environment(1)["MS_NODE_ID"] == "1"
+    assert build.build_cluster(2, "torch").worker_environment(1)["RANK"] == "1"
 
 
 class _Network:

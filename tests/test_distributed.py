@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from mindssd.config.load import load_config
 from mindssd.data.loader import _epoch_order
 from mindssd.training.checkpoint import Checkpoint, previous_file, read_checkpoint
 
@@ -83,9 +84,12 @@ class Job:
 
     def rank(self, rank: int) -> int:
         """Our launcher's process of that rank."""
-        wanted = {"MS_ROLE": "MS_WORKER", "MS_NODE_ID": str(rank)}
+        mindspores = {"MS_ROLE": "MS_WORKER", "MS_NODE_ID": str(rank)}.items()
+        pytorchs = {"RANK": str(rank)}.items()
         fits = [
-            n for n, variables in self.processes().items() if wanted.items() <= variables.items()
+            n
+            for n, variables in self.processes().items()
+            if mindspores <= variables.items() or pytorchs <= variables.items()
         ]
         return min(fits)  # its own data workers have its variables
 
@@ -144,12 +148,16 @@ def last(folder: Path) -> Checkpoint:
 SAME_STEPS = """
 import json, sys
 import numpy as np
+from mindssd.build import build_engine
+from mindssd.config.schema import Config
 from mindssd.engines.base import *
-from mindssd.engines.mindspore.engine import MindSporeEngine
 from mindssd.geometry.default_boxes import PaperDefaultBoxes
 from mindssd.types import Batch
 
-engine = MindSporeEngine("CPU")
+name, synchronised = sys.argv[1], sys.argv[2] == "synchronised"
+engine = build_engine(
+    Config(engine=name, device="CPU", precision="float32", sync_batch_norm=synchronised)
+)
 group = engine.group
 spec = NetworkSpec(
     "mobilenet_v2_035_96", (3, 6), (32, 32),
@@ -157,9 +165,11 @@ spec = NetworkSpec(
     PaperDefaultBoxes().boxes_per_location(3), 3,
 )
 network = engine.build_network(spec, 0)
-# All but the last 1×1: no BatchNorm takes statistics of a process's own half of the batch.
+# All but the last 1×1: no BatchNorm takes statistics of a process's own half of the batch, unless
+# it is told to take the whole batch's.
 norms = tuple(f"head.{kind}.{k}.depthwise." for kind in ("boxes", "classes") for k in range(3))
-stepper = engine.build_stepper(network, StepSpec(frozen_prefixes=("backbone.", "neck.", *norms)))
+frozen = () if synchronised else ("backbone.", "neck.", *norms)
+stepper = engine.build_stepper(network, StepSpec(frozen_prefixes=frozen))
 boxes = sum(r * c * k for (r, c), k in zip(network.grids, spec.boxes_per_location))
 losses = []
 for step in range(10):
@@ -175,7 +185,7 @@ for step in range(10):
         images[mine], offsets[mine], labels[mine].astype(np.int32), np.ones(n, np.float32),
         np.arange(n), np.zeros(n, bool),
     )
-    losses.append(stepper.step(batch, 0.05, 0.0).loss)
+    losses.append(stepper.step(batch, 0.01 if synchronised else 0.05, 0.0).loss)
 checksum = sum(float(value.astype(np.float64).sum()) for value in network.parameters().values())
 words = [part.decode() for part in group.gather(b"word" * (group.rank + 1))]
 print(json.dumps({"losses": losses, "checksum": checksum, "words": words,
@@ -183,16 +193,16 @@ print(json.dumps({"losses": losses, "checksum": checksum, "words": words,
 """
 
 
-def _run_steps(size: int) -> list[dict]:
+def _run_steps(size: int, engine: str, statistics: str = "frozen") -> list[dict]:
     from mindssd.build import build_cluster
 
-    cluster = build_cluster(size)
+    cluster = build_cluster(size, engine)
     command, variables = cluster.helper()
     environments = [{}] if size == 1 else [cluster.worker_environment(k) for k in range(size)]
     helper = subprocess.Popen(command, env={**os.environ, **variables}) if size > 1 else None
     workers = [
         subprocess.Popen(
-            [sys.executable, "-c", SAME_STEPS],
+            [sys.executable, "-c", SAME_STEPS, engine, statistics],
             env={**os.environ, **environment},
             stdout=subprocess.PIPE,
             text=True,
@@ -206,14 +216,24 @@ def _run_steps(size: int) -> list[dict]:
     return [json.loads(output.strip().splitlines()[-1]) for output in outputs]
 
 
-def test_two_halves_of_a_batch_train_as_the_whole_one():
-    (alone,) = _run_steps(1)
-    first, second = _run_steps(2)
+@pytest.mark.parametrize("engine", ["mindspore", "torch"])
+def test_two_halves_of_a_batch_train_as_the_whole_one(engine):
+    (alone,) = _run_steps(1, engine)
+    first, second = _run_steps(2, engine)
     np.testing.assert_allclose(first["losses"], alone["losses"], rtol=1e-4)
     assert first["losses"] == second["losses"]
     assert first["checksum"] == second["checksum"] == pytest.approx(alone["checksum"], rel=1e-6)
     assert first["words"] == ["word", "wordword"]
     assert first["any"] == second["any"] == [True, False]
+
+
+def test_with_the_whole_batchs_statistics_the_whole_network_trains_as_on_one_device():
+    (alone,) = _run_steps(1, "torch", "synchronised")
+    first, second = _run_steps(2, "torch", "synchronised")
+    np.testing.assert_allclose(first["losses"], alone["losses"], rtol=1e-2)
+    np.testing.assert_allclose(first["losses"][:2], alone["losses"][:2], rtol=1e-4)
+    assert first["losses"] == second["losses"]
+    assert first["checksum"] == second["checksum"] == pytest.approx(alone["checksum"], rel=1e-3)
 
 
 @pytest.fixture(scope="module")
@@ -244,8 +264,19 @@ def new_run(tiny_config, data, tmp_path) -> list[str]:
 @pytest.fixture(scope="module")
 def together(tiny_config, data, tmp_path_factory) -> Path:
     """The folder of a run of two processes, by `--devices 2`."""
-    runs = tmp_path_factory.mktemp("runs")
-    command = [*MINDSSD, "train", "--config", str(tiny_config), f"data_dir={data}"]
+    return train_together("mindspore", tiny_config, data, tmp_path_factory.mktemp("runs"))
+
+
+@pytest.fixture(scope="module", params=["mindspore", "torch"])
+def by_each_engine(request, tiny_config, data, tmp_path_factory) -> Path:
+    """The same by each of the engines."""
+    if request.param == "mindspore":
+        return request.getfixturevalue("together")
+    return train_together(request.param, tiny_config, data, tmp_path_factory.mktemp("runs"))
+
+
+def train_together(engine: str, config: Path, data: Path, runs: Path) -> Path:
+    command = [*MINDSSD, "train", "--config", str(config), f"data_dir={data}", f"engine={engine}"]
     command += [f"runs_dir={runs}", "name=two", *SETTINGS, "--devices", "2"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -256,30 +287,34 @@ def together(tiny_config, data, tmp_path_factory) -> Path:
     return runs / "two"
 
 
-def test_one_process_writes_the_run(together):
-    assert [event["step"] for event in events(together, "evaluation")] == [9]
-    assert len(events(together, "start")) == len(events(together, "end")) == 1
-    assert last(together).step == 9  # 12 images, 2 processes of 2 images
-    assert last(together).origin.num_devices == 2
-    assert previous_file(together / "last" / "checkpoint.safetensors").exists()
+def test_one_process_writes_the_run(by_each_engine):
+    assert [event["step"] for event in events(by_each_engine, "evaluation")] == [9]
+    assert len(events(by_each_engine, "start")) == len(events(by_each_engine, "end")) == 1
+    assert last(by_each_engine).step == 9  # 12 images, 2 processes of 2 images
+    assert last(by_each_engine).origin.num_devices == 2
+    assert previous_file(by_each_engine / "last" / "checkpoint.safetensors").exists()
 
 
-def test_a_process_without_readable_images_takes_its_steps_and_they_are_told(together):
+def test_a_process_without_readable_images_takes_its_steps_and_they_are_told(by_each_engine):
     unreadable = _epoch_order(12, 0, 0, True)[1::2] + 1  # ids count from 1
-    told = [event["image_id"] for event in events(together, "unreadable")]
+    told = [event["image_id"] for event in events(by_each_engine, "unreadable")]
     assert sorted(told) == sorted(unreadable.tolist())
-    assert [event["step"] for event in events(together, "train")] == list(range(1, 10))
+    assert [event["step"] for event in events(by_each_engine, "train")] == list(range(1, 10))
 
 
-def test_the_evaluation_of_two_is_that_of_one(together, data, tmp_path):
+def test_the_evaluation_of_two_is_that_of_one(by_each_engine, data, tmp_path):
     """`mindssd eval` of the saved model, in one process, gives the twelve numbers of training."""
     file = tmp_path / "alone.json"
-    command = [*MINDSSD, "eval", str(together / "best.safetensors"), f"data_dir={data}"]
+    engine = load_config(str(by_each_engine / "config.yaml")).engine
+    command = [*MINDSSD, "eval", str(by_each_engine / "best.safetensors"), f"data_dir={data}"]
     subprocess.run(
-        [*command, "--json", str(file)], check=True, timeout=PATIENCE_S, capture_output=True
+        [*command, f"engine={engine}", "--json", str(file)],
+        check=True,
+        timeout=PATIENCE_S,
+        capture_output=True,
     )
     alone = json.loads(file.read_text())
-    trained = json.loads((together / "evaluation.json").read_text())
+    trained = json.loads((by_each_engine / "evaluation.json").read_text())
     timed = {"seconds", "images_per_second"}
     assert {k: v for k, v in alone.items() if k not in timed} == {
         k: v for k, v in trained.items() if k not in timed
@@ -323,9 +358,9 @@ def test_signals_to_the_launcher_end_all_saved_and_the_end_is_bit_for_bit_the_sa
     assert events(folder, "evaluation")[0]["AP"] == events(together, "evaluation")[0]["AP"]
 
 
-def test_one_process_takes_a_run_of_two_over_only_if_asked_to_adapt(together, tmp_path):
+def test_one_process_takes_a_run_of_two_over_only_if_asked_to_adapt(by_each_engine, tmp_path):
     folder = tmp_path / "two"
-    shutil.copytree(together, folder)
+    shutil.copytree(by_each_engine, folder)
     command = [*MINDSSD, "train", "--resume", str(folder), "epochs=4"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
     assert done.returncode == 1
@@ -384,6 +419,41 @@ def test_whatever_ends_one_process_ends_all_names_it_and_the_run_goes_on(
     assert "rank 1 of 2 was killed by SIGKILL; restart 2 of 3" in job.output
     assert "rank 1 of 2 has been stopped for 30 s; restart 3 of 3" in job.output
     assert last(folder).step == 72
+
+
+def test_pytorchs_processes_are_watched_and_saved_alike(new_run, tmp_path, start):
+    """Killed, begun again, asked to end, and gone on with."""
+    folder = tmp_path / "run"
+    long = ["engine=torch", "epochs=200", "evaluation.every_epochs=0", "num_workers=0"]
+    job = start(*MINDSSD, *new_run, *long, "--devices", "2", "--restarts", "1")
+    job.wait_until(lambda: len(events(folder, "train")) > 3)
+    os.kill(job.rank(1), signal.SIGKILL)
+    job.wait_until(lambda: len(events(folder, "start")) == 2)
+    processes = list(job.processes())
+    job.launcher.terminate()
+    assert job.wait() == 143, job.output
+    assert "rank 1 of 2 was killed by SIGKILL; restart 1 of 1" in job.output
+    wait_for_end(processes)
+    (stopped,) = events(folder, "stopped")
+    assert last(folder).step == stopped["step"] > 3
+    resume = ["--resume", str(folder), "epochs=1", "--adapt", "--devices", "2"]
+    assert start(*MINDSSD, "train", *resume).wait() == 0
+    assert len(events(folder, "evaluation")) == 1
+
+
+def test_torchrun_starts_a_run_which_saves_when_it_is_ended(new_run, tmp_path, start):
+    folder = tmp_path / "run"
+    torchrun = [str(BIN / "torchrun"), "--nproc_per_node=2", "--master_port", str(free_port())]
+    job = start(*torchrun, "-m", "mindssd", *new_run, "epochs=200", "evaluation.every_epochs=0")
+    job.wait_until(lambda: len(events(folder, "train")) > 3)
+    assert "2 processes" in job.output
+    assert load_config(str(folder / "config.yaml")).engine == "torch"
+    processes = list(job.processes())
+    job.launcher.terminate()
+    assert job.wait() != 0
+    wait_for_end(processes)
+    (stopped,) = events(folder, "stopped")
+    assert stopped["status"] == 143 and last(folder).step == stopped["step"] > 3
 
 
 def test_mpirun_starts_a_run_which_saves_when_it_is_ended_and_goes_on(new_run, tmp_path, start):

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -37,7 +37,7 @@ def doctor(
         ),
     ] = None,
     timeout: Annotated[
-        float, typer.Option(help="Seconds that MindSpore may take to start and compute.")
+        float, typer.Option(help="Seconds that an engine may take to start and compute.")
     ] = 120.0,
 ) -> None:
     """Look at the machine, the installation and, if asked, a data set.
@@ -75,6 +75,7 @@ def _all_findings(data_dir: Path | None, timeout: float) -> Iterator[Finding]:
     yield from _guarded("disk", lambda: check_disk(Path.cwd()))
     yield from _guarded("packages", check_packages)
     yield from _guarded("MindSpore", lambda: check_mindspore(timeout))
+    yield from _guarded("PyTorch", lambda: check_torch(timeout))
     if data_dir is not None:
         yield from _guarded("data", lambda: check_data(data_dir))
 
@@ -194,15 +195,18 @@ def check_disk(folder: Path, shared: Path = Path("/dev/shm")) -> list[Finding]:
 
 
 def check_packages(requirements: Sequence[str] | None = None) -> list[Finding]:
-    """What mindssd and its `mindspore` extra require against what is installed."""
+    """What mindssd and the engines that are here require against what is installed.
+
+    An engine of which nothing is installed is not missed, unless there is no other.
+    """
     if requirements is None:
         requirements = metadata.requires("mindssd") or []
     findings, fitting = [], []
-    for requirement in requirements:
-        wanted = _parse_requirement(requirement)
-        if wanted is None:
+    parsed = [wanted for wanted in map(_parse_requirement, requirements) if wanted is not None]
+    engines = {extra for name, _, extra in parsed if extra and _is_installed(name)}
+    for name, specifiers, extra in parsed:
+        if extra and engines and extra not in engines:
             continue
-        name, specifiers, extra = wanted
         install = (
             f"pip install 'mindssd[{extra}]'" if extra else f"pip install '{name}{specifiers}'"
         )
@@ -222,12 +226,20 @@ def check_packages(requirements: Sequence[str] | None = None) -> list[Finding]:
     return findings
 
 
+def _is_installed(name: str) -> bool:
+    try:
+        metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return False
+    return True
+
+
 def _parse_requirement(requirement: str) -> tuple[str, str, str] | None:
     """`numpy<2,>=1.26` to (name, specifiers, extra); None for tests' and developers' extras."""
     text, _, marker = requirement.partition(";")
     found = re.search(r"extra == [\"'](\w+)[\"']", marker)
     extra = found[1] if found else ""
-    if extra not in ("", "mindspore"):
+    if extra not in ("", "mindspore", "torch"):
         return None
     parts = re.fullmatch(r"\s*([\w.-]+)\s*\(?([^)]*)\)?\s*", text)
     return (parts[1], parts[2].replace(" ", ""), extra) if parts else None
@@ -259,7 +271,7 @@ def _numbers(version: str) -> tuple[int, ...]:
 
 
 # In a process of its own: MindSpore may hang or end the process where its device is at fault.
-PROBE = """
+MINDSPORE_PROBE = """
 import json, os, sys, time
 start = time.perf_counter()
 from mindssd.engines.mindspore import runtime
@@ -279,17 +291,48 @@ os._exit(0)
 """
 
 
+TORCH_PROBE = """
+import json, os, sys, time
+start = time.perf_counter()
+from mindssd.engines.torch.runtime import Runtime, available_devices
+import torch
+imported = time.perf_counter() - start
+runtime = Runtime()
+x = torch.tensor([[1.0, 2.0], [3.0, 4.0]], device=runtime.device)
+right = (x @ x).tolist() == [[7.0, 10.0], [15.0, 22.0]]
+print("\\nmindssd-doctor " + json.dumps({
+    "version": torch.__version__, "devices": available_devices(), "device": runtime.describe(),
+    "import_s": imported, "total_s": time.perf_counter() - start, "right": right}))
+"""
+
+
 def check_mindspore(timeout: float, command: Sequence[str] | None = None) -> list[Finding]:
     """Import MindSpore in another process and multiply two matrices on the device it finds.
 
     `command` stands in for that process in tests.
     """
+    findings, found = _probe("MindSpore", "mindspore", MINDSPORE_PROBE, timeout, command)
+    if found.get("device") == "CPU" and not found["depthwise"] and found["right"]:
+        text = "no C compiler works here: a MobileNet trains at about half the rate"
+        findings.append(Finding("warning", "compiler", text, "apt install gcc, or set CC"))
+    return findings
+
+
+def check_torch(timeout: float, command: Sequence[str] | None = None) -> list[Finding]:
+    """The same of PyTorch."""
+    return _probe("PyTorch", "torch", TORCH_PROBE, timeout, command)[0]
+
+
+def _probe(
+    subject: str, package: str, program: str, timeout: float, command: Sequence[str] | None
+) -> tuple[list[Finding], dict[str, Any]]:
+    """Run a probe in a process of its own: the findings, and what it told of itself."""
     from importlib.util import find_spec
 
     if command is None:
-        if find_spec("mindspore") is None:
-            return []  # already told as a missing package
-        command = [sys.executable, "-c", PROBE]
+        if find_spec(package) is None:
+            return [], {}  # already told as a missing package, if it is missed
+        command = [sys.executable, "-c", program]
     try:
         done = subprocess.run(
             command, capture_output=True, text=True, errors="replace", timeout=timeout, check=False
@@ -297,28 +340,24 @@ def check_mindspore(timeout: float, command: Sequence[str] | None = None) -> lis
     except subprocess.TimeoutExpired:
         text = f"does not start and compute within {timeout:g} s"
         way_out = "a busy machine may need more: --timeout 600; else check the device's driver"
-        return [Finding("problem", "MindSpore", text, way_out)]
+        return [Finding("problem", subject, text, way_out)], {}
     except OSError as error:
-        return [Finding("problem", "MindSpore", f"cannot be started: {error}")]
+        return [Finding("problem", subject, f"cannot be started: {error}")], {}
     answer = re.search(r"^mindssd-doctor (\{.*\})$", done.stdout, re.MULTILINE)
     if answer is None:
         lines = [line.strip() for line in done.stderr.splitlines() if line.strip()]
         reason = lines[-1] if lines else f"exit status {done.returncode}"
-        way_out = "pip install 'mindssd[mindspore]' in a fresh environment of Python 3.11"
-        return [Finding("problem", "MindSpore", f"does not work: {reason}", way_out)]
-    found = json.loads(answer[1])
+        way_out = f"pip install 'mindssd[{package}]' in a fresh environment of Python 3.11"
+        return [Finding("problem", subject, f"does not work: {reason}", way_out)], {}
+    found: dict[str, Any] = json.loads(answer[1])
     text = (
         f"{found['version']} imported in {found['import_s']:.1f} s; devices: "
         f"{', '.join(found['devices'])}; computes on {found['device']}"
     )
     if not found["right"]:
         way_out = f"train with another device than {found['device']}, and check its driver"
-        return [Finding("problem", "MindSpore", f"{text}, but wrongly", way_out)]
-    findings = [Finding("ok", "MindSpore", text)]
-    if found["device"] == "CPU" and not found["depthwise"]:
-        text = "no C compiler works here: a MobileNet trains at about half the rate"
-        findings.append(Finding("warning", "compiler", text, "apt install gcc, or set CC"))
-    return findings
+        return [Finding("problem", subject, f"{text}, but wrongly", way_out)], found
+    return [Finding("ok", subject, text)], found
 
 
 def check_data(data_dir: Path) -> list[Finding]:

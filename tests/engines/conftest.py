@@ -1,4 +1,4 @@
-"""One engine for the whole process, and the reference's facts about its networks."""
+"""Both engines, each once for the whole process, and the reference's facts about its networks."""
 
 import json
 import zlib
@@ -22,9 +22,23 @@ NUM_CLASSES = 80
 
 
 @pytest.fixture(scope="session")
-def engine() -> Engine:
-    """The MindSpore engine on the CPU, as for the golden facts."""
-    return build.build_engine(Config(device="CPU"))
+def mindspore_engine() -> Engine:
+    """On the CPU, as for the golden facts."""
+    pytest.importorskip("mindspore")
+    return build.build_engine(Config(engine="mindspore", device="CPU"))
+
+
+@pytest.fixture(scope="session")
+def torch_engine() -> Engine:
+    """On the CPU, in the golden facts' float32."""
+    pytest.importorskip("torch")
+    return build.build_engine(Config(engine="torch", device="CPU", precision="float32"))
+
+
+@pytest.fixture(scope="session", params=["mindspore", "torch"])
+def engine(request: pytest.FixtureRequest) -> Engine:
+    """Each of the engines: what a test asks of one, it asks of all."""
+    return request.getfixturevalue(f"{request.param}_engine")
 
 
 @pytest.fixture(scope="session")

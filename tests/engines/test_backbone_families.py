@@ -24,7 +24,7 @@ FAMILIES = [
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "out_indices"), FAMILIES, ids=[name for name, _ in FAMILIES])
-def test_a_family_builds_and_runs(name, out_indices, engine):
+def test_a_family_builds_and_runs(name, out_indices, mindspore_engine):
     config = load_config(
         "ssd_resnet50_fpn",
         [
@@ -35,7 +35,7 @@ def test_a_family_builds_and_runs(name, out_indices, engine):
             "head.tower_depth=1",
         ],
     )
-    network = build.build_network(config, engine, num_classes=3)
+    network = build.build_network(config, mindspore_engine, num_classes=3)
     # strides 8, 16, 32 of the backbone, 64 and 128 of the neck
     assert network.grids == ((24, 32), (12, 16), (6, 8), (3, 4), (2, 2))
     default_boxes = build.build_default_boxes(config, network.grids)

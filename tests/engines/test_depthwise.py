@@ -53,7 +53,7 @@ def assert_equal(ours, theirs) -> None:
         (3, 3, (10, 11), {"pad_mode": "pad", "padding": (1, 0, 2, 1)}),
     ],
 )
-def test_agrees_with_mindspore(engine, kernel, stride, size, options):
+def test_agrees_with_mindspore(mindspore_engine, kernel, stride, size, options):
     pair = Pair(kernel, stride, **options)
     rng = np.random.default_rng(0)
     images = ms.Tensor(rng.normal(size=(3, CHANNELS, *size)).astype(np.float32))
@@ -66,7 +66,7 @@ def test_agrees_with_mindspore(engine, kernel, stride, size, options):
     assert_equal(ours[1], theirs[1])
 
 
-def test_leaves_other_convolutions_alone(engine):
+def test_leaves_other_convolutions_alone(mindspore_engine):
     others = nn.SequentialCell(
         [
             nn.Conv2d(4, 4, 3),
@@ -80,7 +80,7 @@ def test_leaves_other_convolutions_alone(engine):
     assert use_fast_depthwise(others) == 0
 
 
-def test_a_sum_by_hand(engine):
+def test_a_sum_by_hand(mindspore_engine):
     """A kernel of ones over 2×2 pixels, padded to itself: each output is the sum of all four."""
     conv = nn.Conv2d(2, 2, 3, pad_mode="same", group=2, weight_init="ones")
     assert use_fast_depthwise(nn.SequentialCell([conv])) == 1
@@ -88,15 +88,15 @@ def test_a_sum_by_hand(engine):
     assert conv(ms.Tensor(images)).asnumpy().tolist() == [[[[10, 10], [10, 10]], [[5, 5], [5, 5]]]]
 
 
-def test_without_a_compiler_mindspores_own_go_on(engine, monkeypatch):
+def test_without_a_compiler_mindspores_own_go_on(mindspore_engine, monkeypatch):
     monkeypatch.setattr(depthwise, "compiled", lambda source: None)
     conv = nn.Conv2d(CHANNELS, CHANNELS, 3, group=CHANNELS)
     assert use_fast_depthwise(nn.SequentialCell([conv])) == 0
     assert conv(ms.Tensor(np.zeros((1, CHANNELS, 4, 4), np.float32))).shape == (1, CHANNELS, 4, 4)
 
 
-def test_a_networks_depthwise_convolutions_run_by_them(engine, tiny_spec):
-    network = engine.build_network(tiny_spec, seed=0)
+def test_a_networks_depthwise_convolutions_run_by_them(mindspore_engine, tiny_spec):
+    network = mindspore_engine.build_network(tiny_spec, seed=0)
     grouped = [
         cell
         for _, cell in network.cell.cells_and_names()

@@ -13,16 +13,26 @@ LN2 = math.log(2)
 @pytest.fixture(scope="module")
 def loss(engine):
     """(class sum, box sum, positives) of arrays, with alpha 0.75 and gamma 2."""
-    import mindspore as ms  # after the engine's settings
 
-    from mindssd.engines.mindspore.loss import DetectionLoss
+    def by_mindspore(gamma: float, *arrays: Array) -> tuple[float, float, float]:
+        import mindspore as ms  # after the engine's settings
 
-    def compute(gamma: float, *arrays: Array) -> tuple[float, float, float]:
+        from mindssd.engines.mindspore.loss import DetectionLoss
+
         outputs = DetectionLoss(alpha=0.75, gamma=gamma)(*map(ms.Tensor, arrays))
         class_sum, box_sum, positives = (float(value.asnumpy()) for value in outputs)
         return class_sum, box_sum, positives
 
-    return compute
+    def by_torch(gamma: float, *arrays: Array) -> tuple[float, float, float]:
+        import torch
+
+        from mindssd.engines.torch.loss import detection_loss, positives
+
+        tensors = [torch.from_numpy(array) for array in arrays]
+        sums = detection_loss(*tensors, alpha=0.75, gamma=gamma)
+        return float(sums[0]), float(sums[1]), float(positives(*tensors[3:]).sum())
+
+    return by_torch if engine.name == "torch" else by_mindspore
 
 
 def _arrays(logits, labels, offsets=None, weights=None, target_offsets=None):

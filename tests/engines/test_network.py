@@ -102,13 +102,13 @@ def test_a_prior_makes_each_class_as_likely_at_the_start(engine, make_batch):
 
 
 def test_an_unknown_backbone_is_named(engine, tiny_spec):
-    with pytest.raises(EngineError, match="backbone 'resnet51' is no model of MindCV"):
+    with pytest.raises(EngineError, match="backbone 'resnet51' is no"):
         engine.build_network(replace(tiny_spec, backbone="resnet51"), seed=0)
 
 
-def test_a_backbone_without_features_is_named(engine, tiny_spec):
+def test_a_backbone_without_features_is_named(mindspore_engine, tiny_spec):
     with pytest.raises(EngineError, match=r"backbone 'vit_b_16_224'.*cannot extract features"):
-        engine.build_network(replace(tiny_spec, backbone="vit_b_16_224"), seed=0)
+        mindspore_engine.build_network(replace(tiny_spec, backbone="vit_b_16_224"), seed=0)
 
 
 def test_an_index_beyond_the_last_layer_is_an_error(engine, tiny_spec):
@@ -116,15 +116,13 @@ def test_an_index_beyond_the_last_layer_is_an_error(engine, tiny_spec):
         engine.build_network(replace(tiny_spec, out_indices=(3, 99)), seed=0)
 
 
-def test_a_device_that_is_not_there_is_an_error_with_those_that_are():
-    with pytest.raises(
-        EngineError, match=r"device=Ascend: MindSpore .* offers .*CPU here; use one"
-    ):
-        build.build_engine(Config(device="Ascend"))
+def test_a_device_that_is_not_there_is_an_error_with_those_that_are(engine):
+    with pytest.raises(EngineError, match=r"device=Ascend: \w+ .* offers .*CPU here; use one"):
+        build.build_engine(Config(engine=engine.name, device="Ascend"))
 
 
 def test_an_engine_can_be_built_again(engine):
     """Each detector that a program opens builds one; MindSpore takes its settings but once."""
-    again = build.build_engine(Config(device="CPU"))
+    again = build.build_engine(Config(engine=engine.name, device="CPU", precision="float32"))
     assert again.describe() == engine.describe()
-    assert again.describe()["device"] == "CPU"
+    assert again.describe()["device"].startswith("CPU")

@@ -378,9 +378,9 @@ def test_an_update_of_more_steps_than_there_are_now_begins_again(accumulating):
         assert accumulating.stepper.state().scalars["micro_step"] == expected
 
 
-def test_mixed_precision_on_a_cpu_is_refused_with_the_way_out(engine, tiny_spec):
+def test_mindspores_mixed_precision_is_refused_on_a_cpu_with_the_way_out(engine, tiny_spec):
     network = engine.build_network(tiny_spec, seed=0)
-    with pytest.raises(EngineError, match=r"optimizer\.amp_level=O2: a CPU computes in float32"):
+    with pytest.raises(EngineError, match=r"optimizer\.amp_level=O2.* set O0"):
         engine.build_stepper(network, StepSpec(amp_level="O2"))
 
 
