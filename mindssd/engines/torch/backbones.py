@@ -11,7 +11,7 @@ from functools import partial
 
 from torch import Tensor, nn
 
-from mindssd.engines.torch.layers import BatchNorm, SameConv2d, SameMaxPool2d
+from mindssd.engines.torch.layers import BatchNorm, Conv2d, SameConv2d, SameMaxPool2d
 from mindssd.errors import EngineError
 
 
@@ -86,13 +86,10 @@ def make_divisible(value: float, divisor: int = 8) -> int:
 
 
 def _conv(
-    in_channels: int, out_channels: int, kernel_size: int = 1, stride: int = 1, groups: int = 1
-) -> nn.Conv2d:
+    inputs: int, outputs: int, kernel_size: int = 1, stride: int = 1, groups: int = 1
+) -> Conv2d:
     """MindCV's own way: symmetric padding, no bias."""
-    padding = kernel_size // 2
-    return nn.Conv2d(
-        in_channels, out_channels, kernel_size, stride, padding, groups=groups, bias=False
-    )
+    return Conv2d(inputs, outputs, kernel_size, stride, groups=groups, bias=False)
 
 
 class _Residual(nn.Module):
@@ -139,7 +136,7 @@ def mobilenet_v2(width: float) -> Model:
     """MobileNetV2 (arXiv:1801.04381), its channels times `width`."""
     found = _MobileNetLayers()
     channels = make_divisible(32 * width)
-    found.add(channels, _conv(3, channels, 3, 2), BatchNorm(channels), nn.ReLU6())
+    found.add(channels, _conv(3, channels, 3, 2), BatchNorm(channels), nn.ReLU6(inplace=True))
     for expansion, base_channels, num_blocks, first_stride in MOBILENET_V2:
         outputs = make_divisible(base_channels * width)
         for block in range(num_blocks):
@@ -147,7 +144,7 @@ def mobilenet_v2(width: float) -> Model:
             found.add(outputs, _inverted_residual(channels, outputs, stride, expansion))
             channels = outputs
     last = make_divisible(1280 * max(1.0, width))
-    found.add(last, _conv(channels, last), BatchNorm(last), nn.ReLU6())
+    found.add(last, _conv(channels, last), BatchNorm(last), nn.ReLU6(inplace=True))
     return found.model()
 
 
@@ -155,8 +152,12 @@ def _inverted_residual(inputs: int, outputs: int, stride: int, expansion: int) -
     hidden = inputs * expansion
     layers: list[nn.Module] = []
     if expansion != 1:
-        layers += [_conv(inputs, hidden), BatchNorm(hidden), nn.ReLU6()]
-    layers += [_conv(hidden, hidden, 3, stride, groups=hidden), BatchNorm(hidden), nn.ReLU6()]
+        layers += [_conv(inputs, hidden), BatchNorm(hidden), nn.ReLU6(inplace=True)]
+    layers += [
+        _conv(hidden, hidden, 3, stride, groups=hidden),
+        BatchNorm(hidden),
+        nn.ReLU6(inplace=True),
+    ]
     layers += [_conv(hidden, outputs), BatchNorm(outputs)]
     return _Residual(layers, adds_input=stride == 1 and inputs == outputs)
 
@@ -204,13 +205,14 @@ def mobilenet_v3(size: str, width: float) -> Model:
     found.add(channels, _conv(3, channels, 3, 2), BatchNorm(channels), nn.Hardswish())
     for kernel, base_hidden, base_outputs, squeezes, activation, stride in MOBILENET_V3[size]:
         hidden, outputs = make_divisible(width * base_hidden), make_divisible(width * base_outputs)
+        in_place = activation is nn.ReLU  # a hard-swish needs its input for its gradient
         layers: list[nn.Module] = []
         if channels != hidden:
-            layers += [_conv(channels, hidden), BatchNorm(hidden), activation()]
+            layers += [_conv(channels, hidden), BatchNorm(hidden), activation(inplace=in_place)]
         layers += [
             SameConv2d(hidden, hidden, kernel, stride, groups=hidden, bias=False),
             BatchNorm(hidden),
-            activation(),
+            activation(inplace=in_place),
         ]
         if squeezes:
             layers.append(_SqueezeExcite(hidden, make_divisible(hidden / 4)))
@@ -229,7 +231,7 @@ class _SqueezeExcite(nn.Module):
         super().__init__()
         self.conv_reduce = nn.Conv2d(channels, reduced, 1)
         self.conv_expand = nn.Conv2d(reduced, channels, 1)
-        self.act = nn.ReLU()
+        self.act = nn.ReLU(inplace=True)
         self.gate = nn.Hardsigmoid()
 
     def forward(self, x: Tensor) -> Tensor:
@@ -250,7 +252,7 @@ class _BasicBlock(nn.Module):
         self.bn1 = BatchNorm(channels)
         self.conv2 = _conv(channels, channels, 3)
         self.bn2 = BatchNorm(channels)
-        self.relu = nn.ReLU()
+        self.relu = nn.ReLU(inplace=True)
         self.down_sample = shortcut
 
     def forward(self, x: Tensor) -> Tensor:
@@ -274,7 +276,7 @@ class _Bottleneck(nn.Module):
         self.bn2 = BatchNorm(hidden)
         self.conv3 = _conv(hidden, outputs)
         self.bn3 = BatchNorm(outputs)
-        self.relu = nn.ReLU()
+        self.relu = nn.ReLU(inplace=True)
         self.down_sample = shortcut
 
     def forward(self, x: Tensor) -> Tensor:
@@ -293,7 +295,7 @@ def resnet(
     layers: dict[str, nn.Module] = {
         "conv1": _conv(3, 64, 7, 2),
         "bn1": BatchNorm(64),
-        "relu": nn.ReLU(),
+        "relu": nn.ReLU(inplace=True),
         "max_pool": SameMaxPool2d(3, 2),
     }
     features = [Feature("relu", 64)]

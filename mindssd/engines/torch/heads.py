@@ -52,7 +52,7 @@ class _TowerLayer(nn.Module):
         super().__init__()
         self.conv = convolution(channels, channels, 3, bias=True)
         self.norm = nn.ModuleList(neck_norm(channels) for _ in range(num_levels))
-        self.activation = nn.ReLU6()
+        self.activation = nn.ReLU6(inplace=True)
 
     def forward(self, x: Tensor, level: int) -> Tensor:
         y: Tensor = self.activation(self.norm[level](self.conv(x)))

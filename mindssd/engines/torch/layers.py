@@ -12,14 +12,35 @@ NORM_EPSILON = 1e-3
 NORM_MOMENTUM = 1 - 0.97
 
 
-class SameConv2d(nn.Conv2d):
+class Conv2d(nn.Conv2d):
+    """A convolution with symmetric padding, by the fastest way to the same sums."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.convolve(x, (self.kernel_size[0] // 2, self.kernel_size[1] // 2))
+
+    def convolve(self, x: Tensor, padding: tuple[int, int]) -> Tensor:
+        if not self._thins_out(x):
+            return functional.conv2d(
+                x, self.weight, self.bias, self.stride, padding, groups=self.groups
+            )
+        dense = functional.conv2d(x, self.weight, self.bias, 1, padding, groups=self.groups)
+        return dense[:, :, :: self.stride[0], :: self.stride[1]]
+
+    def _thins_out(self, x: Tensor) -> bool:
+        """Whether to compute every pixel and leave some out.
+
+        oneDNN 3.12 has no fast backward of a depthwise convolution in bfloat16 whose stride is not
+        1: on an AVX-512 CPU it takes 33 ms where this takes 9.
+        """
+        in_bfloat16 = x.device.type == "cpu" and torch.is_autocast_enabled("cpu")
+        return in_bfloat16 and self.groups > 1 and self.stride[0] > 1 and self.training
+
+
+class SameConv2d(Conv2d):
     """A convolution that pads "same" as TensorFlow does: the odd row and column go to the end."""
 
     def forward(self, x: Tensor) -> Tensor:
-        padded, padding = same_padding(x, self.kernel_size[0], self.stride[0])
-        return functional.conv2d(
-            padded, self.weight, self.bias, self.stride, padding, groups=self.groups
-        )
+        return self.convolve(*same_padding(x, self.kernel_size[0], self.stride[0]))
 
 
 class SameMaxPool2d(nn.Module):
@@ -123,7 +144,7 @@ class ConvNorm(nn.Module):
         super().__init__()
         self.conv = convolution(in_channels, out_channels, kernel_size, stride, groups)
         self.norm = norm if norm is not None else neck_norm(out_channels)
-        self.activation = activation if activation is not None else nn.ReLU6()
+        self.activation = activation if activation is not None else nn.ReLU6(inplace=True)
 
     def forward(self, x: Tensor) -> Tensor:
         y: Tensor = self.activation(self.norm(self.conv(x)))
