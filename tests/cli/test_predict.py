@@ -98,10 +98,34 @@ def test_a_checkpoint_that_does_not_describe_itself_says_the_way_out(mindssd, ph
     assert fault.startswith(f"{path} does not say what network it is for")
 
 
-def test_without_mindspore_the_way_to_get_it_is_said(mindssd, untrained_model, photos, monkeypatch):
+@pytest.mark.parametrize("engine", ["mindspore", "torch"])
+def test_either_engine_detects_alone(
+    engine, mindssd, untrained_model, photos, monkeypatch, tmp_path
+):
+    """The other looks as if it were not installed, and none is named."""
+    others = {"mindspore", "torch"} - {engine}
     monkeypatch.setattr(
-        build, "find_spec", lambda name: None if name == "mindspore" else find_spec(name)
+        build, "find_spec", lambda name: None if name in others else find_spec(name)
     )
+    assert mindssd("predict", untrained_model, photos, "--out", tmp_path).out.count("detections in")
+
+
+def test_an_engine_that_is_not_there_is_an_error_with_the_way_out(
+    mindssd, untrained_model, photos, monkeypatch
+):
+    monkeypatch.setattr(
+        build, "find_spec", lambda name: None if name == "torch" else find_spec(name)
+    )
+    fault = mindssd("predict", untrained_model, photos, "--engine", "torch").fault
+    assert fault.startswith("PyTorch is not installed; pip install 'mindssd[torch]'")
+    fault = mindssd("predict", untrained_model, photos, "--engine", "tensorflow").fault
+    assert "expected one of auto, mindspore, torch" in fault
+
+
+def test_without_an_engine_the_ways_to_get_one_are_said(
+    mindssd, untrained_model, photos, monkeypatch
+):
+    monkeypatch.setattr(build, "find_spec", lambda name: None)
     fault = mindssd("predict", untrained_model, photos).fault
     assert "pip install 'mindssd[mindspore]'" in fault
 

@@ -20,8 +20,8 @@ MEAN_AVERAGE_PRECISION = 0.475
 
 
 @pytest.fixture(scope="module")
-def config(bccd_dir):
-    return load_config(RECIPE, ["device=CPU", f"data_dir={bccd_dir}"])
+def config(bccd_dir, engine):
+    return load_config(RECIPE, [f"engine={engine.name}", "device=CPU", f"data_dir={bccd_dir}"])
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +30,7 @@ def dataset(config):
 
 
 @pytest.fixture(scope="module")
-def model(config, dataset, engine, golden_dir):
+def model(config, dataset, golden_dir):
     return load_model(golden_dir / "bccd_trained.ckpt", config, dataset.class_names)
 
 
@@ -69,7 +69,7 @@ def test_its_map_by_the_references_protocol_is_the_references(
     evaluation = evaluate_model(
         golden_dir / "bccd_trained.ckpt",
         RECIPE,
-        ["device=CPU", f"data_dir={bccd_dir}"],
+        [f"engine={engine.name}", "device=CPU", f"data_dir={bccd_dir}"],
         "mindcv",
         Console(file=io.StringIO()),
     )
@@ -78,3 +78,18 @@ def test_its_map_by_the_references_protocol_is_the_references(
     record_figure("trained AP50, mindcv protocol", evaluation.ap50)
     assert evaluation.ap == pytest.approx(MEAN_AVERAGE_PRECISION, abs=0.005)
     assert evaluation.ap50 == pytest.approx(0.757, abs=0.01)
+
+
+@pytest.mark.slow
+def test_both_engines_give_the_same_map(
+    mindspore_engine, torch_engine, bccd_dir, golden_dir, record_figure
+):
+    scores = []
+    for engine in (mindspore_engine, torch_engine):
+        settings = [f"engine={engine.name}", "device=CPU", f"data_dir={bccd_dir}"]
+        path = golden_dir / "bccd_trained.ckpt"
+        console = Console(file=io.StringIO())
+        scores.append(evaluate_model(path, RECIPE, settings, "coco", console).ap)
+    record_figure("mAP by MindSpore", scores[0])
+    record_figure("mAP by PyTorch", scores[1])
+    assert scores[1] == pytest.approx(scores[0], abs=0.001)

@@ -63,7 +63,7 @@ def test_leaving_pixels_out_is_the_stride(kind, size, monkeypatch):
 
 def test_batchnorms_statistics_by_hand():
     """Of 0, 1, 2, 3: mean 1.5, variance 5/4, and of the sample 5/3, which is what is kept."""
-    norm = BatchNorm(1, eps=0.0, momentum=0.25)
+    norm = BatchNorm(1, eps=1e-9, momentum=0.25)
     out = norm(torch.tensor([[[[0.0, 1, 2, 3]]]]))
     np.testing.assert_allclose(out.detach().flatten()[0], -1.5 / np.sqrt(1.25), rtol=1e-6)
     assert norm.running_mean.item() == pytest.approx(0.25 * 1.5)
