@@ -16,6 +16,7 @@ from PIL import Image
 import mindssd
 from mindssd.config.load import load_config
 from mindssd.engines.mindspore.stepper import MindSporeStepper
+from mindssd.engines.torch.stepper import TorchStepper
 from mindssd.errors import ConfigError, DatasetError, TrainingError
 from mindssd.geometry.boxes import pairwise_iou
 from mindssd.run import resume_run, start_run
@@ -148,8 +149,14 @@ SHORT = [
 ]
 
 
-def _start_short(tiny_config: Path, shapes_dir: Path, runs_dir: Path) -> None:
-    settings = [*SHORT, f"data_dir={shapes_dir}", f"runs_dir={runs_dir}", "name=short"]
+def _start_short(engine: str, tiny_config: Path, shapes_dir: Path, runs_dir: Path) -> None:
+    settings = [
+        *SHORT,
+        f"engine={engine}",
+        f"data_dir={shapes_dir}",
+        f"runs_dir={runs_dir}",
+        "name=short",
+    ]
     start_run(load_config(str(tiny_config), settings), "tiny")
 
 
@@ -157,15 +164,17 @@ def _last(runs_dir: Path) -> Checkpoint:
     return read_checkpoint(runs_dir / "short" / "last" / "checkpoint.safetensors")
 
 
-@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("engine", "stepper_class"), [("mindspore", MindSporeStepper), ("torch", TorchStepper)]
+)
 def test_an_interrupted_run_goes_on_to_the_same_end_bit_for_bit(
-    tiny_config, shapes_dir, tmp_path, monkeypatch
+    engine, stepper_class, tiny_config, shapes_dir, tmp_path, monkeypatch
 ):
-    _start_short(tiny_config, shapes_dir, tmp_path / "whole")
+    _start_short(engine, tiny_config, shapes_dir, tmp_path / "whole")
     whole = _last(tmp_path / "whole")
 
     steps = 0
-    take = MindSporeStepper.step
+    take = stepper_class.step
 
     def interrupted(stepper, *values):
         nonlocal steps
@@ -175,8 +184,8 @@ def test_an_interrupted_run_goes_on_to_the_same_end_bit_for_bit(
         return take(stepper, *values)
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(MindSporeStepper, "step", interrupted)
-        _start_short(tiny_config, shapes_dir, tmp_path / "parts")
+        patch.setattr(stepper_class, "step", interrupted)
+        _start_short(engine, tiny_config, shapes_dir, tmp_path / "parts")
     assert _last(tmp_path / "parts").step == 3
     resume_run(tmp_path / "parts" / "short")
     parts = _last(tmp_path / "parts")

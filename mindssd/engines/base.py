@@ -148,8 +148,11 @@ class StepperState:
 class Stepper(Protocol):
     """Runs optimizer steps on a network."""
 
+    compiles: bool
+    """Whether the first of its steps take much longer than the rest."""
+
     def step(self, batch: Batch, learning_rate: float, ema_decay: float) -> StepResult:
-        """One forward, loss, backward and update. The first call compiles.
+        """One forward, loss, backward and update.
 
         In a group, `batch` is this process's part of one batch, and the result is the whole's.
         """

@@ -169,7 +169,7 @@ class TrainingLoop:
             readable = True
             rate = self.schedule.learning_rate(self.step)
             decay = ema_decay(self.step, self.plan.ema_decay) if self.plan.ema_decay else 0.0
-            if self._compiled_steps >= self.plan.accumulate_steps:
+            if not self.stepper.compiles or self._compiled_steps >= self.plan.accumulate_steps:
                 result = self.stepper.step(batch, rate, decay)
             else:
                 # The first, middle and last of accumulated steps compile each for itself.

@@ -197,7 +197,7 @@ def test_the_forward_pass_is_the_same_after_a_training_step(plain, engine, tiny_
 
 @pytest.mark.parametrize("bad", [_bad_image, _bad_targets])
 @pytest.mark.parametrize("training", ["plain", "refined"])
-def test_a_step_that_is_not_finite_changes_nothing(training, bad, request, make_batch):
+def test_a_step_that_is_not_finite_changes_nothing(training, bad, engine, request, make_batch):
     training = request.getfixturevalue(training)
     training.stepper.step(make_batch([0, 1]), RATE, 0.5)
     parameters, state = training.network.parameters(), training.stepper.state()

@@ -59,6 +59,8 @@ class FakeNetwork:
 class FakeStepper:
     """Momentum towards the batch's mean, and an average; steps in `bad_steps` are not finite."""
 
+    compiles = True
+
     def __init__(self, network: FakeNetwork, bad_steps: tuple[int, ...] = ()) -> None:
         self.network = network
         self.momentum = np.zeros(1, np.float32)

@@ -197,6 +197,8 @@ def _buffers(parameters, prefix: str, copy: bool = False) -> ParameterTuple:
 class MindSporeStepper:
     """Implements `engines.base.Stepper`."""
 
+    compiles = True
+
     def __init__(self, network: MindSporeNetwork, spec: StepSpec, group_size: int = 1) -> None:
         self.network = network
         self.spec = spec

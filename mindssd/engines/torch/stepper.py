@@ -17,6 +17,8 @@ from mindssd.types import Batch
 class TorchStepper:
     """Implements `engines.base.Stepper`."""
 
+    compiles = False
+
     def __init__(
         self,
         network: TorchNetwork,
