@@ -433,6 +433,7 @@ def test_pytorchs_processes_are_watched_and_saved_alike(new_run, tmp_path, start
     job.launcher.terminate()
     assert job.wait() == 143, job.output
     assert "rank 1 of 2 was killed by SIGKILL; restart 1 of 1" in job.output
+    assert "Traceback" not in job.output
     wait_for_end(processes)
     (stopped,) = events(folder, "stopped")
     assert last(folder).step == stopped["step"] > 3

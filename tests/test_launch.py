@@ -92,6 +92,12 @@ def test_a_process_that_ends_badly_ends_the_others_and_is_named(run, monkeypatch
     assert str(caught.value) == f"rank 1 of 2 {how}"
 
 
+def test_who_was_killed_is_named_although_another_ended_because_of_it(run, monkeypatch):
+    monkeypatch.setattr(launch, "GRACE_S", 5.0)
+    with pytest.raises(TrainingError, match=r"rank 1 of 2 was killed by SIGKILL"):
+        run("if rank == '0': sys.exit(1)\ntime.sleep(0.5)\nos.kill(os.getpid(), signal.SIGKILL)")
+
+
 def test_a_stopped_process_is_named(run, monkeypatch):
     monkeypatch.setattr(launch, "FROZEN_S", 1.0)
     with pytest.raises(TrainingError, match=r"rank 1 of 2 has been stopped for 1 s"):

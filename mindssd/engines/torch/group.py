@@ -3,6 +3,8 @@
 import atexit
 import os
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -39,6 +41,19 @@ def join_group() -> Group:
     return TorchGroup()
 
 
+@contextmanager
+def together() -> Iterator[None]:
+    """What all processes do at once; EngineError, in one line, where another of them has ended."""
+    try:
+        yield
+    except RuntimeError as error:
+        words = str(error).strip().splitlines()[0]
+        lost = "gloo" in words or "NCCL" in words or "onnection" in words
+        if not lost and not isinstance(error, distributed.DistError):
+            raise
+        raise EngineError(f"another of the processes has ended ({words})") from error
+
+
 class TorchGroup:
     """Implements `engines.base.Group`."""
 
@@ -48,23 +63,27 @@ class TorchGroup:
 
     def any(self, flag: bool) -> bool:
         flags = torch.tensor([int(flag)])
-        distributed.all_reduce(flags, distributed.ReduceOp.MAX)
+        with together():
+            distributed.all_reduce(flags, distributed.ReduceOp.MAX)
         return bool(flags.item())
 
     def gather(self, data: bytes) -> list[bytes]:
         lengths = [torch.zeros(1, dtype=torch.int64) for _ in range(self.size)]
-        distributed.all_gather(lengths, torch.tensor([len(data)]))
+        with together():
+            distributed.all_gather(lengths, torch.tensor([len(data)]))
         width = max(1, *(int(length) for length in lengths))
         row = torch.zeros(width, dtype=torch.uint8)
         row[: len(data)] = torch.from_numpy(np.frombuffer(data, np.uint8).copy())
         rows = [torch.zeros_like(row) for _ in range(self.size)]
-        distributed.all_gather(rows, row)
+        with together():
+            distributed.all_gather(rows, row)
         return [rows[rank][: int(lengths[rank])].numpy().tobytes() for rank in range(self.size)]
 
     def broadcast(self, arrays: Parameters) -> Parameters:
         sent = {name: torch.from_numpy(array.copy()) for name, array in arrays.items()}
         for tensor in sent.values():
-            distributed.broadcast(tensor, 0)
+            with together():
+                distributed.broadcast(tensor, 0)
         return {name: tensor.numpy() for name, tensor in sent.items()}
 
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from mindssd.engines.base import Parameters, StepperState, StepResult, StepSpec
-from mindssd.engines.torch.group import mean_over_group
+from mindssd.engines.torch.group import mean_over_group, together
 from mindssd.engines.torch.layers import BatchNorm
 from mindssd.engines.torch.loss import detection_loss, positives
 from mindssd.engines.torch.network import TorchNetwork, as_array, overwrite
@@ -64,7 +64,8 @@ class TorchStepper:
         last = self._micro_step == self.spec.accumulate_steps - 1
         if self._micro_step == 0:
             self._optimizer.zero_grad()
-        class_loss, box_loss, num_positives = self._backward(batch)
+        with together():
+            class_loss, box_loss, num_positives = self._backward(batch)
         gradients = self._gradients()
         norm = torch.nn.utils.get_total_norm(gradients)
         figures = torch.stack((class_loss, box_loss, num_positives, norm)).tolist()
