@@ -1,6 +1,9 @@
 """The reference's trained detector works here as it did there: outputs, detections, mAP."""
 
 import io
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -93,3 +96,24 @@ def test_both_engines_give_the_same_map(
     record_figure("mAP by MindSpore", scores[0])
     record_figure("mAP by PyTorch", scores[1])
     assert scores[1] == pytest.approx(scores[0], abs=0.001)
+
+
+def test_pytorch_reads_mindspores_files_without_mindspore(golden_dir, backbone_checkpoint):
+    """Nor does it get MindSpore's settings, which would slow it down."""
+    program = f"""
+import os, sys
+from mindssd import build
+from mindssd.config.load import load_config
+from mindssd.detector import load_model
+config = load_config("{RECIPE}", ["engine=torch", "device=CPU"])
+network = load_model("{golden_dir}/bccd_trained.ckpt", config, ("a", "b", "c")).network
+config = load_config("{RECIPE}", ["engine=torch", "backbone_ckpt_path={backbone_checkpoint}"])
+build.load_initial_weights(config, network)
+print([name for name in ("mindspore", "mindcv") if name in sys.modules])
+print(os.environ.get("ONEDNN_MAX_CPU_ISA"))
+"""
+    environment = {k: v for k, v in os.environ.items() if k != "ONEDNN_MAX_CPU_ISA"}
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.splitlines() == ["[]", "None"]
