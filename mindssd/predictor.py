@@ -16,12 +16,19 @@ from typing import TypeVar
 import numpy as np
 
 from mindssd.errors import ImageError
-from mindssd.geometry.postprocess import PostProcess
+from mindssd.geometry.postprocess import (
+    PostProcess,
+    PostProcessDecoded,
+    PostProcessSelected,
+)
 from mindssd.images import Normalization, as_rgb, normalise, read_image, resize
 from mindssd.types import Array, Detections, ImageRecord, ImageSize
 
-Forward = Callable[[Array], tuple[Array, Array]]
-"""images (B, 3, H, W) float32 to raw offsets (B, A, 4) and logits (B, A, C + 1)."""
+Forward = Callable[[Array], tuple[Array, ...]]
+"""images (B, 3, H, W) float32 to the arrays (B, …) that its `PostProcess` takes of each image: an
+engine's offsets (B, A, 4) and logits (B, A, C + 1), or a deployed file's boxes and scores."""
+
+AnyPostProcess = PostProcess | PostProcessDecoded | PostProcessSelected
 
 Source = str | Path | Array | ImageRecord
 """An image file, an image as an array that `images.as_rgb` takes, or an annotated image."""
@@ -47,7 +54,7 @@ class Predictor:
     forward: Forward
     image_size: ImageSize
     normalization: Normalization
-    postprocess: PostProcess
+    postprocess: AnyPostProcess
     class_names: tuple[str, ...]
     batch_size: int = 1
     num_threads: int = field(default_factory=_default_threads)
@@ -67,9 +74,9 @@ class Predictor:
         results: list[Detections] = []
         for batch in _batches(images, self.batch_size):
             pictures = [as_rgb(image) for image in batch]
-            offsets, logits = self._forward([self._prepare(picture) for picture in pictures])
+            outputs = self._forward([self._prepare(picture) for picture in pictures])
             for index, picture in enumerate(pictures):
-                results.append(self._finish(offsets[index], logits[index], _size(picture)))
+                results.append(self._finish([x[index] for x in outputs], _size(picture)))
         return results
 
     def stream(self, sources: Iterable[Source]) -> Iterator[Detections | ImageError]:
@@ -107,18 +114,18 @@ class Predictor:
             return _Loaded(kept, _size(picture), self._prepare(picture))
 
         def finish(
-            loaded: "_Loaded | ImageError", offsets: Array, logits: Array
+            loaded: "_Loaded | ImageError", outputs: Sequence[Array]
         ) -> tuple[Array, Detections] | ImageError:
             if isinstance(loaded, ImageError):
                 return loaded
-            return loaded.picture, self._finish(offsets, logits, loaded.size)
+            return loaded.picture, self._finish(outputs, loaded.size)
 
         pool = ThreadPoolExecutor(self.num_threads, thread_name_prefix="mindssd-predictor")
         try:
             finishing: deque[Future[tuple[Array, Detections] | ImageError]] = deque()
             ahead = self.batch_size + 2 * self.num_threads
             for batch in _batches(_map_ahead(pool, load, sources, ahead), self.batch_size):
-                offsets, logits = self._forward(
+                outputs = self._forward(
                     # An image that could not be read keeps its place, so that places are order.
                     [item.image if isinstance(item, _Loaded) else None for item in batch]
                 )
@@ -126,7 +133,7 @@ class Predictor:
                 while finishing:
                     yield finishing.popleft().result()
                 for index, item in enumerate(batch):
-                    finishing.append(pool.submit(finish, item, offsets[index], logits[index]))
+                    finishing.append(pool.submit(finish, item, [x[index] for x in outputs]))
             while finishing:
                 yield finishing.popleft().result()
         finally:
@@ -135,26 +142,29 @@ class Predictor:
     def _prepare(self, picture: Array) -> Array:
         return normalise(resize(picture, self.image_size), self.normalization)
 
-    def _forward(self, images: Sequence[Array | None]) -> tuple[Array, Array]:
+    def _forward(self, images: Sequence[Array | None]) -> tuple[Array, ...]:
         """Run at most `batch_size` prepared images, None and what is wanting as zeros."""
         batch = np.zeros((self.batch_size, 3, *self.image_size), np.float32)  # (B, 3, H, W)
         for index, image in enumerate(images):
             if image is not None:
                 batch[index] = image
-        offsets, logits = self.forward(batch)
-        num_default_boxes = len(self.postprocess.default_boxes.boxes)
-        expected_offsets = (self.batch_size, num_default_boxes, 4)
-        expected_logits = (self.batch_size, num_default_boxes, len(self.class_names) + 1)
-        if offsets.shape != expected_offsets or logits.shape != expected_logits:
-            raise ValueError(
-                f"forward gave offsets {offsets.shape} and logits {logits.shape}; expected "
-                f"{expected_offsets} and {expected_logits} for {num_default_boxes} default boxes "
-                f"and {len(self.class_names)} classes"
+        outputs = self.forward(batch)
+        shapes = self.postprocess.output_shapes(len(self.class_names))
+        expected = {name: (self.batch_size, *shape) for name, shape in shapes.items()}
+        if [output.shape for output in outputs] != list(expected.values()):
+            given = " and ".join(
+                f"{name} {x.shape}" for name, x in zip(expected, outputs, strict=False)
             )
-        return offsets, logits
+            raise ValueError(
+                f"forward gave {given}; expected {' and '.join(map(str, expected.values()))} for "
+                f"{len(self.class_names)} classes"
+            )
+        return outputs
 
-    def _finish(self, offsets: Array, logits: Array, size: ImageSize) -> Detections:
-        boxes, scores, class_ids = self.postprocess(offsets, logits, size)
+    def _finish(self, outputs: Sequence[Array], size: ImageSize) -> Detections:
+        # Its own arguments are checked by shape above, which no type can say.
+        postprocess: Callable[..., tuple[Array, Array, Array]] = self.postprocess
+        boxes, scores, class_ids = postprocess(*outputs, size)
         return Detections(boxes, scores, class_ids, self.class_names)
 
 
