@@ -194,7 +194,7 @@ def check_disk(folder: Path, shared: Path = Path("/dev/shm")) -> list[Finding]:
 
 
 def check_packages(requirements: Sequence[str] | None = None) -> list[Finding]:
-    """What mindssd and its `mindspore` extra require against what is installed."""
+    """What mindssd and its extras for training require against what is installed."""
     if requirements is None:
         requirements = metadata.requires("mindssd") or []
     findings, fitting = [], []
@@ -227,7 +227,7 @@ def _parse_requirement(requirement: str) -> tuple[str, str, str] | None:
     text, _, marker = requirement.partition(";")
     found = re.search(r"extra == [\"'](\w+)[\"']", marker)
     extra = found[1] if found else ""
-    if extra not in ("", "mindspore"):
+    if extra not in ("", "train", "mindspore") or text.startswith("mindssd["):
         return None
     parts = re.fullmatch(r"\s*([\w.-]+)\s*\(?([^)]*)\)?\s*", text)
     return (parts[1], parts[2].replace(" ", ""), extra) if parts else None
