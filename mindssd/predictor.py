@@ -4,13 +4,16 @@ A `Predictor` knows one network's `forward`, a plain function on arrays: an engi
 runtime's, or a test's. Reading, resizing and normalising are those of training (`mindssd.images`).
 """
 
+import contextlib
 import itertools
 import os
+import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
+from queue import Full, Queue
 from typing import TypeVar
 
 import numpy as np
@@ -107,7 +110,7 @@ class Predictor:
 
         def load(source: Source) -> "_Loaded | ImageError":
             try:
-                picture = _read(source)
+                picture = read_source(source)
             except ImageError as error:
                 return error
             kept = picture if keep_images else empty
@@ -177,7 +180,8 @@ class _Loaded:
     image: Array
 
 
-def _read(source: Source) -> Array:
+def read_source(source: Source) -> Array:
+    """The source as (H, W, 3) uint8 RGB, or ImageError."""
     if isinstance(source, np.ndarray):
         return as_rgb(source)
     if isinstance(source, ImageRecord):
@@ -187,6 +191,49 @@ def _read(source: Source) -> Array:
 
 def _size(picture: Array) -> ImageSize:
     return picture.shape[0], picture.shape[1]
+
+
+def ahead(items: Iterable[_Item], count: int = 4) -> Iterator[_Item]:
+    """Take items in a thread of their own, at most `count` before they are asked for.
+
+    For what can only be read in order, as a video's frames. An error comes where its item would.
+    """
+    ready: Queue[Future[_Item] | None] = Queue(count)
+    left = threading.Event()
+
+    def put(future: "Future[_Item] | None") -> bool:
+        while not left.is_set():
+            with contextlib.suppress(Full):
+                ready.put(future, timeout=0.1)
+                return True
+        return False
+
+    def take() -> None:
+        iterator = iter(items)
+        while not left.is_set():
+            future: Future[_Item] = Future()
+            try:
+                future.set_result(next(iterator))
+            except StopIteration:
+                break
+            except BaseException as error:
+                future.set_exception(error)
+                put(future)
+                break
+            if not put(future):
+                break
+        if isinstance(iterator, Generator):
+            iterator.close()  # here, where it ran: what it holds open is closed
+        put(None)
+
+    thread = threading.Thread(target=take, name="mindssd-ahead", daemon=True)
+    thread.start()
+    try:
+        while (future := ready.get()) is not None:
+            yield future.result()
+    finally:
+        left.set()
+        thread.join()
 
 
 def _batches(items: Iterable[_Item], batch_size: int) -> Iterator[list[_Item]]:

@@ -11,12 +11,15 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from mindssd.errors import WeightsError
+from mindssd.errors import ConfigError, WeightsError
 from mindssd.geometry.postprocess import PostProcessDecoded, PostProcessSelected
 from mindssd.weights.safetensors_file import FORMAT, ModelMetadata, from_strings, to_strings
 
 INPUT = "images"
 """(B, 3, H, W) float32, RGB normalised by `mean` and `std`; B is free."""
+
+SCORE_THRESHOLD = 0.3
+"""What is worth showing to a person; evaluation counts down to 0.01."""
 
 BOXES, SCORES, CLASS_IDS = "boxes", "scores", "class_ids"
 """Outputs. Boxes are (x1, y1, x2, y2) as fractions of the image, clipped to it."""
@@ -54,6 +57,31 @@ class Manifest:
         if self.nms is None:
             return PostProcessDecoded(num_boxes=self.num_boxes)
         return PostProcessSelected(num_boxes=self.nms.max_detections)
+
+    def require_wider(
+        self,
+        score_threshold: float,
+        iou_threshold: float,
+        max_detections: int | None,
+        pixel_offset: float,
+    ) -> None:
+        """ConfigError where NMS inside the graph has dropped what these thresholds would keep."""
+        nms = self.nms
+        if nms is None:
+            return
+        wanted = nms.max_detections + 1 if max_detections is None else max_detections
+        for name, value, fits in (
+            ("score threshold", score_threshold, score_threshold >= nms.score_threshold),
+            ("IoU threshold", iou_threshold, iou_threshold <= nms.iou_threshold),
+            ("number of detections", max_detections, wanted <= nms.max_detections),
+            ("pixel offset", pixel_offset, pixel_offset == 0),
+        ):
+            if not fits:
+                raise ConfigError(
+                    f"the file has NMS inside (scores above {nms.score_threshold:g}, IoU "
+                    f"{nms.iou_threshold:g}, {nms.max_detections} detections), which a {name} of "
+                    f"{value} would undo; export it without --nms"
+                )
 
     def to_strings(self, path: Path) -> dict[str, str]:
         """Text by key, for a file's metadata; `path` is for the error where it cannot be text."""
