@@ -1,13 +1,13 @@
 """The only place where a configuration becomes objects."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mindssd.config.load import training_settings
+from mindssd.config.load import override, training_settings
 from mindssd.config.schema import Config
 from mindssd.data.augment import Augmentation
 from mindssd.data.dataset import DetectionDataset
@@ -62,6 +62,33 @@ def build_engine(config: Config) -> Engine:
     from mindssd.engines.mindspore.engine import MindSporeEngine
 
     return MindSporeEngine(config.device)
+
+
+def raw_onnx(config: Config, parameters: Mapping[str, Array], num_classes: int) -> bytes:
+    """The network with these parameters as ONNX: images (B, 3, H, W) to offsets and logits.
+
+    By PyTorch, whatever engine trained it: MindSpore 2.10.0's exporter lacks operators.
+    """
+    if find_spec("torch") is None:
+        raise EngineError("exporting as ONNX needs PyTorch; pip install 'mindssd[export]'")
+    from mindssd.engines.torch.export import to_onnx
+
+    return to_onnx(network_spec(config, num_classes), parameters)
+
+
+def export_mindir(
+    config: Config,
+    parameters: Mapping[str, Array],
+    num_classes: int,
+    default_boxes_cxcywh: Array,
+    path: Path,
+) -> Callable[[Array], tuple[Array, ...]]:
+    """Write the network as MindIR, boxes decoded; return the `forward` of that file."""
+    build_engine(override(config, ["engine=mindspore"]))  # which it is written by
+    from mindssd.engines.mindspore.export import export_mindir
+
+    spec = network_spec(config, num_classes)
+    return export_mindir(spec, parameters, default_boxes_cxcywh, config.matching.variances, path)
 
 
 def build_cluster(num_processes: int) -> Cluster:

@@ -24,7 +24,7 @@ from mindssd.geometry.postprocess import (
     PostProcessDecoded,
     PostProcessSelected,
 )
-from mindssd.images import Normalization, as_rgb, normalise, read_image, resize
+from mindssd.images import Normalization, as_rgb, decode_image, normalise, read_image, resize
 from mindssd.types import Array, Detections, ImageRecord, ImageSize
 
 Forward = Callable[[Array], tuple[Array, ...]]
@@ -33,8 +33,9 @@ engine's offsets (B, A, 4) and logits (B, A, C + 1), or a deployed file's boxes 
 
 AnyPostProcess = PostProcess | PostProcessDecoded | PostProcessSelected
 
-Source = str | Path | Array | ImageRecord
-"""An image file, an image as an array that `images.as_rgb` takes, or an annotated image."""
+Source = str | Path | bytes | Array | ImageRecord
+"""An image file, its content, an image as an array that `images.as_rgb` takes, or an annotated
+image."""
 
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
@@ -79,8 +80,12 @@ class Predictor:
             pictures = [as_rgb(image) for image in batch]
             outputs = self._forward([self._prepare(picture) for picture in pictures])
             for index, picture in enumerate(pictures):
-                results.append(self._finish([x[index] for x in outputs], _size(picture)))
+                results.append(self.finish([x[index] for x in outputs], _size(picture)))
         return results
+
+    def outputs(self, image: Array) -> list[Array]:
+        """What the network gives for one image, as its `postprocess` takes it."""
+        return [output[0] for output in self._forward([self._prepare(as_rgb(image))])]
 
     def stream(self, sources: Iterable[Source]) -> Iterator[Detections | ImageError]:
         """Detect in images as they come, reading and preparing the next ones meanwhile.
@@ -121,7 +126,7 @@ class Predictor:
         ) -> tuple[Array, Detections] | ImageError:
             if isinstance(loaded, ImageError):
                 return loaded
-            return loaded.picture, self._finish(outputs, loaded.size)
+            return loaded.picture, self.finish(outputs, loaded.size)
 
         pool = ThreadPoolExecutor(self.num_threads, thread_name_prefix="mindssd-predictor")
         try:
@@ -164,7 +169,8 @@ class Predictor:
             )
         return outputs
 
-    def _finish(self, outputs: Sequence[Array], size: ImageSize) -> Detections:
+    def finish(self, outputs: Sequence[Array], size: ImageSize) -> Detections:
+        """Detections from one image's outputs, in pixels of an image of `size`."""
         # Its own arguments are checked by shape above, which no type can say.
         postprocess: Callable[..., tuple[Array, Array, Array]] = self.postprocess
         boxes, scores, class_ids = postprocess(*outputs, size)
@@ -184,6 +190,8 @@ def read_source(source: Source) -> Array:
     """The source as (H, W, 3) uint8 RGB, or ImageError."""
     if isinstance(source, np.ndarray):
         return as_rgb(source)
+    if isinstance(source, bytes):
+        return decode_image(source, "image")
     if isinstance(source, ImageRecord):
         return read_image(source.path, (source.height, source.width))
     return read_image(source)

@@ -6,6 +6,7 @@ ONNX's NonMaxSuppression with all five inputs. Beside its output, whose length N
 every shape is static but for the batch: that is what compilers for Ascend and others ask for.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -24,9 +25,14 @@ OFFSETS, LOGITS = "offsets", "logits"
 BATCH = "batch"
 
 
-def require_raw(model: onnx.ModelProto, image_size: ImageSize) -> None:
-    """ValueError unless it is an engine's raw graph with BatchNorm folded into its convolutions."""
+def read_raw(content: bytes, image_size: ImageSize) -> onnx.ModelProto:
+    """An engine's raw graph from its bytes, with BatchNorm folded into the convolutions.
+
+    ValueError where it is no such graph.
+    """
+    model = onnx.load_from_string(content)
     graph = model.graph
+    fold_batch_norms(graph)
     names = [x.name for x in graph.input], [x.name for x in graph.output]
     if names != ([INPUT], [OFFSETS, LOGITS]):
         raise ValueError(f"the graph has {names}; expected {INPUT} to {OFFSETS} and {LOGITS}")
@@ -35,7 +41,44 @@ def require_raw(model: onnx.ModelProto, image_size: ImageSize) -> None:
         raise ValueError(f"{INPUT} has shape {dims}; expected a free batch, 3 and {image_size}")
     kinds = [node.op_type for node in graph.node]
     if "BatchNormalization" in kinds:
-        raise ValueError(f"{kinds.count('BatchNormalization')} BatchNorms are not folded")
+        raise ValueError(f"{kinds.count('BatchNormalization')} BatchNorms cannot be folded")
+    return model
+
+
+def fold_batch_norms(graph: onnx.GraphProto) -> None:
+    """Put each BatchNorm behind a convolution into its weights and bias, in double precision.
+
+    A convolution whose weights are shared, as a head's over its levels, has a copy for each.
+    """
+    constants = {x.name: x for x in graph.initializer}
+    made_by = {output: node for node in graph.node for output in node.output}
+    num_uses = Counter(name for node in graph.node for name in node.input)
+    for node in [node for node in graph.node if node.op_type == "BatchNormalization"]:
+        convolution = made_by.get(node.input[0])
+        if convolution is None or convolution.op_type != "Conv" or num_uses[node.input[0]] > 1:
+            continue
+        gamma, beta, mean, variance = (
+            numpy_helper.to_array(constants[name]).astype(np.float64) for name in node.input[1:5]
+        )
+        epsilon = next((a.f for a in node.attribute if a.name == "epsilon"), 1e-5)
+        weight = numpy_helper.to_array(constants[convolution.input[1]])
+        bias = np.zeros(len(weight))
+        if len(convolution.input) > 2:
+            bias = numpy_helper.to_array(constants[convolution.input[2]]).astype(np.float64)
+        scale = gamma / np.sqrt(variance + epsilon)
+        folded = {
+            f"{node.output[0]}.weight": weight * scale[:, None, None, None],
+            f"{node.output[0]}.bias": beta + (bias - mean) * scale,
+        }
+        for name, value in folded.items():
+            graph.initializer.append(numpy_helper.from_array(value.astype(np.float32), name))
+        del convolution.input[1:]
+        convolution.input.extend(folded)
+        convolution.output[0] = node.output[0]
+        graph.node.remove(node)
+    used = {name for node in graph.node for name in node.input}
+    for constant in [x for x in graph.initializer if x.name not in used]:
+        graph.initializer.remove(constant)
 
 
 def finish(

@@ -70,6 +70,11 @@ class PostProcess(Selection):
         num_boxes = len(self.default_boxes.boxes)
         return {"offsets": (num_boxes, 4), "logits": (num_boxes, num_classes + 1)}
 
+    def decode_all(self, offsets: Array, logits: Array) -> tuple[Array, Array]:
+        """What `PostProcessDecoded` takes: all boxes (A, 4), clipped, and scores (A, C)."""
+        boxes_unit = decode(offsets, self.default_boxes.boxes_cxcywh, self.variances)
+        return clip(boxes_unit, (1, 1)), sigmoid(logits[:, 1:])
+
     def __call__(
         self, offsets: Array, logits: Array, image_size: ImageSize
     ) -> tuple[Array, Array, Array]:
