@@ -31,6 +31,7 @@ from mindssd.engines.base import (
 )
 from mindssd.errors import ConfigError, EngineError
 from mindssd.evaluation.protocol import Protocol
+from mindssd.geometry.coding import MAX_LOG_SIZE_RATIO
 from mindssd.geometry.default_boxes import DefaultBoxes, GridDefaultBoxes, PaperDefaultBoxes
 from mindssd.geometry.postprocess import PostProcess
 from mindssd.images import Normalization
@@ -88,7 +89,14 @@ def export_mindir(
     from mindssd.engines.mindspore.export import export_mindir
 
     spec = network_spec(config, num_classes)
-    return export_mindir(spec, parameters, default_boxes_cxcywh, config.matching.variances, path)
+    return export_mindir(
+        spec,
+        parameters,
+        default_boxes_cxcywh,
+        config.matching.variances,
+        MAX_LOG_SIZE_RATIO,
+        path,
+    )
 
 
 def build_cluster(num_processes: int) -> Cluster:
