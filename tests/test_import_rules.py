@@ -52,10 +52,11 @@ LAYERS = {
     "images": _layer("types", "numpy cv2"),
     "visualize": _layer("types images", "numpy cv2"),
     "data": _layer("types annotations geometry images", "numpy cv2 grain msgspec"),
-    "weights": _layer("types", "numpy safetensors google rich"),  # google.protobuf
+    "weights": _layer("types files", "numpy safetensors google rich"),  # google.protobuf
     "engines": _layer(),
     "engines.base": _layer("types", "numpy"),
-    "engines.mindspore": _layer("types processes engines.base", "numpy mindspore mindcv numba"),
+    "engines.mindspore": _layer("types files processes engines.base", "numpy mindspore mindcv"),
+    "engines.torch": _layer("types processes engines.base", "numpy torch"),
     # safetensors: the file that a run resumes from.
     "training": _layer(
         "types processes engines.base weights", "numpy tensorboardX rich safetensors"
@@ -77,7 +78,9 @@ LAYERS = {
         "numpy cv2 rich msgspec onnx onnxruntime openvino",
     ),
     # `data` is for `demo` and `doctor`, `weights` for `weights`, `evaluation` for its report.
-    "cli": _layer("application config data weights evaluation visualize deploy", "typer rich"),
+    "cli": _layer(
+        "application config data weights evaluation visualize files deploy", "typer rich"
+    ),
     # `import mindssd` and `python -m mindssd`.
     "__init__": _layer("application"),
     "__main__": _layer("cli"),
@@ -86,6 +89,7 @@ LAYERS = {
 ONLY_IN = {
     "mindspore": "engines.mindspore",
     "mindcv": "engines.mindspore",
+    "torch": "engines.torch",
     "typer": "cli",
     "grain": "data",
     "tensorboardX": "training",
@@ -204,11 +208,12 @@ def test_a_library_with_one_home_is_imported_nowhere_else(package):
 
 
 def test_the_framework_is_reached_inside_a_function_of_build_alone():
-    """So that nothing imports MindSpore before the engine's settings stand, or without need."""
+    """So that nothing imports a framework before the engine's settings stand, or without need."""
     doors = {
         (found.path.name, found.at_load)
         for layer, found in _all_imports()
-        if found.module.startswith("mindssd.engines.mindspore") and layer != "engines.mindspore"
+        if found.module.startswith(("mindssd.engines.mindspore", "mindssd.engines.torch"))
+        and not layer.startswith("engines.")
     }
     assert doors == {("build.py", False)}
 

@@ -53,7 +53,8 @@ def _print_table() -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from mindssd.weights.download import PUBLISHED, cache_dir, cached_path
+    from mindssd.files import cache_dir
+    from mindssd.weights.download import PUBLISHED, cached_path
 
     table = Table(box=None, pad_edge=False)
     for heading in ("name", "recipe", "size", "cached"):

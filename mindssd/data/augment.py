@@ -220,27 +220,38 @@ def rotate(image: Array, boxes: Array, turns: int) -> tuple[Array, Array]:
 
 
 def jitter_colour(image: Array, augmentation: Augmentation, rng: np.random.Generator) -> Array:
-    """Change brightness, contrast and saturation, in this order, by random factors."""
-    brightness, contrast, saturation = (
-        rng.uniform(max(0, 1 - strength), 1 + strength)
-        for strength in (augmentation.brightness, augmentation.contrast, augmentation.saturation)
-    )
-    return adjust_colour(image, brightness, contrast, saturation)
+    """Change brightness, contrast and saturation by random factors, in a random order.
 
-
-def adjust_colour(image: Array, brightness: float, contrast: float, saturation: float) -> Array:
-    """Scale an RGB image's brightness, its distance from mean grey, and its distance from grey.
-
-    (H, W, 3) uint8, rounded and limited to 0..255 once, at the end; factors of 1 change nothing.
+    As MindSpore's RandomColorAdjust does it for the reference: rounded and limited to 0..255 after
+    each, so the order decides what a bright image loses.
     """
-    grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
-    mean = cv2.mean(grey)[0] * brightness
-    # With a = brightness · contrast and b = (1 - contrast) · mean, the first two give a·x + b, with
-    # the grey a·grey + b; so saturation · (a·x + b) + (1 - saturation) · (a·grey + b) is one sum.
-    scale = brightness * contrast
-    greys = cv2.cvtColor(grey, cv2.COLOR_GRAY2RGB)
-    offset = (1 - contrast) * mean
-    return cv2.addWeighted(image, saturation * scale, greys, (1 - saturation) * scale, offset)
+    changes = (
+        (adjust_brightness, augmentation.brightness),
+        (adjust_contrast, augmentation.contrast),
+        (adjust_saturation, augmentation.saturation),
+    )
+    for index in rng.permutation(len(changes)):
+        change, strength = changes[index]
+        image = change(image, rng.uniform(max(0, 1 - strength), 1 + strength))
+    return image
+
+
+def adjust_brightness(image: Array, factor: float) -> Array:
+    """Scale an RGB image, (H, W, 3) uint8."""
+    return cv2.convertScaleAbs(image, alpha=factor)
+
+
+def adjust_contrast(image: Array, factor: float) -> Array:
+    """Scale an RGB image's distance from its mean grey. (H, W, 3) uint8."""
+    mean = cv2.mean(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY))[0]
+    levels = np.arange(256) * factor + (1 - factor) * mean
+    return cv2.LUT(image, levels.round().clip(0, 255).astype(np.uint8))
+
+
+def adjust_saturation(image: Array, factor: float) -> Array:
+    """Scale an RGB image's distance from its grey, pixel by pixel. (H, W, 3) uint8."""
+    greys = cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
+    return cv2.addWeighted(image, factor, greys, 1 - factor, 0)
 
 
 def _holds_centre(windows: Array, boxes: Array) -> Array:

@@ -89,6 +89,18 @@ class StepSpec:
     them keeps its statistics."""
     amp_level: str = "O0"
 
+    def decay_of(self, name: str) -> float:
+        """The weight decay of a parameter by its canonical name, as `decayed` says."""
+        return 0.0 if name.endswith(_UNDECAYED[self.decayed]) else self.weight_decay
+
+
+_UNDECAYED: dict[str, tuple[str, ...]] = {
+    "all": (),
+    "all_but_norm": (".gamma", ".beta"),
+    "weights": (".gamma", ".beta", ".bias"),
+}
+"""The ends of the names that `StepSpec.decayed` spares."""
+
 
 @dataclass(frozen=True)
 class StepResult:

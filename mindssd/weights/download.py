@@ -17,11 +17,11 @@ from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
 
 from mindssd.errors import WeightsError
+from mindssd.files import CACHE_VARIABLE, cache_dir
 from mindssd.weights.atomic import describe_read_error, describe_write_error
 
 DEFAULT_BASE_URL = "https://download.mindspore.cn/toolkits/mindcv"
 BASE_URL_VARIABLE = "MINDSSD_WEIGHTS_URL"
-CACHE_VARIABLE = "MINDSSD_CACHE"
 
 Progress = Callable[[int, int | None], None]
 """Called with the bytes that are there and the bytes of the whole, None where unknown."""
@@ -70,15 +70,6 @@ PUBLISHED = {
         PublishedBackbone("resnet50", "ssd_resnet50_fpn", "resnet/resnet50-e0733ab8.ckpt", 102),
     )
 }
-
-
-def cache_dir() -> Path:
-    """Where fetched files are kept: `MINDSSD_CACHE`, or mindssd in the user's cache folder."""
-    chosen = os.environ.get(CACHE_VARIABLE)
-    if chosen:
-        return Path(chosen).expanduser()
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "mindssd"
 
 
 def cached_path(backbone: PublishedBackbone) -> Path:

@@ -7,6 +7,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+from mindssd import files
 from mindssd.cli.weights import weights
 from mindssd.errors import WeightsError
 from mindssd.weights import download
@@ -16,7 +17,7 @@ from mindssd.weights.progress import show_progress
 @pytest.fixture
 def run(tmp_path, monkeypatch):
     """Run the command with a cache of its own and no server."""
-    monkeypatch.setenv(download.CACHE_VARIABLE, str(tmp_path / "cache"))
+    monkeypatch.setenv(files.CACHE_VARIABLE, str(tmp_path / "cache"))
     monkeypatch.setenv(download.BASE_URL_VARIABLE, "http://127.0.0.1:9")
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     app = typer.Typer()
@@ -50,7 +51,7 @@ def test_the_list_tells_recipe_size_and_what_is_cached(run, monkeypatch):
     assert ["name", "recipe", "size", "cached"] in lines
     assert ["mobilenet_v2_100", "ssd_mobilenetv2", "about", "14", "MB", "no"] in lines
     assert ["resnet50", "ssd_resnet50_fpn", "0.0", "MB", "yes"] in lines
-    assert ["cache:", str(download.cache_dir())] in lines
+    assert ["cache:", str(files.cache_dir())] in lines
 
 
 def test_fetching_prints_where_each_file_lies(run, monkeypatch):

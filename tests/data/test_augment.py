@@ -7,10 +7,13 @@ import pytest
 
 from mindssd.data.augment import (
     Augmentation,
-    adjust_colour,
+    adjust_brightness,
+    adjust_contrast,
+    adjust_saturation,
     augment,
     flip,
     flip_vertically,
+    jitter_colour,
     min_iou_crop,
     render,
     rotate,
@@ -151,12 +154,37 @@ def test_scaling_by_two_shows_half_of_each_side() -> None:
 
 def test_colour_factors_of_one_change_nothing_and_others_do_what_they_say() -> None:
     image = np.array([[[200, 100, 50], [40, 40, 40]]], np.uint8)
-    assert (adjust_colour(image, 1, 1, 1) == image).all()
-    assert adjust_colour(image, 0.5, 1, 1).tolist() == [[[100, 50, 25], [20, 20, 20]]]
-    assert adjust_colour(image, 2, 1, 1).tolist() == [[[255, 200, 100], [80, 80, 80]]]
+    for adjust in (adjust_brightness, adjust_contrast, adjust_saturation):
+        assert (adjust(image, 1) == image).all()
+    assert adjust_brightness(image, 0.5).tolist() == [[[100, 50, 25], [20, 20, 20]]]
+    assert adjust_brightness(image, 2).tolist() == [[[255, 200, 100], [80, 80, 80]]]
     # Grey is 0.299 R + 0.587 G + 0.114 B = 124.2, the mean of both pixels 82.
-    assert adjust_colour(image, 1, 0, 1).tolist() == [[[82] * 3, [82] * 3]]
-    assert adjust_colour(image, 1, 1, 0).tolist() == [[[124] * 3, [40] * 3]]
+    assert adjust_contrast(image, 0).tolist() == [[[82] * 3, [82] * 3]]
+    assert adjust_contrast(image, 2).tolist() == [[[255, 118, 18], [0, 0, 0]]]
+    assert adjust_saturation(image, 0).tolist() == [[[124] * 3, [40] * 3]]
+
+
+class StrongestInOrder:
+    """Stands in for a random generator: the highest factors, in a given order."""
+
+    def __init__(self, *order: int) -> None:
+        self.order = order
+
+    def permutation(self, count: int) -> tuple[int, ...]:
+        return self.order
+
+    def uniform(self, low: float, high: float) -> float:
+        return high
+
+
+def test_colours_are_limited_after_each_change_so_their_order_counts() -> None:
+    image = np.array([[[150] * 3, [50] * 3]], np.uint8)
+    strong = Augmentation(brightness=1, contrast=1, saturation=1)
+    # Twice as bright 255 and 100, of mean 177.5, and their distances doubled.
+    brightness_first = jitter_colour(image, strong, StrongestInOrder(0, 1, 2))
+    assert brightness_first[0, :, 0].tolist() == [255, 22]
+    contrast_first = jitter_colour(image, strong, StrongestInOrder(1, 0, 2))
+    assert contrast_first[0, :, 0].tolist() == [255, 0]
 
 
 @pytest.mark.parametrize("seed", range(20))

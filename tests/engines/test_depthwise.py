@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 from mindspore import nn, ops
 
-from mindssd.engines.mindspore.depthwise import Layout, use_fast_depthwise
+from mindssd.engines.mindspore import depthwise
+from mindssd.engines.mindspore.depthwise import use_fast_depthwise
 
 CHANNELS = 5
 
@@ -73,27 +74,33 @@ def test_leaves_other_convolutions_alone(engine):
             nn.Conv2d(4, 8, 3, group=4),
             nn.Conv2d(8, 8, 3, group=8, dilation=2),
             nn.Conv2d(8, 8, (1, 3), group=8),
+            nn.Conv2d(8, 8, 9, group=8),
         ]
     )
     assert use_fast_depthwise(others) == 0
 
 
-def test_the_phases_of_a_plane_hold_every_tap():
-    """4×5, padded by one, stride 2: the kernel's corners all lie in phase 0, a cell apart."""
-    layout = Layout.padded(4, 5, kernel=3, stride=2, padding=(1, 1, 1, 1))
-    assert layout.output == (2, 3)
-    assert layout.phase == (3, 4)
-    phase, offset = layout.taps
-    assert phase.tolist() == [0, 1, 0, 2, 3, 2, 0, 1, 0]
-    assert offset.tolist() == [0, 0, 1, 0, 0, 1, 4, 4, 5]
+def test_a_sum_by_hand(engine):
+    """A kernel of ones over 2×2 pixels, padded to itself: each output is the sum of all four."""
+    conv = nn.Conv2d(2, 2, 3, pad_mode="same", group=2, weight_init="ones")
+    assert use_fast_depthwise(nn.SequentialCell([conv])) == 1
+    images = np.array([[[[1, 2], [3, 4]], [[0, 0], [0, 5]]]], np.float32)
+    assert conv(ms.Tensor(images)).asnumpy().tolist() == [[[[10, 10], [10, 10]], [[5, 5], [5, 5]]]]
 
 
-def test_a_network_trains_with_them(engine, tiny_spec):
+def test_without_a_compiler_mindspores_own_go_on(engine, monkeypatch):
+    monkeypatch.setattr(depthwise, "compiled", lambda source: None)
+    conv = nn.Conv2d(CHANNELS, CHANNELS, 3, group=CHANNELS)
+    assert use_fast_depthwise(nn.SequentialCell([conv])) == 0
+    assert conv(ms.Tensor(np.zeros((1, CHANNELS, 4, 4), np.float32))).shape == (1, CHANNELS, 4, 4)
+
+
+def test_a_networks_depthwise_convolutions_run_by_them(engine, tiny_spec):
     network = engine.build_network(tiny_spec, seed=0)
-    swapped = [
+    grouped = [
         cell
         for _, cell in network.cell.cells_and_names()
-        if isinstance(cell, nn.Conv2d) and isinstance(cell.conv2d, ops.Custom)
+        if isinstance(cell, nn.Conv2d) and cell.group > 1
     ]
-    assert swapped
-    assert all(cell.group == cell.in_channels for cell in swapped)
+    assert grouped
+    assert not any(isinstance(cell.conv2d, ops.Conv2D) for cell in grouped)

@@ -7,6 +7,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
+from mindssd import files
 from mindssd.errors import WeightsError
 from mindssd.weights import download
 
@@ -60,7 +61,7 @@ def server(monkeypatch, tmp_path):
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     url = f"http://127.0.0.1:{server.server_address[1]}/mirror/"
     monkeypatch.setenv(download.BASE_URL_VARIABLE, url)
-    monkeypatch.setenv(download.CACHE_VARIABLE, str(tmp_path / "cache"))
+    monkeypatch.setenv(files.CACHE_VARIABLE, str(tmp_path / "cache"))
     yield server
     server.shutdown()
     thread.join()
@@ -92,7 +93,7 @@ def test_a_file_is_fetched_once_and_then_found(server):
     seen = []
     path = download.fetch(NAME, lambda have, total: seen.append((have, total)))
     assert path.read_bytes() == CONTENT
-    assert path.parent == download.cache_dir()
+    assert path.parent == files.cache_dir()
     assert seen[-1] == (len(CONTENT), len(CONTENT)) and len(seen) > 1
     assert download.fetch(NAME) == path
     backbone = download.PUBLISHED[NAME]
@@ -209,11 +210,11 @@ def test_a_folder_of_a_published_name_does_not_stand_in_for_it(server, tmp_path,
 
 
 def test_the_cache_lies_where_the_user_says(monkeypatch, tmp_path):
-    monkeypatch.delenv(download.CACHE_VARIABLE, raising=False)
+    monkeypatch.delenv(files.CACHE_VARIABLE, raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    assert download.cache_dir() == tmp_path / "mindssd"
-    monkeypatch.setenv(download.CACHE_VARIABLE, str(tmp_path / "x"))
-    assert download.cache_dir() == tmp_path / "x"
+    assert files.cache_dir() == tmp_path / "mindssd"
+    monkeypatch.setenv(files.CACHE_VARIABLE, str(tmp_path / "x"))
+    assert files.cache_dir() == tmp_path / "x"
 
 
 def test_a_mirror_must_be_an_http_address(monkeypatch):

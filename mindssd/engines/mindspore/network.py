@@ -70,10 +70,10 @@ class MindSporeNetwork:
         self.spec = spec
         self.cell = _Detector(spec)
         self.cell.set_train(False)
-        if ms.get_context("device_target") == "CPU":
-            use_fast_depthwise(self.cell)
         self._parameters = {_canonical(p.name): p for p in self.cell.get_parameters()}
         self.grids = self._read_grids()
+        if ms.get_context("device_target") == "CPU":
+            use_fast_depthwise(self.cell)
 
     def _read_grids(self) -> tuple[tuple[int, int], ...]:
         """Run the backbone and neck once on zeros: the only sure way to a level's size."""

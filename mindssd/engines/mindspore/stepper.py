@@ -11,13 +11,6 @@ from mindssd.engines.mindspore.runtime import overwrite
 from mindssd.errors import EngineError, WeightsError
 from mindssd.types import Batch
 
-UNDECAYED: dict[str, tuple[str, ...]] = {
-    "all": (),
-    "all_but_norm": (".gamma", ".beta"),
-    "weights": (".gamma", ".beta", ".bias"),
-}
-"""The ends of the names that `StepSpec.decayed` spares."""
-
 
 def _group_sum(group_size: int):
     """The sum over a group's processes; of one process there is none to take."""
@@ -121,7 +114,7 @@ class _StepCell(nn.Cell):
         everything = list(network.cell.get_parameters())
         statistics = [p for p in everything if not p.requires_grad]
         self.weights = ParameterTuple(trainable)
-        self.decays = tuple(_weight_decay(p, spec) for p in trainable)
+        self.decays = tuple(spec.decay_of(p.name) for p in trainable)
         self.momenta = _buffers(trainable, "momentum.")
         self.sums = _buffers(trainable if spec.accumulate_steps > 1 else [], "sum.")
         self.averaged = ParameterTuple(everything if spec.ema else [])
@@ -186,11 +179,6 @@ def _mixed_precision(detector: nn.Cell, amp_level: str) -> nn.Cell:
             f"optimizer.amp_level={amp_level}: a CPU computes in float32 alone; set O0"
         )
     return ms.amp.auto_mixed_precision(detector, amp_level)
-
-
-def _weight_decay(parameter: Parameter, spec: StepSpec) -> float:
-    spared = UNDECAYED[spec.decayed]
-    return 0.0 if parameter.name.endswith(spared) else spec.weight_decay
 
 
 def _buffers(parameters, prefix: str, copy: bool = False) -> ParameterTuple:

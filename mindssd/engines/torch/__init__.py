@@ -1,0 +1,1 @@
+"""The PyTorch engine: every `import torch` of the project is in here."""

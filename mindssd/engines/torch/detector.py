@@ -1,0 +1,63 @@
+"""The detector network as a plain module: a backbone, a neck and a head."""
+
+import torch
+from torch import Tensor, nn
+
+from mindssd.engines.base import ExtrasNeck, NetworkSpec, PerLevelHead
+from mindssd.engines.torch.backbones import create_backbone
+from mindssd.engines.torch.heads import PerLevel, Shared
+from mindssd.engines.torch.layers import BatchNorm
+from mindssd.engines.torch.necks import FPN, Extras
+
+
+class DetectorModule(nn.Module):
+    """images (B, 3, H, W) to offsets (B, A, 4), logits (B, A, C + 1); the same in training."""
+
+    def __init__(self, spec: NetworkSpec) -> None:
+        super().__init__()
+        self.backbone = create_backbone(spec.backbone, spec.out_indices)
+        in_channels = self.backbone.out_channels
+        self.neck: Extras | FPN
+        if isinstance(spec.neck, ExtrasNeck):
+            self.neck = Extras(spec.neck, in_channels)
+        else:
+            self.neck = FPN(spec.neck, in_channels)
+        levels, columns = self.neck.out_channels, spec.num_classes + 1
+        self.head: PerLevel | Shared
+        if isinstance(spec.head, PerLevelHead):
+            self.head = PerLevel(levels, spec.boxes_per_location, columns)
+        else:
+            self.head = Shared(levels, spec.boxes_per_location, columns, spec.head.tower_depth)
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        offsets, logits = self.head(self.neck(self.backbone(images)))
+        return offsets, logits
+
+
+_CANONICAL = {
+    "running_mean": "moving_mean",
+    "running_var": "moving_variance",
+    "weight": "gamma",
+    "bias": "beta",
+}
+"""What a BatchNorm's tensors are called here and, canonically, in MindSpore's words and order."""
+
+
+def canonical_tensors(module: nn.Module) -> dict[str, Tensor]:
+    """Every parameter and BatchNorm statistic by its canonical name, in the network's order."""
+    tensors: dict[str, Tensor] = {}
+    for prefix, part in module.named_modules():
+        if isinstance(part, BatchNorm):
+            for ours, canonical in _CANONICAL.items():
+                tensors[f"{prefix}.{canonical}"] = getattr(part, ours)
+        else:
+            own = part.named_parameters(recurse=False)
+            tensors.update((f"{prefix}.{name}", tensor) for name, tensor in own)
+    return tensors
+
+
+def build_detector(spec: NetworkSpec, seed: int) -> DetectorModule:
+    """The module at the initial values that `seed` alone decides; PyTorch's own seed is left."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return DetectorModule(spec).eval()

@@ -1,0 +1,81 @@
+"""PyTorch's process-wide settings, and on what device and in what precision it computes."""
+
+import os
+from contextlib import AbstractContextManager, nullcontext
+
+import torch
+from torch import Tensor
+
+from mindssd.engines.base import available_cores
+from mindssd.errors import EngineError
+from mindssd.types import Array
+
+DEVICES = {"GPU": "cuda", "MPS": "mps", "CPU": "cpu"}
+"""The names of `device=` and PyTorch's, the fastest first."""
+
+
+def available_devices() -> list[str]:
+    """The devices that this PyTorch build and machine can use, the fastest first."""
+    available = {
+        "GPU": torch.cuda.is_available(),
+        "MPS": torch.backends.mps.is_available(),
+        "CPU": True,
+    }
+    return [name for name in DEVICES if available[name]]
+
+
+class Runtime:
+    """Where and how to compute: the device, the precision of training and that of inference."""
+
+    def __init__(
+        self, device: str = "auto", precision: str = "auto", deterministic: bool = False
+    ) -> None:
+        available = available_devices()
+        self.name = available[0] if device == "auto" else device
+        if self.name not in available:
+            raise EngineError(
+                f"device={device}: PyTorch {torch.__version__} offers {', '.join(available)} here; "
+                "use one of these, or device=auto"
+            )
+        self.device = torch.device(DEVICES[self.name])
+        if self.name == "GPU":  # of several, each process of a launcher has its own
+            self.device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+            torch.cuda.set_device(self.device)
+            # A convolution's float32 inputs are cut to TF32's 10 bits, as PyTorch does by default;
+            # bit for bit the same results as on a CPU there are none in any case.
+            torch.backends.cudnn.allow_tf32 = not deterministic
+            torch.backends.cudnn.benchmark = not deterministic
+        if self.name == "CPU":
+            torch.set_num_threads(available_cores())
+        torch.use_deterministic_algorithms(deterministic)
+        if deterministic:  # cuBLAS asks for it
+            os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        faster = precision == "auto" and has_fast_bfloat16(self.device)
+        self.trains_in_bfloat16 = precision == "bfloat16" or faster
+        # What a model is scored by should not depend on the machine: there `auto` is float32.
+        self.infers_in_bfloat16 = precision == "bfloat16"
+
+    def autocast(self, training: bool = False) -> AbstractContextManager[object]:
+        """What lets convolutions compute in bfloat16, where this runtime does."""
+        wanted = self.trains_in_bfloat16 if training else self.infers_in_bfloat16
+        if not wanted:
+            return nullcontext()
+        return torch.autocast(self.device.type, dtype=torch.bfloat16)
+
+    def tensor(self, array: Array) -> Tensor:
+        return torch.from_numpy(array).to(self.device, non_blocking=True)
+
+    def images(self, array: Array) -> Tensor:
+        return self.tensor(array).contiguous(memory_format=torch.channels_last)
+
+    def describe(self) -> str:
+        return f"{self.name} in {'bfloat16' if self.trains_in_bfloat16 else 'float32'}"
+
+
+def has_fast_bfloat16(device: torch.device) -> bool:
+    """Whether a device multiplies bfloat16 in hardware; elsewhere it only costs time."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device) >= (8, 0)
+    if device.type == "cpu":
+        return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    return False
