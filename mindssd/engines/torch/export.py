@@ -1,9 +1,9 @@
 """ONNX, by PyTorch's exporter."""
 
-import io
-import logging
 import warnings
 from collections.abc import Mapping
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import torch
 
@@ -25,9 +25,8 @@ def to_onnx(spec: NetworkSpec, parameters: Mapping[str, Array]) -> bytes:
     tensors = canonical_tensors(module)
     for name, value in parameters.items():
         overwrite(tensors[name], value)
-    file = io.BytesIO()
-    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
-    with torch.inference_mode(), warnings.catch_warnings():
+    with TemporaryDirectory() as folder, torch.inference_mode(), warnings.catch_warnings():
+        file = Path(folder) / "raw.onnx"
         warnings.simplefilter("ignore")  # that there is another exporter; of constant shapes
         torch.onnx.export(
             module,
@@ -39,4 +38,4 @@ def to_onnx(spec: NetworkSpec, parameters: Mapping[str, Array]) -> bytes:
             opset_version=OPSET,
             dynamo=False,
         )
-    return file.getvalue()
+        return file.read_bytes()
