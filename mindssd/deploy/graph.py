@@ -32,6 +32,7 @@ def read_raw(content: bytes, image_size: ImageSize) -> onnx.ModelProto:
     """
     model = onnx.load_from_string(content)
     graph = model.graph
+    _name_constants(graph)
     fold_batch_norms(graph)
     names = [x.name for x in graph.input], [x.name for x in graph.output]
     if names != ([INPUT], [OFFSETS, LOGITS]):
@@ -43,6 +44,18 @@ def read_raw(content: bytes, image_size: ImageSize) -> onnx.ModelProto:
     if "BatchNormalization" in kinds:
         raise ValueError(f"{kinds.count('BatchNormalization')} BatchNorms cannot be folded")
     return model
+
+
+def _name_constants(graph: onnx.GraphProto) -> None:
+    """Give constants to those who use them: PyTorch passes equal ones on by Identity nodes."""
+    constants = {constant.name for constant in graph.initializer}
+    same = {}
+    for node in [n for n in graph.node if n.op_type == "Identity" and n.input[0] in constants]:
+        same[node.output[0]] = node.input[0]
+        graph.node.remove(node)
+    for node in graph.node:
+        for index, name in enumerate(node.input):
+            node.input[index] = same.get(name, name)
 
 
 def fold_batch_norms(graph: onnx.GraphProto) -> None:
@@ -149,7 +162,8 @@ def _select(nodes: "_Nodes", boxes: str, scores: str, nms: InGraphNMS) -> None:
         for a in (0, 2)
     )
     sides = nodes.add("Sub", high, low)
-    smallest = nodes.add("ReduceMin", sides, axes=[2], keepdims=1)  # (B, A, 1)
+    width, height = (nodes.add("Gather", sides, nodes.int64([i]), axis=2) for i in (0, 1))
+    smallest = nodes.add("Min", width, height)  # (B, A, 1)
     proper = nodes.add("Greater", smallest, nodes.float32(0.0))
     ranks = nodes.add("Where", proper, scores, nodes.float32(0.0))
     ranks = nodes.add("Transpose", ranks, perm=[0, 2, 1])  # (B, C, A)

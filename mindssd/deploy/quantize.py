@@ -156,7 +156,7 @@ def _level_dead_channels(graph: onnx.GraphProto) -> None:
 def _clips_in_float(graph: onnx.GraphProto, float_layers: Collection[str]) -> set[str]:
     """The clips that must stay: those behind and before a layer in float32.
 
-    onnxruntime 1.32 drops a Clip where the int8 range behind it clips as well, and then drops that
+    onnxruntime 1.28 drops a Clip where the int8 range behind it clips as well, and then drops that
     range too where a layer in float32 follows.
     """
     made_by = {output: node for node in graph.node for output in node.output}
@@ -185,7 +185,8 @@ def _leads_to_outputs(node: onnx.NodeProto, users: dict[str, list[onnx.NodeProto
     """Whether nothing but a change of shape lies between a convolution and the graph's outputs."""
     following = [user for output in node.output for user in users.get(output, [])]
     return all(
-        user.op_type in _SHAPE_KINDS and _leads_to_outputs(user, users) for user in following
+        user.op_type == "Shape" or (user.op_type in _SHAPE_KINDS and _leads_to_outputs(user, users))
+        for user in following
     )
 
 

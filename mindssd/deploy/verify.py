@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mindssd.geometry.postprocess import PostProcess, PostProcessDecoded
+from mindssd.geometry.boxes import pairwise_iou
+from mindssd.geometry.postprocess import PostProcess, PostProcessDecoded, Selection
 from mindssd.predictor import Predictor
 from mindssd.types import Array, Detections
 
@@ -55,7 +56,7 @@ def compare(engine: Predictor, deployed: Predictor, images: Sequence[Array]) -> 
             score = max(score, float(np.abs(scores - other_scores).max(initial=0)))
         (ours,), (theirs,) = engine.detect([image]), deployed.detect([image])
         scale = pixels / np.array([image.shape[1], image.shape[0]] * 2, np.float32)
-        pairs, unmatched = _pair(ours, theirs, scale, engine.postprocess.score_threshold)
+        pairs, unmatched = _pair(ours, theirs, scale, engine.postprocess)
         num_detections += len(ours)
         num_unmatched += unmatched
         for i, j in pairs:
@@ -65,15 +66,16 @@ def compare(engine: Predictor, deployed: Predictor, images: Sequence[Array]) -> 
 
 
 def _pair(
-    ours: Detections, theirs: Detections, scale: Array, threshold: float
+    ours: Detections, theirs: Detections, scale: Array, limits: Selection
 ) -> tuple[list[tuple[int, int]], int]:
     """Pair detections of a class that are the same but for rounding; count the others.
 
-    One whose score lies at the threshold within the tolerance may be on one side alone.
+    Rounding decides what lies on the edge, and that does not count: a score at the threshold or at
+    that of the last one kept, and which of two overlapping boxes of equal scores is kept.
     """
     free = set(range(len(theirs)))
     pairs = []
-    alone = []
+    alone: list[tuple[Detections, int, Detections]] = []
     for i in range(len(ours)):
         distance = {
             j: float(np.abs((ours.boxes[i] - theirs.boxes[j]) * scale).max())
@@ -82,9 +84,22 @@ def _pair(
         }
         nearest = min(distance, key=lambda j: distance[j], default=None)
         if nearest is None or distance[nearest] > 1.0:  # a pixel: another one
-            alone.append(float(ours.scores[i]))
+            alone.append((ours, i, theirs))
             continue
         free.remove(nearest)
         pairs.append((i, nearest))
-    alone += [float(theirs.scores[j]) for j in free]
-    return pairs, sum(score > threshold + 2 * SCORE_TOLERANCE for score in alone)
+    alone += [(theirs, j, ours) for j in free]
+    return pairs, sum(not _on_an_edge(*one, limits) for one in alone)
+
+
+def _on_an_edge(detections: Detections, row: int, others: Detections, limits: Selection) -> bool:
+    score, rounding = float(detections.scores[row]), 2 * SCORE_TOLERANCE
+    lowest = limits.score_threshold
+    for found in (detections, others):
+        if len(found) == limits.max_detections:
+            lowest = max(lowest, float(found.scores.min()))
+    if score <= lowest + rounding:
+        return True
+    equal = np.abs(others.scores - score) <= rounding
+    overlaps = pairwise_iou(detections.boxes[row : row + 1], others.boxes)[0]
+    return bool((equal & (overlaps > limits.iou_threshold - rounding)).any())

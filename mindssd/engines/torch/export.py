@@ -1,9 +1,8 @@
 """ONNX, by PyTorch's exporter."""
 
+import logging
 import warnings
 from collections.abc import Mapping
-from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import torch
 
@@ -12,30 +11,38 @@ from mindssd.engines.torch.detector import build_detector, canonical_tensors
 from mindssd.engines.torch.network import overwrite
 from mindssd.types import Array
 
-OPSET = 17
+OPSET = 18
+"""The lowest that the exporter writes by itself."""
 
 
 def to_onnx(spec: NetworkSpec, parameters: Mapping[str, Array]) -> bytes:
     """The network with these parameters: images (B, 3, H, W) to offsets and logits, B free.
 
-    By the exporter that traces TorchScript: its graphs have each BatchNorm folded into the
-    convolution before it, and no constant of the batch it was traced with.
+    By `torch.export`, which knows every size but the batch's: tracing would leave a computation of
+    shapes in the graph.
     """
     module = build_detector(spec, seed=0).eval()
     tensors = canonical_tensors(module)
     for name, value in parameters.items():
         overwrite(tensors[name], value)
-    with TemporaryDirectory() as folder, torch.inference_mode(), warnings.catch_warnings():
-        file = Path(folder) / "raw.onnx"
-        warnings.simplefilter("ignore")  # that there is another exporter; of constant shapes
-        torch.onnx.export(
-            module,
-            (torch.zeros((2, 3, *spec.image_size)),),
-            file,
-            input_names=["images"],
-            output_names=["offsets", "logits"],
-            dynamic_axes={name: {0: "batch"} for name in ("images", "offsets", "logits")},
-            opset_version=OPSET,
-            dynamo=False,
-        )
-        return file.read_bytes()
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)  # it misses torchvision
+    try:
+        with torch.inference_mode(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # PyTorch's own deprecations
+            program = torch.onnx.export(
+                module,
+                (torch.zeros((2, 3, *spec.image_size)),),
+                input_names=["images"],
+                output_names=["offsets", "logits"],
+                dynamic_shapes=({0: torch.export.Dim("batch", min=1, max=4096)},),
+                opset_version=OPSET,
+                dynamo=True,
+                verbose=False,
+            )
+    finally:
+        logger.setLevel(level)
+    assert program is not None
+    content: bytes = program.model_proto.SerializeToString()
+    return content
