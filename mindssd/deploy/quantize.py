@@ -11,9 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import onnx
-from onnx import numpy_helper
 
 from mindssd.deploy.graph import LOGITS, OFFSETS
 from mindssd.deploy.manifest import INPUT
@@ -22,7 +20,6 @@ from mindssd.types import Array
 
 CALIBRATION_IMAGES = 100
 RANKING_IMAGES = 8
-_DEAD = 1e-5
 _SHOWS, _OFFSET_WEIGHT = 0.1, 0.1
 """A score that shows something; offsets are of the order of 1 where scores differ by 0.1."""
 _SHAPE_KINDS = frozenset({"Transpose", "Reshape", "Concat", "Flatten", "Identity", "Unsqueeze"})
@@ -55,9 +52,7 @@ class Quantizer:
                 calibrate_method=CalibrationMethod.MinMax,
             )
             calibrator.collect_data(_Reader(images))
-            model = onnx.load(after)
-            _level_dead_channels(model.graph)
-            return cls(model, calibrator.compute_data())
+            return cls(onnx.load(after), calibrator.compute_data())
 
     def layers(self) -> list[str]:
         """The names of the convolutions that may be int8, in the graph's order.
@@ -135,22 +130,6 @@ class _Outputs:
         """Squared differences, summed: all boxes' scores, and the offsets of boxes that matter."""
         boxes = ((self.offsets - right.offsets)[right.shows] * _OFFSET_WEIGHT) ** 2
         return float(((self.scores - right.scores) ** 2).sum() + boxes.sum())
-
-
-def _level_dead_channels(graph: onnx.GraphProto) -> None:
-    """Raise weights that cannot show beside their channel's bias, to where they still cannot.
-
-    Training leaves channels with weights of 1e-20. Their steps would be so small that the bias, a
-    32-bit integer in these steps, overflows.
-    """
-    constants = {constant.name: constant for constant in graph.initializer}
-    for node in graph.node:
-        if node.op_type == "Conv" and len(node.input) > 2 and node.input[1] in constants:
-            weight = numpy_helper.to_array(constants[node.input[1]]).copy()
-            bias = numpy_helper.to_array(constants[node.input[2]])
-            dead = np.abs(weight).reshape(len(weight), -1).sum(axis=1) < _DEAD * np.abs(bias)
-            weight[dead] = _DEAD * np.abs(bias[dead])[:, None, None, None]
-            constants[node.input[1]].CopyFrom(numpy_helper.from_array(weight, node.input[1]))
 
 
 def _clips_in_float(graph: onnx.GraphProto, float_layers: Collection[str]) -> set[str]:
