@@ -17,7 +17,7 @@ from types import FrameType
 from typing import IO
 
 from mindssd import build
-from mindssd.errors import TrainingError
+from mindssd.errors import ConfigError, TrainingError
 from mindssd.processes import LifeSign, die_with_parent
 from mindssd.training.run_folder import RunFolder
 
@@ -26,9 +26,22 @@ FROZEN_S = 30.0
 """A process that is stopped (SIGSTOP) for so long counts as dead."""
 GRACE_S = 5.0
 """After a failure the others have so long to say why they end."""
-PATIENCE_S = 900.0
-"""A process that neither takes a step nor evaluates a batch for so long counts as hanging. The
+PATIENCE_S = 1800.0
+"""A process that neither takes a step nor evaluates an image for so long counts as hanging. The
 graph of a large network compiles for minutes."""
+RENDEZVOUS_TRIES = 3
+"""Somebody may take the free port before the processes meet at it: then at another."""
+LAUNCHED = {"OMPI_COMM_WORLD_RANK", "MS_ROLE"}
+"""Another launcher has set one of these."""
+PROGRAM = [sys.executable, "-m", "mindssd"]
+
+
+class _NoRendezvousError(Exception):
+    """The processes cannot meet."""
+
+
+class _AskedToEndError(TrainingError):
+    """A failure after a signal, which no restart shall follow."""
 
 
 def launch(
@@ -44,12 +57,17 @@ def launch(
     After a failure it begins again, up to `restarts` times, by `resume` if the run in `folder` has
     a checkpoint. TrainingError, which names the rank, where that does not help.
     """
+    if LAUNCHED & os.environ.keys():
+        raise ConfigError(
+            "--devices starts the processes itself; leave it out under mpirun or msrun"
+        )
+    if command != resume:
+        RunFolder(folder).require_free()  # or a restart would go on with an older run
     for attempt in range(restarts + 1):
-        job = _Job(command, num_processes, patience_s)
         try:
-            return job.run()
+            return _run(command, num_processes, patience_s)
         except TrainingError as error:
-            if attempt == restarts:
+            if attempt == restarts or isinstance(error, _AskedToEndError):
                 raise
             print(f"mindssd: {error}; restart {attempt + 1} of {restarts}", file=sys.stderr)
         if RunFolder(folder).last_file.exists():
@@ -57,8 +75,17 @@ def launch(
     raise AssertionError("the last attempt returns or raises")
 
 
+def _run(command: Sequence[str], num_processes: int, patience_s: float) -> int:
+    for _ in range(RENDEZVOUS_TRIES):
+        try:
+            return _Job(command, num_processes, patience_s).run()
+        except _NoRendezvousError as error:
+            failure = error
+    raise TrainingError(f"the processes could not meet, {RENDEZVOUS_TRIES} times: {failure}")
+
+
 class _Job:
-    """A scheduler and its workers."""
+    """Workers, and the process that lets them meet."""
 
     def __init__(self, command: Sequence[str], num_processes: int, patience_s: float) -> None:
         self.command = command
@@ -67,22 +94,25 @@ class _Job:
         self.life: list[LifeSign] = []
         self.workers: list[subprocess.Popen[bytes]] = []
         self.outputs: list[IO[bytes]] = []
+        """The helper's first, then those of rank 1 and up; rank 0 speaks for itself."""
         self.signals: list[int] = []
         self._stopped_since: dict[int, float] = {}
 
     def run(self) -> int:
         cluster = build.build_cluster(self.size)
         before = {n: signal.signal(n, self._forward) for n in (signal.SIGINT, signal.SIGTERM)}
-        scheduler = self._start(*cluster.helper())
+        helper = self._start(*cluster.helper())
         try:
             for rank in range(self.size):
-                own = [sys.executable, "-m", "mindssd", *self.command]
+                if self.signals:  # those that are not there yet would not hear of it
+                    return 128 + self.signals[0]
                 self.life.append(LifeSign())
                 variables = cluster.worker_environment(rank) | self.life[rank].environment
-                self.workers.append(self._start(own, variables, speaks=rank == 0))
-            return self._watch()
+                command = [*PROGRAM, *self.command]
+                self.workers.append(self._start(command, variables, speaks=rank == 0))
+            return self._watch(helper)
         finally:
-            for process in (*self.workers, scheduler):
+            for process in (*self.workers, helper):
                 process.kill()
                 process.wait()
             for output in self.outputs:
@@ -111,27 +141,33 @@ class _Job:
             preexec_fn=die_with_parent,
         )
 
-    def _watch(self) -> int:
+    def _watch(self, helper: subprocess.Popen[bytes]) -> int:
         """Wait for the workers; their common status, or TrainingError that names a failed one."""
         while True:
             time.sleep(POLL_S)
-            statuses = [worker.poll() for worker in self.workers]
-            if all(status is not None for status in statuses):
-                failed = [rank for rank, status in enumerate(statuses) if status]
-                if not failed:
-                    return 0
-                if self.signals and all(s == 128 + self.signals[0] for s in statuses):
-                    return 128 + self.signals[0]
-                self._fail(failed[0], f"ended with status {statuses[failed[0]]}")
-            for rank, status in enumerate(statuses):
-                if status and not self.signals:
-                    self._wait_for_words()
-                    self._fail(rank, _how_it_ended(status))
-                if status is None and self._is_frozen(rank):
-                    self._fail(rank, f"has been stopped for {FROZEN_S:.0f} s")
-            self._check_life(statuses)
             if len(self.signals) > 1:
                 return 128 + self.signals[1]
+            met = helper.poll()  # asked first: it ends behind the workers
+            statuses = [worker.poll() for worker in self.workers]
+            asked_for = 128 + signal.SIGTERM if self.signals else 0
+            for rank, status in enumerate(statuses):
+                if status is None and self._is_frozen(rank):
+                    self._fail(rank, f"has been stopped for {FROZEN_S:.0f} s")
+                # A signal before the worker heeds it ends it as such.
+                if status and abs(status) % 128 != asked_for % 128:
+                    self._wait_for_words()
+                    self._fail(rank, _how_it_ended(status))
+            if None not in statuses:
+                return 128 + self.signals[0] if any(statuses) else 0
+            if met and not self.signals and all(status is None for status in statuses):
+                self._miss_helper(met)
+            self._check_life(statuses)
+
+    def _miss_helper(self, status: int) -> None:
+        how = f"the process that lets them meet {_how_it_ended(status)}{self._last_words(0)}"
+        if any(sign.shown for sign in self.life):
+            raise TrainingError(how)
+        raise _NoRendezvousError(how)
 
     def _is_frozen(self, rank: int) -> bool:
         try:
@@ -144,13 +180,16 @@ class _Job:
         return time.monotonic() - self._stopped_since.setdefault(rank, time.monotonic()) > FROZEN_S
 
     def _check_life(self, statuses: Sequence[int | None]) -> None:
-        """Fail where a process has shown no life for too long; it, or the one it waits for."""
+        """Fail where a process has shown no life for too long.
+
+        The others wait for it, but took their part of the step before they did.
+        """
         shown = {
             rank: self.life[rank].last() for rank in range(self.size) if statuses[rank] is None
         }
         if shown and time.monotonic() - min(shown.values()) > self.patience_s:
             rank = min(shown, key=lambda rank: shown[rank])
-            self._fail(rank, f"has hung for {self.patience_s:.0f} s")
+            self._fail(rank, f"has hung for {self.patience_s:.0f} s, the longest of all")
 
     def _wait_for_words(self) -> None:
         end = time.monotonic() + GRACE_S
@@ -158,19 +197,22 @@ class _Job:
             time.sleep(POLL_S)
 
     def _fail(self, rank: int, how: str) -> None:
-        words = ""
-        if rank > 0:
-            output = self.outputs[rank]  # the scheduler's comes first, rank 0 has none
-            output.seek(0)
-            lines = output.read().decode(errors="replace").strip().splitlines()
-            lines = [line for line in lines if not line.startswith(("[INFO]", "[WARNING]"))]
-            words = f": {lines[-1].removeprefix('mindssd: ')}" if lines else ""
-        raise TrainingError(f"rank {rank} of {self.size} {how}{words}")
+        words = self._last_words(rank) if rank > 0 else ""
+        kind = _AskedToEndError if self.signals else TrainingError
+        raise kind(f"rank {rank} of {self.size} {how}{words}")
+
+    def _last_words(self, output: int) -> str:
+        file = self.outputs[output]
+        file.seek(0)
+        lines = file.read().decode(errors="replace").strip().splitlines()
+        lines = [line for line in lines if line and not line.startswith(("[INFO]", "[WARNING]"))]
+        return f": {lines[-1].removeprefix('mindssd: ')}" if lines else ""
 
     def _forward(self, number: int, frame: FrameType | None) -> None:
         self.signals.append(number)
         for worker in self.workers:
-            worker.send_signal(number)
+            # For SIGINT too: a collective operation of MindSpore 2.10.0 makes it SIGTERM anyway.
+            worker.send_signal(signal.SIGTERM)
 
 
 def _how_it_ended(status: int) -> str:

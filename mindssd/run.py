@@ -6,7 +6,6 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import msgspec
-from rich.console import Console
 
 from mindssd import build
 from mindssd.config.load import load_config, override, to_tree, to_yaml
@@ -17,7 +16,7 @@ from mindssd.errors import ConfigError, DatasetError
 from mindssd.evaluation.report import print_report, write_json
 from mindssd.training.checkpoint import Checkpoint, read_newest
 from mindssd.training.loop import Actions, Metrics, Outcome, TrainingLoop
-from mindssd.training.progress import display
+from mindssd.training.progress import SteadyConsole, display
 from mindssd.training.resume import carry_over
 from mindssd.training.run_folder import Log, NoLog, RunFolder, RunLog
 from mindssd.training.signals import Stopped, StopSignals
@@ -112,7 +111,7 @@ class _Run:
         self.engine = engine
         self.group = engine.group
         self.leads = engine.group.rank == 0
-        self.console = Console(quiet=not self.leads)
+        self.console = SteadyConsole(quiet=not self.leads)
         self.train_set, self.val_set = datasets
         for dataset in datasets:
             self._print(*dataset.report.lines())

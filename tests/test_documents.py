@@ -288,3 +288,11 @@ def test_each_number_of_an_evaluation_is_documented():
 def test_each_published_backbone_is_documented():
     stated = read("docs/weights.md")
     assert [b.name for b in PUBLISHED.values() if f"`{b.name}`" not in stated] == []
+
+
+def test_each_fault_tried_names_tests_that_exist():
+    rows = [line for line in read("docs/reliability.md").splitlines() if line.startswith("| ")]
+    rows = [row for row in rows if not row.startswith("| what happens")]
+    for row in rows:
+        tests = re.findall(r"`([\w/]+\.py)`", row.rpartition(" | ")[2])
+        assert tests and all((ROOT / "tests" / test).is_file() for test in tests), row

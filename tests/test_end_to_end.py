@@ -109,9 +109,32 @@ def test_a_run_is_not_started_over_another(trained):
         start_run(config, "tiny")
 
 
-def test_a_resume_takes_no_other_settings(trained):
-    with pytest.raises(ConfigError, match=r"--resume goes on with the run's own settings; epochs="):
-        resume_run(trained.folder, ["epochs=40"])
+def test_a_resume_with_another_recipe_or_data_names_what_has_changed(trained, tmp_path):
+    changed = r"schedule\.learning_rate 0\.05 → 0\.1\. .*--adapt"
+    with pytest.raises(ConfigError, match=changed):
+        resume_run(trained.folder, ["schedule.learning_rate=0.1"])
+    data = tmp_path / "data"
+    shutil.copytree(trained.data_dir, data)
+    file = data / "annotations" / "instances_train2017.json"
+    content = json.loads(file.read_text())
+    del content["images"][-1]
+    content["annotations"] = [a for a in content["annotations"] if a["image_id"] < 12]
+    file.write_text(json.dumps(content))
+    with pytest.raises(ConfigError, match=r"training images 12 → 11\. .*--adapt"):
+        resume_run(trained.folder, [f"data_dir={data}"])
+    file.write_text(file.read_text().replace("ellipse", "circle"))
+    val = data / "annotations" / "instances_val2017.json"
+    val.write_text(val.read_text().replace("ellipse", "circle"))
+    with pytest.raises(ConfigError, match=r"rectangle, circle\); start a new run"):
+        resume_run(trained.folder, [f"data_dir={data}"], adapt=True)
+    # What takes part in no step may change.
+    saved = (trained.folder / "config.yaml").read_text()
+    assert resume_run(trained.folder, ["evaluation.batch_size=5", "num_workers=0"]).best > 0
+    assert (
+        "evaluation: {every_epochs: 0, protocol: coco, batch_size: 5}"
+        in (trained.folder / "config.yaml").read_text()
+    )
+    (trained.folder / "config.yaml").write_text(saved)
 
 
 SHORT = [
@@ -167,7 +190,7 @@ def test_an_interrupted_run_goes_on_to_the_same_end_bit_for_bit(
         different = [name for name in theirs if not np.array_equal(ours[name], theirs[name])]
         assert different == []
     assert parts.stepper.scalars == whole.stepper.scalars
-    assert parts.loader_state == whole.loader_state
+    assert parts.origin == whole.origin
     assert parts.best == whole.best
     models = [read_model(tmp_path / of / "short" / "best.safetensors") for of in ("whole", "parts")]
     assert models[0][1] == models[1][1]

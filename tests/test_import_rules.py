@@ -79,7 +79,7 @@ LAYERS = {
     ),
     # `data` is for `demo` and `doctor`, `weights` for `weights`, `evaluation` for its report.
     "cli": _layer(
-        "application config data weights evaluation visualize files deploy", "typer rich"
+        "application config data weights evaluation visualize files processes deploy", "typer rich"
     ),
     # `import mindssd` and `python -m mindssd`.
     "__init__": _layer("application"),

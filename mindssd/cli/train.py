@@ -41,7 +41,7 @@ def train(
         typer.Option(
             min=1, metavar="SECONDS", help="With --devices: end when a process hangs for so long."
         ),
-    ] = 900.0,
+    ] = 1800.0,
 ) -> None:
     """Train a detector.
 
@@ -54,6 +54,9 @@ def train(
     The run's folder, under `runs/`, has the configuration with every key, the log, TensorBoard's
     events, `best.safetensors` and `last/`.
     """
+    from mindssd.processes import outlive_mpirun
+
+    outlive_mpirun()
     from mindssd.config.load import load_config
     from mindssd.errors import ConfigError
     from mindssd.run import resume_run, start_run
@@ -91,11 +94,11 @@ def _launch(
     if config is not None:
         folder = run_folder(load_config(config, changes), recipe=Path(config).stem)
         first = ["train", "--config", config, *changes, f"name={folder.name}"]
+        again = ["train", "--resume", str(folder)]
     else:
         assert resume is not None
         folder = resume
-        first = ["train", "--resume", str(folder), *changes]
-    # What a run was adapted to is kept in its configuration, but not yet in its checkpoint.
-    adapted = ["--adapt"] if adapt else []
-    again = ["train", "--resume", str(folder), *adapted]
-    return launch([*first, *adapted], again, folder, devices, restarts, patience)
+        adapted = ["--adapt"] if adapt else []
+        # Said again, settings and --adapt change nothing that they have changed already.
+        first = again = ["train", "--resume", str(folder), *changes, *adapted]
+    return launch(first, again, folder, devices, restarts, patience)

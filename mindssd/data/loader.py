@@ -5,6 +5,7 @@ resumes at any step, on any number of workers, and the loader has no state to sa
 """
 
 import contextlib
+import errno
 import functools
 import logging
 import multiprocessing
@@ -121,6 +122,13 @@ class BatchIterator(Iterator[Batch]):
                 )
                 with _stderr_into(self._worker_errors):
                     columns = next(self._iterator[0])  # starts the workers
+        except OSError as error:
+            if error.errno != errno.ENOSPC:
+                raise
+            raise DatasetError(
+                "/dev/shm is too small for batches: in a container, docker run --shm-size=2g; or "
+                "num_workers=0, which does without worker processes"
+            ) from error
         except RuntimeError as error:
             if "exit code" not in str(error):
                 raise
@@ -132,6 +140,7 @@ class BatchIterator(Iterator[Batch]):
         if self._worker_errors is not None:
             self._worker_errors.seek(0)
             lines = self._worker_errors.read().decode(errors="replace").strip().splitlines()
+            lines = [line for line in lines if "jax profiler" not in line]  # grain's warning
             said = f"Its last words: {lines[-1]!r}. " if lines else ""
         return (
             f"{said}Exit code -7 means that /dev/shm is too small for batches, -9 that memory ran "

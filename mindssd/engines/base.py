@@ -156,7 +156,8 @@ class Stepper(Protocol):
 
     def state(self) -> StepperState: ...
 
-    def load_state(self, state: StepperState) -> None: ...
+    def load_state(self, state: StepperState) -> None:
+        """Go on from it. The part of an update of more steps than this one's is dropped."""
 
     def ema_parameters(self) -> Parameters:
         """The averaged parameters (with the current BatchNorm statistics averaged alike)."""

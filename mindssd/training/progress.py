@@ -1,10 +1,12 @@
 """What a person sees while a run works: a live display on a terminal, plain lines elsewhere."""
 
+import os
+import sys
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
-from typing import Protocol
+from typing import Any, Protocol
 
 from rich.console import Console
 from rich.progress import (
@@ -18,6 +20,23 @@ from rich.progress import (
 
 PLAIN_INTERVAL_S = 30.0
 SIGN_OF_LIFE_S = 15.0
+
+
+class SteadyConsole(Console):
+    """A console whose loss, as of a terminal or a launcher, ends no run: it falls silent."""
+
+    def print(self, *objects: Any, **options: Any) -> None:
+        try:
+            super().print(*objects, **options)
+        except OSError:
+            self.on_broken_pipe()
+
+    def on_broken_pipe(self) -> None:
+        self.quiet = True
+        # Nor may what Python has not written yet fail at its end.
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
 
 
 class Display(Protocol):

@@ -140,11 +140,31 @@ def test_a_resume_of_what_is_no_run_says_why(mindssd, tmp_path):
     assert fault == f"{tmp_path} is not a run's folder: it has no config.yaml"
 
 
-def test_a_resume_takes_neither_recipe_nor_settings(mindssd, tmp_path):
+def test_a_resume_takes_no_recipe(mindssd, tmp_path):
     fault = mindssd("train", "--resume", tmp_path, "--config", "ssd_mobilenetv2").fault
     assert "leave --config out" in fault
-    fault = mindssd("train", "--resume", tmp_path, "epochs=9").fault
-    assert "epochs=9 would make it another run" in fault
+
+
+@pytest.mark.parametrize("setting", ["name=other", "runs_dir=elsewhere"])
+def test_a_resume_stays_in_its_folder(mindssd, tiny_config, tmp_path, setting):
+    folder = tmp_path / "run"
+    (folder / "last").mkdir(parents=True)
+    (folder / "last" / "checkpoint.safetensors").write_bytes(b"")
+    shutil.copy(tiny_config, folder / "config.yaml")
+    fault = mindssd("train", "--resume", folder, setting).fault
+    key = setting.partition("=")[0]
+    assert fault == f"--resume {folder} stays in its folder; leave {key}=… out"
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["--adapt"], "--adapt is for --resume"),
+        (["--restarts", "2"], "--restarts is for --devices 2 and more"),
+    ],
+)
+def test_an_option_without_the_one_it_belongs_to_is_refused(train, words, expected):
+    assert expected in train(*words).fault
 
 
 @pytest.mark.slow

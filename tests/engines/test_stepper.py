@@ -370,6 +370,14 @@ def test_the_half_of_an_update_is_part_of_the_state(accumulating, make_batch):
     assert _equal(accumulating.velocities(), whole)
 
 
+def test_an_update_of_more_steps_than_there_are_now_begins_again(accumulating):
+    """A resume may adapt `accumulate_steps`; the third of four steps is none of two."""
+    arrays = accumulating.start_state.arrays
+    for micro_step, expected in ((3.0, 0.0), (1.0, 1.0)):
+        accumulating.stepper.load_state(StepperState(arrays, {"micro_step": micro_step}))
+        assert accumulating.stepper.state().scalars["micro_step"] == expected
+
+
 def test_mixed_precision_on_a_cpu_is_refused_with_the_way_out(engine, tiny_spec):
     network = engine.build_network(tiny_spec, seed=0)
     with pytest.raises(EngineError, match=r"optimizer\.amp_level=O2: a CPU computes in float32"):

@@ -132,7 +132,8 @@ for step in itertools.count(1):
             checkpoint.atomic_writer = torn
         else:
             setattr(Path, "replace", killed)
-    state = checkpoint.Checkpoint(weights, StepperState(), step, b"", None, 0, 0.0)
+    origin = checkpoint.Origin({}, [], 1, "", 1)
+    state = checkpoint.Checkpoint(weights, StepperState(), step, origin, None, 0, 0.0)
     checkpoint.write_checkpoint(path, state)
 """
 

@@ -18,7 +18,7 @@ import pytest
 
 from mindssd.engines.base import StepperState, StepResult
 from mindssd.errors import TrainingError
-from mindssd.training.checkpoint import read_checkpoint
+from mindssd.training.checkpoint import Origin, read_checkpoint
 from mindssd.training.loop import Actions, Outcome, Plan, TrainingLoop
 from mindssd.training.run_folder import RunFolder, RunLog
 from mindssd.training.schedule import Schedule
@@ -92,8 +92,8 @@ class FakeStepper:
 class FakeBatches:
     """Batch k holds the number k; in each epoch's second batch image 7 cannot be read."""
 
-    def __init__(self, state: bytes = b"0") -> None:
-        self.next_step = int(state)
+    def __init__(self, first_step: int = 0) -> None:
+        self.next_step = first_step
 
     def __next__(self) -> Batch:
         step = self.next_step
@@ -106,9 +106,6 @@ class FakeBatches:
             image_ids=np.array([7, 8]),
             unreadable=np.array([step % STEPS_PER_EPOCH == 1, False]),
         )
-
-    def state(self) -> bytes:
-        return str(self.next_step).encode()
 
 
 @dataclass
@@ -162,6 +159,9 @@ class Said:
         yield
 
 
+ORIGIN = Origin({"batch_size": 2}, ["cat"], 8, "fingerprint", 1)
+
+
 class Run:
     """A loop with all its fakes, in a folder."""
 
@@ -186,8 +186,8 @@ class Run:
             stepper=self.stepper,
             schedule=self.schedule,
             plan=plan,
+            origin=ORIGIN,
             folder=self.folder,
-            log=self.log,
             display=self.said,
             actions=Actions(
                 evaluate=self.evaluations.evaluate,
@@ -199,7 +199,7 @@ class Run:
 
     def run(self, batches: FakeBatches | None = None) -> Outcome:
         try:
-            return self.loop.run(batches or FakeBatches())
+            return self.loop.run(batches or FakeBatches(), self.log)
         finally:
             self.log.close()
 
@@ -275,7 +275,7 @@ def test_a_resumed_run_takes_the_same_steps_to_the_same_end(tmp_path):
     assert checkpoint.step == STEPS_PER_EPOCH  # the last whole epoch's end
     second = Run(tmp_path / "parts", PLAN, values=(0.2, 0.1))
     second.loop.restore(checkpoint)
-    outcome = second.run(FakeBatches(checkpoint.loader_state))
+    outcome = second.run(FakeBatches(checkpoint.step))
     assert first.stepper.rates[:STEPS_PER_EPOCH] + second.stepper.rates == whole.stepper.rates
     assert second.network.w.tobytes() == whole.network.w.tobytes()
     assert outcome.best == 0.3 and second.evaluations.saved == []  # the first epoch's stays best
@@ -296,7 +296,7 @@ def test_a_run_that_a_signal_stops_goes_on_from_that_step(tmp_path, stopped_at):
     checkpoint = read_checkpoint(second.folder.last_file)
     assert checkpoint.step == stopped_at
     second.loop.restore(checkpoint)
-    second.run(FakeBatches(checkpoint.loader_state))
+    second.run(FakeBatches(checkpoint.step))
     assert second.network.w.tobytes() == whole.network.w.tobytes()
     timed = {"time", "images_per_s"}
     assert [{k: e[k] for k in e.keys() - timed} for e in second.events("train")] == [
@@ -311,7 +311,7 @@ def test_a_signal_at_an_epochs_end_leaves_its_evaluation_to_the_resume(tmp_path)
     assert first.evaluations.seen == []
     second = Run(tmp_path, PLAN)
     second.loop.restore(read_checkpoint(second.folder.last_file))
-    second.run(FakeBatches(b"4"))
+    second.run(FakeBatches(4))
     assert [event["step"] for event in second.events("evaluation")] == [4, 8, 12]
 
 
@@ -336,7 +336,7 @@ def test_a_longer_plan_goes_on_behind_the_checkpoint(tmp_path):
     Run(tmp_path, replace(PLAN, epochs=1)).run()
     longer = Run(tmp_path, PLAN)
     longer.loop.restore(read_checkpoint(longer.folder.last_file))
-    longer.run(FakeBatches(b"4"))
+    longer.run(FakeBatches(4))
     assert len(longer.stepper.rates) == 8
 
 

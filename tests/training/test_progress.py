@@ -1,6 +1,8 @@
 """A person sees how far a run is: a live bar on a terminal, plain lines elsewhere."""
 
 import io
+import subprocess
+import sys
 
 import pytest
 from rich.console import Console
@@ -99,3 +101,25 @@ def test_a_terminal_gets_a_bar_with_the_last_figures():
         shown.step(3, "loss 0.5")
     text = "\n".join(_lines(console))
     assert "training" in text and "3/4" in text and "loss 0.5" in text
+
+
+def test_a_console_that_is_lost_ends_no_run():
+    """As under a launcher that has ended: what is printed then goes nowhere."""
+    program = (
+        "import sys\n"
+        "from mindssd.training.progress import SteadyConsole\n"
+        "console = SteadyConsole()\n"
+        "sys.stdin.readline()\n"
+        "for _ in range(3): console.print('a step')\n"
+        "sys.stdout.write('and without it')\n"
+        "print('went on', file=sys.stderr)\n"
+    )
+    command = [sys.executable, "-c", program]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True) as process:
+        assert process.stdout and process.stdin and process.stderr
+        process.stdout.close()
+        process.stdin.write("now\n")
+        process.stdin.close()
+        assert process.stderr.read() == "went on\n"
+        assert process.wait(10) == 0

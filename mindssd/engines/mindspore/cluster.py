@@ -6,11 +6,14 @@ MindSpore, so that a launcher can use it.
 
 import atexit
 import os
+import signal
 import socket
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,9 +56,9 @@ def adopt_mpi() -> None:
     MindSpore has no collectives of MPI on a CPU. Rank 0 starts the scheduler, which ends with it,
     and tells the others its port by a file named after mpirun's job.
     """
-    size = int(os.environ.get("OMPI_COMM_WORLD_SIZE", "1"))
-    if size < 2 or "MS_ROLE" in os.environ:
+    if not under_mpirun() or "MS_ROLE" in os.environ:
         return
+    size = int(os.environ["OMPI_COMM_WORLD_SIZE"])
     if os.environ.get("OMPI_COMM_WORLD_LOCAL_SIZE") != str(size):
         raise EngineError(
             "mpirun on several hosts needs MindSpore's own variables, MS_SCHED_HOST and others "
@@ -83,6 +86,27 @@ def adopt_mpi() -> None:
     del os.environ[OWN_LAUNCHER]  # mpirun's own rules for its ranks
 
 
+def rank_table_device(target: str) -> int | None:
+    """The card of this process, where a rank table starts it on Ascend; else None.
+
+    MindSpore reads RANK_TABLE_FILE and RANK_ID by itself, but DEVICE_ID must be handed to it.
+    """
+    if target != "Ascend" or "MS_ROLE" in os.environ or "RANK_TABLE_FILE" not in os.environ:
+        return None
+    for name in ("RANK_ID", "DEVICE_ID"):
+        if not os.environ.get(name, "").isdigit():
+            raise EngineError(
+                f"RANK_TABLE_FILE is set, but {name}={os.environ.get(name, '')} is no number; set "
+                "it to this process's in the table (docs/distributed.md)"
+            )
+    return int(os.environ["DEVICE_ID"])
+
+
+def under_mpirun() -> bool:
+    """Whether OpenMPI's mpirun has started this process, and others that train with it."""
+    return int(os.environ.get("OMPI_COMM_WORLD_SIZE", "1")) > 1
+
+
 def free_port() -> int:
     """A TCP port that nobody listens on now."""
     with socket.socket() as probe:
@@ -105,3 +129,64 @@ def _read_when_there(note: Path) -> str:
             raise EngineError(f"mpirun's rank 0 did not say its port in {note} within 2 minutes")
         time.sleep(0.05)
     return note.read_text()
+
+
+def meeting_point() -> str:
+    """Where this process's variables tell it to meet the others."""
+    return f"{os.environ.get('MS_SCHED_HOST')}:{os.environ.get('MS_SCHED_PORT')}"
+
+
+@contextmanager
+def meeting() -> Iterator[None]:
+    """Meet the others in this block; under msrun, mend what MindSpore 2.10.0's leaves undone.
+
+    Where its scheduler fails, because the port is taken, msrun waits without end for workers that
+    wait for the scheduler, which alone knows: so it tells on msrun's terminal and ends it. When
+    msrun is ended, it leaves behind the processes that show the workers' logs.
+    """
+    msrun = _msrun()
+    if msrun is None and os.getppid() == 1 and "MS_TOPO_TIMEOUT" in os.environ:
+        raise EngineError("msrun, which started this process, has ended")
+    if msrun is not None:
+        atexit.register(_end_tails_without_msrun, os.getpgid(msrun))
+    try:
+        yield
+    except RuntimeError as error:
+        message = (
+            f"the processes cannot meet at {meeting_point()}: another program has this port, or "
+            "not all of them came; choose another, for msrun by --master_port"
+        )
+        if msrun is not None and os.environ["MS_ROLE"] == "MS_SCHED":
+            with suppress(OSError), Path(f"/proc/{msrun}/fd/2").open("a") as terminal:
+                terminal.write(f"mindssd: {message}\n")
+            _end_tails(os.getpgid(msrun))
+            os.kill(msrun, signal.SIGTERM)
+        raise EngineError(message) from error
+
+
+def _msrun() -> int | None:
+    """The parent process, if it is msrun."""
+    parent = os.getppid()
+    with suppress(OSError):
+        words = Path(f"/proc/{parent}/cmdline").read_bytes().split(b"\0")
+        if any(word.endswith((b"/msrun", b"mindspore.parallel.cluster.run")) for word in words):
+            return parent
+    return None
+
+
+def _end_tails_without_msrun(group: int) -> None:
+    if _msrun() is None:  # which else does so itself
+        _end_tails(group)
+
+
+def _end_tails(group: int) -> None:
+    """End msrun's `tail -f` on logs beside this process's own, by their process group."""
+    logs = Path("/proc/self/fd/1").resolve().parent
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError, ValueError):
+            program, option, log, *_ = (process / "cmdline").read_bytes().decode().split("\0")
+            folder = ((process / "cwd").resolve() / log).parent
+            if (program, option, folder) == ("/usr/bin/tail", "-f", logs):
+                number = int(process.name)
+                if os.getpgid(number) == group:
+                    os.kill(number, signal.SIGTERM)

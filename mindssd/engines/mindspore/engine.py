@@ -19,7 +19,7 @@ class MindSporeEngine:
 
     def __init__(self, device: str = "auto") -> None:
         self.device = configure(device)
-        self.group = join_group()
+        self.group = join_group(self.device)
 
     def build_network(self, spec: NetworkSpec, seed: int) -> MindSporeNetwork:
         return MindSporeNetwork(spec, seed)

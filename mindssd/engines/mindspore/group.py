@@ -1,5 +1,6 @@
 """Processes that train together, by MindSpore's collective operations."""
 
+import atexit
 import os
 import signal
 
@@ -8,22 +9,31 @@ import numpy as np
 from mindspore import communication, nn, ops
 
 from mindssd.engines.base import Alone, Group, Parameters
-from mindssd.engines.mindspore.cluster import OWN_LAUNCHER
+from mindssd.engines.mindspore.cluster import (
+    OWN_LAUNCHER,
+    meeting,
+    rank_table_device,
+    under_mpirun,
+)
 from mindssd.processes import die_with_parent
 
 
-def join_group() -> Group:
+def join_group(device: str) -> Group:
     """This process's group: that of its launcher, or itself alone.
 
     msrun, `mindssd train --devices` and `cluster.adopt_mpi` say so by MS_ROLE; msrun's scheduler
-    comes here too, and ends in `init`.
+    comes here too, and ends in `init`. A rank table does so on Ascend.
     """
-    if "MS_ROLE" not in os.environ:
+    if "MS_ROLE" not in os.environ and rank_table_device(device) is None:
         return Alone()
     if OWN_LAUNCHER not in os.environ:
         # msrun leaves its workers behind when it is ended: they save and end too.
         die_with_parent(signal.SIGTERM)
-    communication.init()
+    with meeting():
+        communication.init()
+    if under_mpirun():
+        # Rank 0 ends behind the scheduler, which else learns late that all have left.
+        atexit.register(communication.release)
     return MindSporeGroup()
 
 

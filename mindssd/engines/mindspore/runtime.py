@@ -10,6 +10,7 @@ import numpy as np
 from mindspore import ops
 
 from mindssd.engines.base import available_cores
+from mindssd.engines.mindspore.cluster import rank_table_device
 from mindssd.errors import EngineError
 from mindssd.types import Array
 
@@ -47,7 +48,7 @@ def configure(device: str = "auto", threads: int | None = None, deterministic: b
             "cannot change it; use another process"
         )
     if "deterministic" not in _configured:  # MindSpore refuses a second call
-        ms.set_device(target)
+        ms.set_device(target, rank_table_device(target))
         ms.set_deterministic(deterministic)
         if target == "CPU":
             ms.device_context.cpu.op_tuning.threads_num(threads or available_cores())

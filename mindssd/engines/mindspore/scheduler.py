@@ -3,13 +3,37 @@
 It ends when they have all left.
 """
 
+import os
+import signal
+import sys
+import time
+
 import mindspore as ms
 from mindspore import communication
+
+from mindssd.engines.mindspore.cluster import meeting_point, under_mpirun
+
+OPENING_S = 5.0
+"""It fails so soon only where it cannot have its port."""
 
 
 def main() -> None:
     ms.set_device("CPU")
-    communication.init()
+    began = time.monotonic()
+    try:
+        communication.init()
+    except RuntimeError:
+        if time.monotonic() - began > OPENING_S:
+            sys.exit("mindssd: the processes have lost one of them")
+        print(
+            f"mindssd: the processes cannot meet at {meeting_point()}: another program has this "
+            "port; start them again",
+            file=sys.stderr,
+            flush=True,
+        )
+        if under_mpirun():  # rank 0 waits for us where no signal handler or thread of it would run
+            os.kill(os.getppid(), signal.SIGTERM)
+        sys.exit(1)
 
 
 if __name__ == "__main__":

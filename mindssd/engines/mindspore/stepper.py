@@ -259,7 +259,9 @@ class MindSporeStepper:
             )
         for name, value in state.arrays.items():
             overwrite(carried[name], value)
-        self._micro_step = int(state.scalars["micro_step"])
+        micro_step = int(state.scalars["micro_step"])
+        # Of more steps an update than there are now: begin the update again.
+        self._micro_step = micro_step if micro_step < self.spec.accumulate_steps else 0
         for statistic, good in zip(self._cell.statistics, self._cell.good_statistics, strict=True):
             overwrite(good, statistic.asnumpy())
 

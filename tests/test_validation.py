@@ -1,0 +1,117 @@
+"""The validation of a run: each process its share, and a way out of it."""
+
+import pickle
+import shutil
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from mindssd import build
+from mindssd.config.load import load_config
+from mindssd.engines.base import Alone
+from mindssd.errors import DatasetError
+from mindssd.evaluation.coco import DetectionTable
+from mindssd.types import Array
+from mindssd.validation import Validation
+
+
+class Network:
+    """Sees one class or the other by the image's mean, and the same boxes everywhere."""
+
+    spec: Any = None
+    grids = ((12, 12), (6, 6), (3, 3))
+
+    def __init__(self, num_boxes: int) -> None:
+        rng = np.random.default_rng(0)
+        self.offsets = rng.normal(0, 1, (num_boxes, 4)).astype(np.float32)
+        self.logits = rng.normal(-2, 1, (num_boxes, 3)).astype(np.float32)
+
+    def forward(self, images: Array) -> tuple[Array, Array]:
+        means = images.mean(axis=(1, 2, 3))[:, None, None].astype(np.float32)
+        return np.repeat(self.offsets[None], len(images), 0), self.logits * (1 + means)
+
+
+@dataclass
+class OneOf(Alone):
+    """A process of a group, the others of which have said their part."""
+
+    rank: int
+    size: int
+    others: list[bytes] = field(default_factory=list)
+    said: bytes = b""
+
+    def gather(self, data: bytes) -> list[bytes]:
+        self.said = data
+        return [*self.others, data]
+
+
+@pytest.fixture
+def validation(tiny_config, shapes_dir):
+    def make(group: Any = None, data_dir: Path = shapes_dir) -> Validation:
+        config = load_config(str(tiny_config), [f"data_dir={data_dir}", "evaluation.batch_size=4"])
+        boxes = build.build_default_boxes(config, Network.grids)
+        network: Any = Network(len(boxes.boxes))
+        return Validation(config, network, build.build_dataset(config, "val"), group or Alone())
+
+    return make
+
+
+def test_shares_of_unequal_size_make_the_whole_without_repetition(validation):
+    whole = validation()
+    numbers = whole.evaluate()
+    first, second = OneOf(0, 5), OneOf(1, 5)
+    groups = [first, second, OneOf(2, 5), OneOf(3, 5), OneOf(4, 5)]
+    for group in groups:
+        validation(group).evaluate()
+    images = [np.unique(pickle.loads(group.said).image_ids) for group in groups]
+    assert [len(ids) for ids in images] == [3, 3, 2, 2, 2]
+    assert sorted(np.concatenate(images).tolist()) == list(range(1, 13))
+    last = validation(OneOf(4, 5, [group.said for group in groups[:4]]))
+    assert last.evaluate() == numbers
+    assert numbers["AR100"] is not None and numbers["AR100"] > 0
+    assert last.last.num_detections == whole.last.num_detections
+
+
+def test_a_process_without_images_adds_nothing(validation):
+    group = OneOf(12, 13)
+    validation(group).evaluate()
+    table: DetectionTable = pickle.loads(group.said)
+    assert len(table.image_ids) == 0
+
+
+class Stop:
+    """A signal that has come."""
+
+    requested = True
+
+    def check(self) -> None:
+        raise SystemExit(143)
+
+
+def test_a_signal_leaves_it_after_one_image(validation):
+    group = OneOf(0, 2)
+    stopped = validation(group)
+    stopped.stop = Stop()
+    with pytest.raises(SystemExit):
+        stopped.evaluate()
+    assert stopped.last is None and group.said == b""
+
+
+def test_images_of_which_none_can_be_read_are_an_error_and_no_picture(
+    validation, shapes_dir, tmp_path
+):
+    shutil.copytree(shapes_dir, tmp_path / "data")
+    for file in (tmp_path / "data" / "val2017").iterdir():
+        file.write_bytes(b"no image")
+    unreadable = validation(data_dir=tmp_path / "data")
+    with pytest.raises(DatasetError, match="none of the 12 validation images can be read"):
+        unreadable.evaluate()
+    assert unreadable.picture() is None
+
+
+def test_a_picture_is_of_six_images(validation):
+    picture = validation().picture()
+    assert picture is not None and picture.ndim == 3 and picture.dtype == np.uint8
