@@ -369,7 +369,8 @@ def _bar(console: Console, sources: Sequence[Source]) -> Iterator[_Bar]:
         _RateColumn(),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=console, transient=True) as progress:
+    disable = not console.is_terminal
+    with Progress(*columns, console=console, transient=True, disable=disable) as progress:
         yield _Bar(progress, sum(not isinstance(source, Video) for source in sources))
 
 

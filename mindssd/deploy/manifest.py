@@ -73,7 +73,7 @@ class Manifest:
         for name, value, fits in (
             ("score threshold", score_threshold, score_threshold >= nms.score_threshold),
             ("IoU threshold", iou_threshold, iou_threshold <= nms.iou_threshold),
-            ("number of detections", max_detections, wanted <= nms.max_detections),
+            ("limit of detections", max_detections or "none", wanted <= nms.max_detections),
             ("pixel offset", pixel_offset, pixel_offset == 0),
         ):
             if not fits:
