@@ -70,8 +70,9 @@ def raw_onnx(config: Config, parameters: Mapping[str, Array], num_classes: int) 
 
     By PyTorch, whatever engine trained it: MindSpore 2.10.0's exporter lacks operators.
     """
-    if find_spec("torch") is None:
-        raise EngineError("exporting as ONNX needs PyTorch; pip install 'mindssd[export]'")
+    for package in ("torch", "onnxscript"):
+        if find_spec(package) is None:
+            raise EngineError(f"exporting as ONNX needs {package}; pip install 'mindssd[export]'")
     from mindssd.engines.torch.export import to_onnx
 
     return to_onnx(network_spec(config, num_classes), parameters)
