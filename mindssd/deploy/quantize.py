@@ -2,7 +2,7 @@
 
 Convolutions become int8, weights channel by channel, activations as QDQ pairs with ranges seen on
 training images (arXiv:1712.05877). Decoding and the sigmoid are not in the raw graph, so they stay
-float32. Which layers suffer is measured: each alone in float32, how much nearer are the outputs?
+float32. Which layers suffer is measured: each alone in int8, how far off are the outputs?
 """
 
 import tempfile
@@ -97,12 +97,13 @@ class Quantizer:
     def costs(self, images: Sequence[Array]) -> Iterator[tuple[str, float]]:
         """Each layer with what it costs, as it is measured on prepared images (3, H, W).
 
-        The cost is by how much the error of the outputs falls with that layer alone in float32.
+        The cost is how far off the outputs are with that layer alone in int8.
         """
         wanted = [_Outputs.of(run) for run in map(_runner(self.model), images)]
-        whole = self._error((), images, wanted)
-        for layer in self.layers():
-            yield layer, whole - self._error([layer], images, wanted)
+        layers = self.layers()
+        for layer in layers:
+            others = [name for name in layers if name != layer]
+            yield layer, self._error(others, images, wanted)
 
     def _error(
         self, float_layers: Sequence[str], images: Sequence[Array], wanted: "Sequence[_Outputs]"
