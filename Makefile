@@ -14,6 +14,9 @@ PYTHON ?= $(shell for name in python3.11 python3 python; do \
 JOBS ?= 2
 PYTEST := $(BIN)/python -m pytest -n $(JOBS) --dist loadfile
 
+# What the tests run on; the package takes any newer one of PyTorch 2.
+TORCH ?= torch==2.13.0
+
 DEMO_DATA ?= data/demo
 BCCD_DATA ?= ../shared/data/bccd
 BCCD_BACKBONE ?= ../shared/weights/mobilenet_v2_100.ckpt
@@ -42,7 +45,7 @@ $(STAMP): pyproject.toml
 			echo "$$python cannot make it; on Debian or Ubuntu: apt install python3.11-venv" >&2; exit 1; }; \
 	fi; \
 	echo "installing into $(VENV): MindSpore, PyTorch and the rest, some minutes on a fast network"; \
-	$(BIN)/python -m pip install -qq --disable-pip-version-check --editable '.[mindspore,torch,dev]'; \
+	$(BIN)/python -m pip install -qq --disable-pip-version-check --editable '.[mindspore,torch,dev]' '$(TORCH)'; \
 	touch $@; \
 	echo "installed in $$SECONDS s; $(BIN)/mindssd is ready"
 

@@ -50,7 +50,7 @@ def run(tmp_path, monkeypatch):
 
     def start(program: str, helpers: list[list[str]] | None = None, **options) -> int:
         cluster = Processes(helpers or [SLEEP])
-        monkeypatch.setattr(build, "build_cluster", lambda size: cluster)
+        monkeypatch.setattr(build, "build_cluster", lambda size, engine: cluster)
         monkeypatch.setattr(launch, "PROGRAM", [sys.executable, "-c", WORKER + program])
         folder = tmp_path / "run"
         command = [str(tmp_path), "first"]
@@ -145,10 +145,10 @@ def test_another_run_in_the_folder_is_not_gone_on_with(run, tmp_path):
     assert not (tmp_path / "starts").exists()
 
 
-@pytest.mark.parametrize("variable", ["OMPI_COMM_WORLD_RANK", "MS_ROLE"])
+@pytest.mark.parametrize("variable", ["OMPI_COMM_WORLD_RANK", "MS_ROLE", "TORCHELASTIC_RUN_ID"])
 def test_under_another_launcher_there_is_nothing_to_launch(run, monkeypatch, variable):
     monkeypatch.setenv(variable, "0")
-    with pytest.raises(ConfigError, match="leave it out under mpirun or msrun"):
+    with pytest.raises(ConfigError, match="leave it out under mpirun, msrun or torchrun"):
         run("")
 
 
@@ -239,7 +239,7 @@ import sys
 from pathlib import Path
 from mindssd import build, launch
 from tests.test_launch import SLEEP, WORKER, Processes
-build.build_cluster = lambda size: Processes([SLEEP])
+build.build_cluster = lambda size, engine: Processes([SLEEP])
 launch.PROGRAM = [sys.executable, "-c", WORKER + "time.sleep(60)"]
 launch.launch([{str(tmp_path)!r}, "first"], [], Path({str(tmp_path)!r}) / "run", 2)
 """

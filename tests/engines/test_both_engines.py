@@ -105,7 +105,8 @@ def test_each_of_mindcvs_backbones_is_the_same(
         [
             "image_size=[97, 128]",
             f"backbone={{name: {name}, out_indices: [1, 3, {MODELS[name]}]}}",
-            "neck={fpn_channels: 8, fpn_extra_levels: 1}",
+            "neck.fpn_channels=8",
+            "neck.fpn_extra_levels=1",
             "head.tower_depth=1",
         ],
     )

@@ -1,4 +1,8 @@
-"""One optimizer step: forward, loss, backward, clipping, momentum, averages."""
+"""One optimizer step: forward, loss, backward, clipping, momentum, averages.
+
+All eager: on two CPU cores PyTorch 2.13's `torch.compile` took a minute to save 4 % of a float32
+step of MobileNetV2 with batch 8, and made it a quarter slower in bfloat16.
+"""
 
 from collections.abc import Sequence
 
