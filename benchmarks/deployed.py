@@ -24,7 +24,7 @@ from mindssd import build
 from mindssd.bench import Result, drawn_photo, measure
 from mindssd.config.load import load_config, to_tree
 from mindssd.deploy.export import ExportSettings, export_model
-from mindssd.deploy.runtime import RuntimeSettings, open_session
+from mindssd.deploy.runtime import RuntimeSettings, installed_runtimes, open_session
 from mindssd.errors import MindSSDError
 from mindssd.weights.safetensors_file import write_model
 
@@ -66,8 +66,12 @@ def report(model: Path, int8: Path | None, files: list[bytes]) -> None:
         f"{result.decode:.2f}, prepare {result.prepare:.2f}, post-process {result.postprocess:.2f}"
     )
     if int8 is not None:
-        ratio = network_ratio(model, int8)
-        print(f"int8: {ratio:.2f} times float32's rate (claim: {CLAIMED_RATIO:g})")
+        for runtime in installed_runtimes():
+            ratio = network_ratio(model, int8, runtime)
+            print(
+                f"int8, {runtime}: {ratio:.2f} times float32's rate "
+                f"(claim for the best: {CLAIMED_RATIO:g})"
+            )
     with tempfile.TemporaryDirectory() as folder:
         for index in range(FOLDER_IMAGES):
             (Path(folder) / f"{index:03}.jpg").write_bytes(files[index % len(files)])
@@ -85,9 +89,9 @@ def one_by_one(model: Path, files: list[bytes]) -> Result:
     return measure(model, None, {"runtime": "onnxruntime"}, files, runs=200, batch_size=8)
 
 
-def network_ratio(model: Path, int8: Path) -> float:
-    """How many times as fast the int8 network is: medians of runs in turn, with ONNX Runtime."""
-    sessions = [open_session(path, RuntimeSettings("onnxruntime")) for path in (model, int8)]
+def network_ratio(model: Path, int8: Path, runtime: str) -> float:
+    """How many times as fast the int8 network is: medians of runs in turn."""
+    sessions = [open_session(path, RuntimeSettings(runtime)) for path in (model, int8)]
     size = sessions[0].manifest.metadata.image_size
     image = np.random.default_rng(0).normal(size=(1, 3, *size)).astype(np.float32)
     times: list[list[float]] = [[], []]
