@@ -1,7 +1,7 @@
 """The only place where a configuration becomes objects."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mindssd import processes
-from mindssd.config.load import training_settings
+from mindssd.config.load import override, training_settings
 from mindssd.config.schema import Config
 from mindssd.data.augment import Augmentation
 from mindssd.data.dataset import DetectionDataset
@@ -33,6 +33,7 @@ from mindssd.engines.base import (
 )
 from mindssd.errors import ConfigError, EngineError
 from mindssd.evaluation.protocol import Protocol
+from mindssd.geometry.coding import MAX_LOG_SIZE_RATIO
 from mindssd.geometry.default_boxes import DefaultBoxes, GridDefaultBoxes, PaperDefaultBoxes
 from mindssd.geometry.postprocess import PostProcess
 from mindssd.images import Normalization
@@ -102,6 +103,41 @@ def build_engine(config: Config) -> Engine:
     from mindssd.engines.mindspore.engine import MindSporeEngine
 
     return MindSporeEngine(config.device)
+
+
+def raw_onnx(config: Config, parameters: Mapping[str, Array], num_classes: int) -> bytes:
+    """The network with these parameters as ONNX: images (B, 3, H, W) to offsets and logits.
+
+    By PyTorch, whatever engine trained it: MindSpore 2.10.0's exporter lacks operators.
+    """
+    for package in ("torch", "onnxscript"):
+        if find_spec(package) is None:
+            raise EngineError(f"exporting as ONNX needs {package}; pip install 'mindssd[export]'")
+    from mindssd.engines.torch.export import to_onnx
+
+    return to_onnx(network_spec(config, num_classes), parameters)
+
+
+def export_mindir(
+    config: Config,
+    parameters: Mapping[str, Array],
+    num_classes: int,
+    default_boxes_cxcywh: Array,
+    path: Path,
+) -> Callable[[Array], tuple[Array, ...]]:
+    """Write the network as MindIR, boxes decoded; return the `forward` of that file."""
+    build_engine(override(config, ["engine=mindspore"]))  # which it is written by
+    from mindssd.engines.mindspore.export import export_mindir
+
+    spec = network_spec(config, num_classes)
+    return export_mindir(
+        spec,
+        parameters,
+        default_boxes_cxcywh,
+        config.matching.variances,
+        MAX_LOG_SIZE_RATIO,
+        path,
+    )
 
 
 def build_cluster(num_processes: int, engine: str = "auto") -> Cluster:

@@ -1,26 +1,25 @@
 """The Python API: a trained detector to call on images."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, overload
 
 import numpy as np
 
-from mindssd.build import build_engine, build_network, build_predictor
 from mindssd.config.load import from_tree, override
 from mindssd.config.schema import Config
+from mindssd.deploy.manifest import SCORE_THRESHOLD
+from mindssd.deploy.runtime import RuntimeSettings, Session, is_deployed, open_session
 from mindssd.engines.base import Network
 from mindssd.errors import ConfigError
 from mindssd.evaluation.protocol import Protocol
-from mindssd.images import from_pillow, is_pillow, read_image
+from mindssd.images import Normalization, from_pillow, is_pillow, read_image
 from mindssd.predictor import Predictor
+from mindssd.tiling import OVERLAP, TiledPredictor
 from mindssd.types import Array, Detections
 from mindssd.weights.safetensors_file import ModelMetadata
 from mindssd.weights.transfer import load_detector, read_description, shapes_of
-
-SCORE_THRESHOLD = 0.3
-"""What is worth showing to a person; evaluation counts down to 0.01."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,7 +51,9 @@ def load_model(
         raise _without_description(path)
     asked = {"device": device, "engine": engine}
     config = override(config, [f"{key}={value}" for key, value in asked.items() if value])
-    network = build_network(config, build_engine(config), len(class_names))
+    from mindssd import build  # with what only training needs behind it
+
+    network = build.build_network(config, build.build_engine(config), len(class_names))
     parameters, _ = load_detector(path, shapes_of(network.parameters()))
     network.load_parameters(parameters)
     return LoadedModel(config, network, class_names)
@@ -78,7 +79,7 @@ class Detector:
     image; a list of these gives a list.
     """
 
-    def __init__(self, predictor: Predictor, metadata: ModelMetadata) -> None:
+    def __init__(self, predictor: Predictor | TiledPredictor, metadata: ModelMetadata) -> None:
         self.predictor = predictor
         self.metadata = metadata
         self.class_names = metadata.class_names
@@ -104,30 +105,37 @@ def _as_array(image: Any) -> Array:
 def load(
     path: str | Path,
     *,
-    score_threshold: float = SCORE_THRESHOLD,
+    score_threshold: float | None = None,
     iou_threshold: float = 0.5,
     max_detections: int = 100,
     device: str | None = None,
     engine: str | None = None,
+    batch_size: int = 1,
+    tile: int | None = None,
+    overlap: float = OVERLAP,
+    runtime: str | None = None,
+    precision: str | None = None,
+    threads: int | None = None,
 ) -> Detector:
     """Open a trained model's file; see `mindssd.load`.
 
     Detections are for people: above `score_threshold`, and where two overlap by more than
-    `iou_threshold` the better one alone, whatever its class. ConfigError for a threshold outside
-    0..1, or a file that does not describe its network.
+    `iou_threshold` the better one alone, whatever its class. With `tile`, an image is looked at in
+    squares of so many pixels too, which overlap by the share `overlap`. `runtime`, `precision` and
+    `threads` are for the files of `mindssd export`; see `RuntimeSettings`.
+
+    ConfigError for a setting out of range, or a file that does not describe its network.
     """
-    for name, value in (("score_threshold", score_threshold), ("iou_threshold", iou_threshold)):
+    shown = SCORE_THRESHOLD if score_threshold is None else score_threshold
+    for name, value in (("score_threshold", shown), ("iou_threshold", iou_threshold)):
         if not 0 <= value <= 1:
             raise ConfigError(f"{name} is {value}; expected 0 to 1")
-    if max_detections < 1:
-        raise ConfigError(f"max_detections is {max_detections}; expected at least 1")
-    metadata = read_description(path)
-    if metadata is None:
-        raise _without_description(path)
-    model = load_model(path, device=device, engine=engine)
+    for name, count in (("max_detections", max_detections), ("batch_size", batch_size)):
+        if count < 1:
+            raise ConfigError(f"{name} is {count}; expected at least 1")
     protocol = Protocol(
         name="predict",
-        score_threshold=score_threshold,
+        score_threshold=shown,
         iou_threshold=iou_threshold,
         max_detections=max_detections,
         max_per_class=None,
@@ -135,7 +143,71 @@ def load(
         only_clean_images=False,
         across_classes_iou=iou_threshold,
     )
-    return Detector(
-        build_predictor(model.config, model.network, model.class_names, protocol, batch_size=1),
-        metadata,
+    if is_deployed(path):
+        if engine is not None:
+            raise ConfigError(f"{path} runs on runtime=onnxruntime or openvino; leave engine out")
+        session = open_session(path, RuntimeSettings(runtime, device, precision, threads))
+        if score_threshold is None:
+            protocol = replace(protocol, score_threshold=session.manifest.score_threshold)
+        metadata = session.manifest.metadata
+        predictor = deployed_predictor(session, protocol, batch_size)
+    else:
+        for name, setting in (("runtime", runtime), ("precision", precision), ("threads", threads)):
+            if setting is not None:
+                raise ConfigError(
+                    f"{name} is for files of `mindssd export`; {path} runs on its training engine"
+                )
+        metadata, predictor = _engine_predictor(path, protocol, device, engine, batch_size)
+    if tile is None:
+        return Detector(predictor, metadata)
+    return Detector(TiledPredictor(predictor, tile, overlap), metadata)
+
+
+def _engine_predictor(
+    path: str | Path,
+    protocol: Protocol,
+    device: str | None,
+    engine: str | None,
+    batch_size: int,
+) -> tuple[ModelMetadata, Predictor]:
+    metadata = read_description(path)
+    if metadata is None:
+        raise _without_description(path)
+    model = load_model(path, device=device, engine=engine)
+    from mindssd import build
+
+    predictor = build.build_predictor(
+        model.config, model.network, model.class_names, protocol, batch_size
+    )
+    return metadata, predictor
+
+
+def deployed_predictor(session: Session, protocol: Protocol, batch_size: int) -> Predictor:
+    """A predictor on a deployed file, detecting by a protocol's thresholds.
+
+    ConfigError where the file has NMS inside whose thresholds are narrower.
+    """
+    manifest = session.manifest
+    manifest.require_wider(
+        protocol.score_threshold,
+        protocol.iou_threshold,
+        protocol.max_detections,
+        protocol.pixel_offset,
+    )
+    metadata = manifest.metadata
+    return Predictor(
+        forward=session.forward,
+        image_size=metadata.image_size,
+        normalization=Normalization(metadata.mean, metadata.std),
+        postprocess=replace(
+            manifest.postprocess(),
+            score_threshold=protocol.score_threshold,
+            iou_threshold=protocol.iou_threshold,
+            max_detections=protocol.max_detections,
+            max_per_class=protocol.max_per_class,
+            pixel_offset=protocol.pixel_offset,
+            across_classes_iou=protocol.across_classes_iou,
+        ),
+        class_names=metadata.class_names,
+        batch_size=batch_size,
     )

@@ -9,10 +9,13 @@ from rich.progress import Progress
 from mindssd import build
 from mindssd.config.load import load_config, override
 from mindssd.config.schema import Config
-from mindssd.detector import described_config, load_model
+from mindssd.deploy.runtime import is_deployed, open_session
+from mindssd.detector import deployed_predictor, described_config, load_model
 from mindssd.errors import ConfigError, DatasetError
 from mindssd.evaluation.coco import Evaluation, evaluate
-from mindssd.evaluation.protocol import PROTOCOLS
+from mindssd.evaluation.protocol import PROTOCOLS, Protocol
+from mindssd.predictor import Predictor
+from mindssd.weights.safetensors_file import ModelMetadata
 from mindssd.weights.transfer import read_description
 
 
@@ -33,15 +36,12 @@ def evaluate_model(
     for line in dataset.report.lines():
         console.print(line, highlight=False, soft_wrap=True)
     protocol = PROTOCOLS[protocol_name or config.evaluation.protocol]
-    model = load_model(path, config, dataset.class_names)
-    if model.class_names != dataset.class_names:
+    predictor = _predictor(path, config, dataset.class_names, protocol)
+    if predictor.class_names != dataset.class_names:
         raise DatasetError(
-            f"{path} detects {list(model.class_names)}, but {dataset.annotation_file} has the "
+            f"{path} detects {list(predictor.class_names)}, but {dataset.annotation_file} has the "
             f"classes {list(dataset.class_names)}; a model is scored on its own classes, in order"
         )
-    predictor = build.build_predictor(
-        config, model.network, model.class_names, protocol, config.evaluation.batch_size
-    )
     with Progress(console=console, transient=True) as progress:
         task = progress.add_task("evaluating", total=None)
 
@@ -51,8 +51,21 @@ def evaluate_model(
         return evaluate(predictor, dataset, protocol, show)
 
 
+def _predictor(
+    path: Path, config: Config, class_names: tuple[str, ...], protocol: Protocol
+) -> Predictor:
+    batch_size = config.evaluation.batch_size
+    if is_deployed(path):
+        return deployed_predictor(open_session(path), protocol, batch_size)
+    model = load_model(path, config, class_names)
+    return build.build_predictor(config, model.network, model.class_names, protocol, batch_size)
+
+
 def _config(path: Path, recipe: str | None, overrides: Sequence[str]) -> Config:
-    metadata = read_description(path)
+    if is_deployed(path):
+        metadata: ModelMetadata | None = open_session(path).manifest.metadata
+    else:
+        metadata = read_description(path)
     if metadata is not None:
         if recipe is not None:
             raise ConfigError(f"{path} describes its own network; leave --config out")

@@ -4,27 +4,38 @@ A `Predictor` knows one network's `forward`, a plain function on arrays: an engi
 runtime's, or a test's. Reading, resizing and normalising are those of training (`mindssd.images`).
 """
 
+import contextlib
 import itertools
 import os
+import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
+from queue import Full, Queue
 from typing import TypeVar
 
 import numpy as np
 
 from mindssd.errors import ImageError
-from mindssd.geometry.postprocess import PostProcess
-from mindssd.images import Normalization, as_rgb, normalise, read_image, resize
+from mindssd.geometry.postprocess import (
+    PostProcess,
+    PostProcessDecoded,
+    PostProcessSelected,
+)
+from mindssd.images import Normalization, as_rgb, decode_image, normalise, read_image, resize
 from mindssd.types import Array, Detections, ImageRecord, ImageSize
 
-Forward = Callable[[Array], tuple[Array, Array]]
-"""images (B, 3, H, W) float32 to raw offsets (B, A, 4) and logits (B, A, C + 1)."""
+Forward = Callable[[Array], tuple[Array, ...]]
+"""images (B, 3, H, W) float32 to the arrays (B, …) that its `PostProcess` takes of each image: an
+engine's offsets (B, A, 4) and logits (B, A, C + 1), or a deployed file's boxes and scores."""
 
-Source = str | Path | Array | ImageRecord
-"""An image file, an image as an array that `images.as_rgb` takes, or an annotated image."""
+AnyPostProcess = PostProcess | PostProcessDecoded | PostProcessSelected
+
+Source = str | Path | bytes | Array | ImageRecord
+"""An image file, its content, an image as an array that `images.as_rgb` takes, or an annotated
+image."""
 
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
@@ -47,7 +58,7 @@ class Predictor:
     forward: Forward
     image_size: ImageSize
     normalization: Normalization
-    postprocess: PostProcess
+    postprocess: AnyPostProcess
     class_names: tuple[str, ...]
     batch_size: int = 1
     num_threads: int = field(default_factory=_default_threads)
@@ -67,10 +78,14 @@ class Predictor:
         results: list[Detections] = []
         for batch in _batches(images, self.batch_size):
             pictures = [as_rgb(image) for image in batch]
-            offsets, logits = self._forward([self._prepare(picture) for picture in pictures])
+            outputs = self._forward([self._prepare(picture) for picture in pictures])
             for index, picture in enumerate(pictures):
-                results.append(self._finish(offsets[index], logits[index], _size(picture)))
+                results.append(self.finish([x[index] for x in outputs], _size(picture)))
         return results
+
+    def outputs(self, image: Array) -> list[Array]:
+        """What the network gives for one image, as its `postprocess` takes it."""
+        return [output[0] for output in self._forward([self._prepare(as_rgb(image))])]
 
     def stream(self, sources: Iterable[Source]) -> Iterator[Detections | ImageError]:
         """Detect in images as they come, reading and preparing the next ones meanwhile.
@@ -100,25 +115,25 @@ class Predictor:
 
         def load(source: Source) -> "_Loaded | ImageError":
             try:
-                picture = _read(source)
+                picture = read_source(source)
             except ImageError as error:
                 return error
             kept = picture if keep_images else empty
             return _Loaded(kept, _size(picture), self._prepare(picture))
 
         def finish(
-            loaded: "_Loaded | ImageError", offsets: Array, logits: Array
+            loaded: "_Loaded | ImageError", outputs: Sequence[Array]
         ) -> tuple[Array, Detections] | ImageError:
             if isinstance(loaded, ImageError):
                 return loaded
-            return loaded.picture, self._finish(offsets, logits, loaded.size)
+            return loaded.picture, self.finish(outputs, loaded.size)
 
         pool = ThreadPoolExecutor(self.num_threads, thread_name_prefix="mindssd-predictor")
         try:
             finishing: deque[Future[tuple[Array, Detections] | ImageError]] = deque()
             ahead = self.batch_size + 2 * self.num_threads
             for batch in _batches(_map_ahead(pool, load, sources, ahead), self.batch_size):
-                offsets, logits = self._forward(
+                outputs = self._forward(
                     # An image that could not be read keeps its place, so that places are order.
                     [item.image if isinstance(item, _Loaded) else None for item in batch]
                 )
@@ -126,7 +141,7 @@ class Predictor:
                 while finishing:
                     yield finishing.popleft().result()
                 for index, item in enumerate(batch):
-                    finishing.append(pool.submit(finish, item, offsets[index], logits[index]))
+                    finishing.append(pool.submit(finish, item, [x[index] for x in outputs]))
             while finishing:
                 yield finishing.popleft().result()
         finally:
@@ -135,26 +150,30 @@ class Predictor:
     def _prepare(self, picture: Array) -> Array:
         return normalise(resize(picture, self.image_size), self.normalization)
 
-    def _forward(self, images: Sequence[Array | None]) -> tuple[Array, Array]:
+    def _forward(self, images: Sequence[Array | None]) -> tuple[Array, ...]:
         """Run at most `batch_size` prepared images, None and what is wanting as zeros."""
         batch = np.zeros((self.batch_size, 3, *self.image_size), np.float32)  # (B, 3, H, W)
         for index, image in enumerate(images):
             if image is not None:
                 batch[index] = image
-        offsets, logits = self.forward(batch)
-        num_default_boxes = len(self.postprocess.default_boxes.boxes)
-        expected_offsets = (self.batch_size, num_default_boxes, 4)
-        expected_logits = (self.batch_size, num_default_boxes, len(self.class_names) + 1)
-        if offsets.shape != expected_offsets or logits.shape != expected_logits:
-            raise ValueError(
-                f"forward gave offsets {offsets.shape} and logits {logits.shape}; expected "
-                f"{expected_offsets} and {expected_logits} for {num_default_boxes} default boxes "
-                f"and {len(self.class_names)} classes"
+        outputs = self.forward(batch)
+        shapes = self.postprocess.output_shapes(len(self.class_names))
+        expected = {name: (self.batch_size, *shape) for name, shape in shapes.items()}
+        if [output.shape for output in outputs] != list(expected.values()):
+            given = " and ".join(
+                f"{name} {x.shape}" for name, x in zip(expected, outputs, strict=False)
             )
-        return offsets, logits
+            raise ValueError(
+                f"forward gave {given}; expected {' and '.join(map(str, expected.values()))} for "
+                f"{len(self.class_names)} classes"
+            )
+        return outputs
 
-    def _finish(self, offsets: Array, logits: Array, size: ImageSize) -> Detections:
-        boxes, scores, class_ids = self.postprocess(offsets, logits, size)
+    def finish(self, outputs: Sequence[Array], size: ImageSize) -> Detections:
+        """Detections from one image's outputs, in pixels of an image of `size`."""
+        # Its own arguments are checked by shape above, which no type can say.
+        postprocess: Callable[..., tuple[Array, Array, Array]] = self.postprocess
+        boxes, scores, class_ids = postprocess(*outputs, size)
         return Detections(boxes, scores, class_ids, self.class_names)
 
 
@@ -167,9 +186,12 @@ class _Loaded:
     image: Array
 
 
-def _read(source: Source) -> Array:
+def read_source(source: Source) -> Array:
+    """The source as (H, W, 3) uint8 RGB, or ImageError."""
     if isinstance(source, np.ndarray):
         return as_rgb(source)
+    if isinstance(source, bytes):
+        return decode_image(source, "image")
     if isinstance(source, ImageRecord):
         return read_image(source.path, (source.height, source.width))
     return read_image(source)
@@ -177,6 +199,49 @@ def _read(source: Source) -> Array:
 
 def _size(picture: Array) -> ImageSize:
     return picture.shape[0], picture.shape[1]
+
+
+def ahead(items: Iterable[_Item], count: int = 4) -> Iterator[_Item]:
+    """Take items in a thread of their own, at most `count` before they are asked for.
+
+    For what can only be read in order, as a video's frames. An error comes where its item would.
+    """
+    ready: Queue[Future[_Item] | None] = Queue(count)
+    left = threading.Event()
+
+    def put(future: "Future[_Item] | None") -> bool:
+        while not left.is_set():
+            with contextlib.suppress(Full):
+                ready.put(future, timeout=0.1)
+                return True
+        return False
+
+    def take() -> None:
+        iterator = iter(items)
+        while not left.is_set():
+            future: Future[_Item] = Future()
+            try:
+                future.set_result(next(iterator))
+            except StopIteration:
+                break
+            except BaseException as error:
+                future.set_exception(error)
+                put(future)
+                break
+            if not put(future):
+                break
+        if isinstance(iterator, Generator):
+            iterator.close()  # here, where it ran: what it holds open is closed
+        put(None)
+
+    thread = threading.Thread(target=take, name="mindssd-ahead", daemon=True)
+    thread.start()
+    try:
+        while (future := ready.get()) is not None:
+            yield future.result()
+    finally:
+        left.set()
+        thread.join()
 
 
 def _batches(items: Iterable[_Item], batch_size: int) -> Iterator[list[_Item]]:

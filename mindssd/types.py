@@ -88,6 +88,13 @@ class Detections:
             x1, y1, x2, y2 = (float(value) for value in box)
             yield self.class_names[int(class_id)], float(score), (x1, y1, x2, y2)
 
+    def of_classes(self, class_ids: Array) -> "Detections":
+        """Those of the given classes alone, in the same order."""
+        rows = np.isin(self.class_ids, class_ids)
+        return Detections(
+            self.boxes[rows], self.scores[rows], self.class_ids[rows], self.class_names
+        )
+
     @classmethod
     def empty(cls, class_names: tuple[str, ...]) -> "Detections":
         return cls(

@@ -36,13 +36,16 @@ _STROKE = 0.135  # of a capital's height
 _OVERSAMPLING = 4  # OpenCV's own small letters are ragged
 
 
-def draw(image: Array, detections: Detections, score_threshold: float = 0.3) -> Array:
+def draw(
+    image: Array, detections: Detections, score_threshold: float = 0.3, enlarge: bool = True
+) -> Array:
     """Draw detections with score >= `score_threshold`: a new (H, W, 3) uint8 RGB image.
 
     The best lie on top, and labels keep out of each other's way where they can. An image smaller
-    than SMALLEST_SIDE is enlarged by a whole number. Nothing to draw gives the image alone.
+    than SMALLEST_SIDE is enlarged by a whole number, if it may be. Nothing to draw gives the image
+    alone.
     """
-    canvas = _Canvas.of(image)
+    canvas = _Canvas.of(image, enlarge)
     rows = _shown(detections, score_threshold)
     _draw_boxes(canvas, detections, rows)
     _draw_labels(canvas, detections, rows)
@@ -149,10 +152,10 @@ class _Canvas:
     capital: int
 
     @classmethod
-    def of(cls, image: Array) -> "_Canvas":
+    def of(cls, image: Array, enlarge: bool = True) -> "_Canvas":
         picture = as_rgb(image)
         height, width = picture.shape[:2]
-        scale = math.ceil(SMALLEST_SIDE / max(height, width))
+        scale = math.ceil(SMALLEST_SIDE / max(height, width)) if enlarge else 1
         if scale > 1:
             size = (width * scale, height * scale)
             picture = np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_CUBIC))

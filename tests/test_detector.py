@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 import mindssd
-from mindssd import detector
+from mindssd import build, detector
 from mindssd.config.load import load_config, to_tree
 from mindssd.detector import load_model
 from mindssd.errors import ConfigError, WeightsError
@@ -35,8 +35,8 @@ class FakeNetwork:
 @pytest.fixture
 def network(monkeypatch: pytest.MonkeyPatch) -> FakeNetwork:
     network = FakeNetwork()
-    monkeypatch.setattr(detector, "build_engine", lambda config: None)
-    monkeypatch.setattr(detector, "build_network", lambda *wanted: network)
+    monkeypatch.setattr(build, "build_engine", lambda config: None)
+    monkeypatch.setattr(build, "build_network", lambda *wanted: network)
     return network
 
 

@@ -24,7 +24,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     dataset = SimpleNamespace(class_names=("fish",), report=SimpleNamespace(lines=list))
     model = SimpleNamespace(network=None, class_names=("fish",))
     monkeypatch.setattr(evaluate.build, "build_dataset", lambda config, split: dataset)
-    monkeypatch.setattr(evaluate.build, "build_predictor", lambda *wanted: None)
+    monkeypatch.setattr(evaluate.build, "build_predictor", lambda *wanted: model)
     monkeypatch.setattr(evaluate, "load_model", lambda path, config, names: model)
 
     def score(predictor: Any, dataset: Any, protocol: Any, show: Any) -> None:

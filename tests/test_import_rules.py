@@ -32,10 +32,13 @@ def _layer(ours: str = "", third_party: str = "") -> Layer:
 
 # The modules at the package's top that put the parts together. They may import everything but cli;
 # the framework comes in by `build` alone, inside a function.
-APPLICATION = frozenset({"build", "detector", "run", "validation", "evaluate", "predict", "launch"})
+APPLICATION = frozenset(
+    {"build", "detector", "run", "validation", "evaluate", "predict", "launch", "bench"}
+    | {"deploy.export"}
+)
 _ALL_PARTS = (
     "types files processes config geometry images visualize data weights engines.base training"
-    " predictor"
+    " predictor tiling sources video results deploy"
 )
 
 LAYERS = {
@@ -59,15 +62,24 @@ LAYERS = {
         "types processes engines.base weights", "numpy tensorboardX rich safetensors"
     ),
     "predictor": _layer("types geometry images", "numpy"),
+    "tiling": _layer("types geometry images predictor", "numpy"),
+    "sources": _layer(),
+    "video": _layer("types", "numpy cv2"),
+    "results": _layer("types files geometry weights evaluation", "numpy cv2 msgspec"),
+    # Its export puts parts together, and is of the application.
+    "deploy": _layer(
+        "types geometry predictor weights engines.base", "numpy onnx onnxruntime openvino"
+    ),
     "evaluation": _layer(
         "types annotations files predictor", "numpy faster_coco_eval rich msgspec"
     ),
     "application": _layer(
-        f"{_ALL_PARTS} evaluation engines.mindspore engines.torch", "numpy cv2 rich msgspec"
+        f"{_ALL_PARTS} evaluation engines.mindspore engines.torch",
+        "numpy cv2 rich msgspec onnx onnxruntime openvino",
     ),
     # `data` is for `demo` and `doctor`, `weights` for `weights`, `evaluation` for its report.
     "cli": _layer(
-        "application config data weights evaluation visualize files processes", "typer rich"
+        "application config data weights evaluation visualize files processes deploy", "typer rich"
     ),
     # `import mindssd` and `python -m mindssd`.
     "__init__": _layer("application"),
@@ -128,6 +140,8 @@ def _layer_of(parts: tuple[str, ...]) -> str:
     """`("engines", "base")` to `engines.base`, `("run",)` to `application`."""
     if parts[0] in APPLICATION:
         return "application"
+    if parts[:2] == ("deploy", "export"):
+        return "application"
     if parts[0] == "engines" and len(parts) > 1 and parts[1] != "__init__":
         return f"engines.{parts[1]}"
     return parts[0]
@@ -177,6 +191,16 @@ def test_a_layer_imports_of_others_only_what_the_table_allows(layer):
     assert not offences, "\n".join(offences)
 
 
+def test_onnx_and_its_runtimes_are_imported_in_deploy_alone():
+    offences = [
+        str(found)
+        for _, found in _all_imports()
+        if found.module.partition(".")[0] in ("onnx", "onnxruntime", "openvino")
+        and found.path.parent.name != "deploy"
+    ]
+    assert not offences, "\n".join(offences)
+
+
 @pytest.mark.parametrize("package", ONLY_IN)
 def test_a_library_with_one_home_is_imported_nowhere_else(package):
     homes = {layer for layer, found in _all_imports() if found.module.partition(".")[0] == package}
@@ -219,14 +243,8 @@ def test_no_init_file_imports_anything_of_weight():
 
 
 HEAVY = (
-    "mindspore",
-    "mindcv",
-    "torch",
-    "grain",
-    "cv2",
-    "faster_coco_eval",
-    "tensorboardX",
-    "safetensors",
+    *("mindspore", "mindcv", "torch", "onnx", "onnxruntime", "openvino"),
+    *("grain", "cv2", "faster_coco_eval", "tensorboardX", "safetensors"),
 )
 
 

@@ -12,7 +12,7 @@ from PIL import Image
 from pycocotools.coco import COCO
 from rich.console import Console
 
-from mindssd import predict
+from mindssd import predict, sources
 from mindssd.detector import Detector
 from mindssd.errors import ImageError, MindSSDError
 from mindssd.geometry.default_boxes import DefaultBoxes
@@ -55,9 +55,8 @@ def photo(path: Path, height: int = 10, width: int = 20) -> Path:
 
 def run(out: Path, *sources: Path | str, sheet: bool = False) -> list[ImageError]:
     names = [str(source) for source in sources]
-    return predict.predict_files(
-        Path("model.safetensors"), names, out, 0.3, sheet, None, Console(quiet=True)
-    )
+    wanted = predict.Wanted(out, sheet=sheet)
+    return predict.predict_files(Path("model"), names, wanted, {}, Console(quiet=True))
 
 
 def names_in(folder: Path) -> set[str]:
@@ -157,15 +156,15 @@ def test_a_file_in_the_place_of_the_folder_is_one_line(tmp_path: Path, loads: li
 def test_sources_are_files_folders_and_globs_each_once(tmp_path: Path) -> None:
     first, second = photo(tmp_path / "a.jpg"), photo(tmp_path / "b.png")
     (tmp_path / "notes.txt").touch()
-    found = predict.find_images([str(second), str(tmp_path), f"{tmp_path}/*.jpg"])
-    assert found == [second, first]
+    found = sources.find_sources([str(second), str(tmp_path), f"{tmp_path}/*.jpg"])
+    assert found == [sources.ImageFile(second), sources.ImageFile(first)]
 
 
 @pytest.mark.parametrize("source", ["absent.jpg", "empty", "*.gif"])
 def test_a_source_that_gives_nothing_is_an_error(tmp_path: Path, source: str) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(ImageError, match="no "):
-        predict.find_images([f"{tmp_path}/{source}"])
+        sources.find_sources([f"{tmp_path}/{source}"])
 
 
 def test_a_home_folder_is_understood_in_a_quoted_glob(
@@ -173,4 +172,4 @@ def test_a_home_folder_is_understood_in_a_quoted_glob(
 ) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     photo(tmp_path / "a.jpg")
-    assert predict.find_images(["~/*.jpg"]) == [tmp_path / "a.jpg"]
+    assert sources.find_sources(["~/*.jpg"]) == [sources.ImageFile(tmp_path / "a.jpg")]

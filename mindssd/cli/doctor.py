@@ -16,6 +16,9 @@ import typer
 
 Level = Literal["ok", "warning", "problem"]
 
+ENGINES = ("mindspore", "torch")
+"""The extras that bring an engine."""
+
 
 @dataclass(frozen=True)
 class Finding:
@@ -203,9 +206,9 @@ def check_packages(requirements: Sequence[str] | None = None) -> list[Finding]:
         requirements = metadata.requires("mindssd") or []
     findings, fitting = [], []
     parsed = [wanted for wanted in map(_parse_requirement, requirements) if wanted is not None]
-    engines = {extra for name, _, extra in parsed if extra and _is_installed(name)}
+    engines = {extra for name, _, extra in parsed if extra in ENGINES and _is_installed(name)}
     for name, specifiers, extra in parsed:
-        if extra and engines and extra not in engines:
+        if extra in ENGINES and engines and extra not in engines:
             continue
         install = (
             f"pip install 'mindssd[{extra}]'" if extra else f"pip install '{name}{specifiers}'"
@@ -239,7 +242,7 @@ def _parse_requirement(requirement: str) -> tuple[str, str, str] | None:
     text, _, marker = requirement.partition(";")
     found = re.search(r"extra == [\"'](\w+)[\"']", marker)
     extra = found[1] if found else ""
-    if extra not in ("", "mindspore", "torch"):
+    if extra not in ("", "train", *ENGINES) or text.startswith("mindssd["):
         return None
     parts = re.fullmatch(r"\s*([\w.-]+)\s*\(?([^)]*)\)?\s*", text)
     return (parts[1], parts[2].replace(" ", ""), extra) if parts else None

@@ -6,9 +6,11 @@ from typing import Annotated
 
 import typer
 
+from mindssd.cli.bench import bench
 from mindssd.cli.demo import demo
 from mindssd.cli.doctor import doctor
 from mindssd.cli.evaluate import evaluate
+from mindssd.cli.export import export
 from mindssd.cli.predict import predict
 from mindssd.cli.train import train
 from mindssd.cli.weights import weights
@@ -41,6 +43,8 @@ def options(
 app.command()(train)
 app.command("eval")(evaluate)
 app.command()(predict)
+app.command()(export)
+app.command()(bench)
 app.command()(demo)
 app.command()(weights)
 app.command()(doctor)

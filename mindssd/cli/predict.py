@@ -1,30 +1,70 @@
-"""`mindssd predict`: detections in images, drawn and as JSON."""
+"""`mindssd predict`: detections in images and videos, drawn and as files."""
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 
+class Runtime(StrEnum):
+    onnxruntime = "onnxruntime"
+    openvino = "openvino"
+
+
+class Precision(StrEnum):
+    float32 = "float32"
+    bfloat16 = "bfloat16"
+    float16 = "float16"
+
+
 def predict(
     model: Annotated[
-        Path, typer.Argument(help="A trained model: best.safetensors.", show_default=False)
+        Path,
+        typer.Argument(
+            help="A trained model, best.safetensors, or one that `mindssd export` made.",
+            show_default=False,
+        ),
     ],
     sources: Annotated[
         list[str],
         typer.Argument(
-            metavar="SOURCE…", help="Images, folders, or globs in quotes.", show_default=False
+            metavar="SOURCE…",
+            help="Images, videos, folders, globs in quotes, a camera's number, a stream's "
+            "address, or - for what is piped in.",
+            show_default=False,
         ),
     ],
-    out: Annotated[Path, typer.Option(help="Where drawn images and JSON go.")] = Path(
-        "predictions"
-    ),
+    out: Annotated[Path, typer.Option(help="Where the results go.")] = Path("predictions"),
+    save: Annotated[
+        str,
+        typer.Option(metavar="LIST", help="What to write: some of drawn, json, csv, yolo, crops."),
+    ] = "drawn,json",
     score: Annotated[
-        float, typer.Option(min=0, max=1, help="Show detections above this score.")
-    ] = 0.3,
+        float | None,
+        typer.Option(
+            min=0, max=1, help="Detections above this score; by default 0.3.", show_default=False
+        ),
+    ] = None,
+    classes: Annotated[
+        str | None,
+        typer.Option(metavar="LIST", help="Of these classes alone.", show_default=False),
+    ] = None,
+    tile: Annotated[
+        int | None,
+        typer.Option(
+            metavar="PIXELS",
+            help="Look at squares of this size too: for small objects in large images.",
+            show_default=False,
+        ),
+    ] = None,
+    overlap: Annotated[
+        float, typer.Option(min=0, max=0.9, help="How much of a tile the next one shares.")
+    ] = 0.2,
     sheet: Annotated[
         bool, typer.Option(help="Also one picture of all of them, contact_sheet.jpg.")
     ] = False,
+    batch: Annotated[int, typer.Option(min=1, help="Images that the network takes at once.")] = 1,
     device: Annotated[
         str | None,
         typer.Option(help="CPU, GPU, MPS or Ascend; by default the fastest.", show_default=False),
@@ -33,18 +73,54 @@ def predict(
         str | None,
         typer.Option(help="mindspore or torch; by default the one there is.", show_default=False),
     ] = None,
+    runtime: Annotated[
+        Runtime | None,
+        typer.Option(help="What runs an exported model; by default what is installed."),
+    ] = None,
+    precision: Annotated[
+        Precision | None,
+        typer.Option(help="OpenVINO's arithmetic; by default the file's own."),
+    ] = None,
+    threads: Annotated[
+        int | None,
+        typer.Option(min=1, help="Of an exported model; by default all.", show_default=False),
+    ] = None,
 ) -> None:
-    """Detect objects in images.
+    """Detect objects in images, videos and streams.
 
-    `mindssd predict runs/NAME/best.safetensors photo.jpg folder/ 'more/*.png'`
+    `mindssd predict model.onnx photo.jpg folder/ 'more/*.png' clip.mp4`
 
-    Writes each image with its detections drawn, under its own name, and `detections.json` in
-    COCO's layout. A file that cannot be read is reported and skipped, and the exit status is 1.
+    `mindssd predict model.onnx 0` looks through the first camera until Ctrl-C.
+
+    Writes each image and video with its detections drawn, under its own name, and
+    `detections.json` in COCO's layout; `--save` chooses. A file that cannot be read is reported
+    and skipped, and the exit status is 1.
     """
     from rich.console import Console
 
-    from mindssd.predict import predict_files
+    from mindssd.predict import Wanted, predict_files
 
-    unreadable = predict_files(model, sources, out, score, sheet, device, Console(), engine)
+    wanted = Wanted(
+        out=out,
+        save=_words(save),
+        sheet=sheet,
+        classes=None if classes is None else _words(classes),
+        score_threshold=score,
+    )
+    settings = {
+        "device": device,
+        "engine": engine,
+        "batch_size": batch,
+        "tile": tile,
+        "overlap": overlap,
+        "runtime": None if runtime is None else runtime.value,
+        "precision": None if precision is None else precision.value,
+        "threads": threads,
+    }
+    unreadable = predict_files(model, sources, wanted, settings, Console())
     if unreadable:
         raise typer.Exit(1)
+
+
+def _words(text: str) -> list[str]:
+    return [word.strip() for word in text.split(",") if word.strip()]

@@ -27,6 +27,19 @@ def pairwise_iou(boxes: Array, others: Array, pixel_offset: float = 0.0) -> Arra
     (N, 4) and (M, 4), same unit, to (N, M) in 0..1. Two boxes without area have IoU 0. No boxes on
     a side gives an empty result. `pixel_offset` as in `area`.
     """
+    intersection = pairwise_intersection(boxes, others, pixel_offset)
+    union = np.add(area(boxes, pixel_offset)[:, None], area(others, pixel_offset))
+    union -= intersection
+    # The smallest normal number, so that 0 / 0 is 0 and every other ratio stays what it is.
+    np.maximum(union, np.finfo(union.dtype).tiny, out=union)
+    return np.asarray(np.divide(intersection, union, out=intersection))
+
+
+def pairwise_intersection(boxes: Array, others: Array, pixel_offset: float = 0.0) -> Array:
+    """The area that each box has in common with each other one.
+
+    (N, 4) and (M, 4), same unit, to (N, M). `pixel_offset` as in `area`.
+    """
     x1, y1, x2, y2 = np.ascontiguousarray(others.T)  # strided columns would take twice the time
     width = np.minimum(boxes[:, 2, None], x2)  # (N, M)
     width -= np.maximum(boxes[:, 0, None], x1)
@@ -37,12 +50,7 @@ def pairwise_iou(boxes: Array, others: Array, pixel_offset: float = 0.0) -> Arra
         height += pixel_offset
     np.maximum(width, 0, out=width)
     np.maximum(height, 0, out=height)
-    intersection = np.multiply(width, height, out=width)
-    union = np.add(area(boxes, pixel_offset)[:, None], area(others, pixel_offset), out=height)
-    union -= intersection
-    # The smallest normal number, so that 0 / 0 is 0 and every other ratio stays what it is.
-    np.maximum(union, np.finfo(union.dtype).tiny, out=union)
-    return np.asarray(np.divide(intersection, union, out=intersection))
+    return np.asarray(np.multiply(width, height, out=width))
 
 
 def clip(boxes: Array, image_size: ImageSize) -> Array:

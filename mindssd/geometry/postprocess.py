@@ -1,4 +1,4 @@
-"""From the network's raw outputs to detections: the one place with a sigmoid and with NMS."""
+"""From the network's raw outputs to detections: the engines' one place with a sigmoid and NMS."""
 
 import math
 from dataclasses import dataclass
@@ -12,11 +12,11 @@ from mindssd.geometry.nms import class_wise_nms
 from mindssd.types import Array, ImageSize
 
 
-@dataclass(frozen=True, eq=False)
-class PostProcess:
-    """Turns one image's offsets and logits into boxes, scores and classes.
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Selection:
+    """Which of an image's candidates are detections, whatever form the network gives them in.
 
-    Candidates are the pairs of a default box and a class with score > `score_threshold`. In each
+    Candidates are the pairs of a box and a class with score > `score_threshold`. In each
     class greedy NMS suppresses those with IoU > `iou_threshold` to a better one; at most
     `max_per_class` of a class and `max_detections` of the image are kept (None: no limit).
     With `across_classes_iou` a detection is dropped too if a better one of any class overlaps it by
@@ -25,14 +25,55 @@ class PostProcess:
     width.
     """
 
-    default_boxes: DefaultBoxes
-    variances: Variances = (0.1, 0.2)
     score_threshold: float = 0.02
     iou_threshold: float = 0.6
     max_detections: int | None = 100
     max_per_class: int | None = None
     pixel_offset: float = 0.0
     across_classes_iou: float | None = None
+
+    def select(self, boxes: Array, ranks: Array, rank_threshold: float) -> tuple[Array, Array]:
+        """Choose (box indices, class ids), best first, by boxes (A, 4) and `ranks` (A, C).
+
+        Ranks are scores, or what rises with them, and `rank_threshold` is `score_threshold` on
+        their scale.
+        """
+        box_indices, class_ids = class_wise_nms(
+            boxes,
+            ranks,
+            self.iou_threshold,
+            score_threshold=rank_threshold,
+            max_per_class=self.max_per_class,
+            max_detections=self.max_detections,
+            pixel_offset=self.pixel_offset,
+        )
+        if self.across_classes_iou is not None:
+            kept, _ = class_wise_nms(
+                boxes[box_indices],
+                ranks[box_indices, class_ids][:, None],
+                self.across_classes_iou,
+                pixel_offset=self.pixel_offset,
+            )
+            box_indices, class_ids = box_indices[kept], class_ids[kept]
+        return box_indices, class_ids
+
+
+@dataclass(frozen=True, eq=False)
+class PostProcess(Selection):
+    """Turns one image's raw offsets and logits into boxes, scores and classes; see `Selection`."""
+
+    default_boxes: DefaultBoxes
+    variances: Variances = (0.1, 0.2)
+
+    def output_shapes(self, num_classes: int) -> dict[str, tuple[int, ...]]:
+        """What the network gives for one image: name and shape of each array, in order."""
+        num_boxes = len(self.default_boxes.boxes)
+        return {"offsets": (num_boxes, 4), "logits": (num_boxes, num_classes + 1)}
+
+    def decode_all(self, offsets: Array, logits: Array) -> tuple[Array, Array]:
+        """What `PostProcessDecoded` takes: all boxes (A, 4), clipped, and scores (A, C)."""
+        boxes_unit = decode(offsets, self.default_boxes.boxes_cxcywh, self.variances)
+        return clip(boxes_unit, (1, 1)), sigmoid(logits[:, 1:])
 
     def __call__(
         self, offsets: Array, logits: Array, image_size: ImageSize
@@ -51,25 +92,54 @@ class PostProcess:
             boxes = clip(unit_to_pixels(boxes_unit, image_size), image_size)
         # The sigmoid rises, so scores above the threshold are logits above its logit, in the same
         # order: it need be taken of the kept ones alone.
-        box_indices, class_ids = class_wise_nms(
-            boxes,
-            logits[:, 1:],
-            self.iou_threshold,
-            score_threshold=_logit(self.score_threshold),
-            max_per_class=self.max_per_class,
-            max_detections=self.max_detections,
-            pixel_offset=self.pixel_offset,
-        )
-        if self.across_classes_iou is not None:
-            kept, _ = class_wise_nms(
-                boxes[box_indices],
-                logits[box_indices, class_ids + 1][:, None],
-                self.across_classes_iou,
-                pixel_offset=self.pixel_offset,
-            )
-            box_indices, class_ids = box_indices[kept], class_ids[kept]
+        box_indices, class_ids = self.select(boxes, logits[:, 1:], _logit(self.score_threshold))
         scores = sigmoid(logits[box_indices, class_ids + 1].astype(np.float32))
         return boxes[box_indices], scores, class_ids.astype(np.int32)
+
+
+@dataclass(frozen=True, eq=False)
+class PostProcessDecoded(Selection):
+    """The same from `num_boxes` boxes and scores that the network has decoded itself."""
+
+    num_boxes: int
+
+    def output_shapes(self, num_classes: int) -> dict[str, tuple[int, ...]]:
+        return {"boxes": (self.num_boxes, 4), "scores": (self.num_boxes, num_classes)}
+
+    def __call__(
+        self, boxes_unit: Array, scores: Array, image_size: ImageSize
+    ) -> tuple[Array, Array, Array]:
+        """Detect in one image: boxes (A, 4) as its fractions and scores (A, C), no background."""
+        boxes = clip(unit_to_pixels(boxes_unit, image_size), image_size)
+        box_indices, class_ids = self.select(boxes, scores, self.score_threshold)
+        return boxes[box_indices], scores[box_indices, class_ids], class_ids.astype(np.int32)
+
+
+@dataclass(frozen=True, eq=False)
+class PostProcessSelected(Selection):
+    """The same from a network that has NMS inside: `num_boxes` rows, those left over of score 0.
+
+    Its own thresholds have been applied, so those here can only be narrower.
+    """
+
+    num_boxes: int
+
+    def output_shapes(self, num_classes: int) -> dict[str, tuple[int, ...]]:
+        rows = self.num_boxes
+        return {"boxes": (rows, 4), "scores": (rows,), "class_ids": (rows,)}
+
+    def __call__(
+        self, boxes_unit: Array, scores: Array, class_ids: Array, image_size: ImageSize
+    ) -> tuple[Array, Array, Array]:
+        """Detect in one image: boxes (M, 4) as its fractions, scores (M,), class ids (M,)."""
+        boxes = clip(unit_to_pixels(boxes_unit, image_size), image_size)
+        # NMS works class by class, and each row has one: its score in a column of its own.
+        num_columns = int(class_ids.max(initial=0)) + 1
+        ranks = np.zeros((len(scores), num_columns), np.float32)
+        found = scores > 0
+        ranks[found, class_ids[found]] = scores[found]
+        rows, kept_ids = self.select(boxes, ranks, self.score_threshold)
+        return boxes[rows], scores[rows], kept_ids.astype(np.int32)
 
 
 def sigmoid(logits: Array) -> Array:

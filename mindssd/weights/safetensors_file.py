@@ -52,7 +52,7 @@ def write_model(path: str | Path, parameters: Mapping[str, Array], metadata: Mod
     path = Path(path).expanduser()
     tensors = {name: np.asarray(value, np.float32, order="C") for name, value in parameters.items()}
     try:
-        content = save(tensors, metadata=_to_strings(path, metadata))
+        content = save(tensors, metadata=to_strings(path, metadata))
     except SafetensorError as error:
         raise WeightsError(f"{path}: cannot be written as safetensors: {error}") from error
     with atomic_writer(path) as file:
@@ -73,7 +73,13 @@ def read_model(path: str | Path) -> tuple[dict[str, Array], ModelMetadata]:
 def read_metadata(path: str | Path) -> ModelMetadata:
     """Read the description alone: the file's header, not its tensors."""
     path = Path(path).expanduser()
-    return _from_strings(path, read_raw_metadata(path))
+    strings = read_raw_metadata(path)
+    if strings.get("format") != FORMAT:
+        raise WeightsError(
+            f"{path}: is safetensors, but not a model written by mindssd (format "
+            f"{strings.get('format')!r}); give a recipe with --config to use its tensors"
+        )
+    return from_strings(path, strings)
 
 
 def read_raw_metadata(path: Path) -> dict[str, str]:
@@ -138,7 +144,8 @@ class _Opened:
         del self._file  # unmaps it
 
 
-def _to_strings(path: Path, metadata: ModelMetadata) -> dict[str, str]:
+def to_strings(path: Path, metadata: ModelMetadata) -> dict[str, str]:
+    """A description as text under text keys, for any format's metadata; `path` is for errors."""
     if len(metadata.class_names) != len(metadata.category_ids):
         raise WeightsError(
             f"{path}: {len(metadata.class_names)} class names and {len(metadata.category_ids)} "
@@ -159,12 +166,8 @@ def _to_strings(path: Path, metadata: ModelMetadata) -> dict[str, str]:
     return strings
 
 
-def _from_strings(path: Path, strings: Mapping[str, str]) -> ModelMetadata:
-    if strings.get("format") != FORMAT:
-        raise WeightsError(
-            f"{path}: is safetensors, but not a model written by mindssd (format "
-            f"{strings.get('format')!r}); give a recipe with --config to use its tensors"
-        )
+def from_strings(path: Path, strings: Mapping[str, str]) -> ModelMetadata:
+    """The inverse of `to_strings`; WeightsError for a damaged description or a newer format's."""
     try:
         format_version = int(strings["format_version"])
         if format_version > FORMAT_VERSION:

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 import pytest
 
 from mindssd.cli.main import main
+from tests.deploy.conftest import deploy
+
+__all__ = ["deploy"]
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,47 @@
+"""`mindssd bench`: how long an image takes, and what of it."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def bench(
+    model: Annotated[
+        Path, typer.Argument(help="An exported model, or best.safetensors.", show_default=False)
+    ],
+    images: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            help="JPEG or other files to detect in; by default a drawn one of 640×480.",
+            show_default=False,
+        ),
+    ] = None,
+    runs: Annotated[
+        int, typer.Option(min=5, help="Images one by one, after some to warm up.")
+    ] = 100,
+    batch: Annotated[int, typer.Option(min=1, help="Images at once, for the throughput.")] = 8,
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="By default all cores.", show_default=False)
+    ] = None,
+    json: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Write everything as JSON too.", show_default=False),
+    ] = None,
+) -> None:
+    """Measure detection from a file's bytes to detections, on this machine as it is.
+
+    `mindssd bench model.onnx`
+
+    One image at a time: the median and the slowest tenth and hundredth, and where the time goes.
+    Then many, with decoding beside the network. Each runtime and precision that is there has its
+    line, and a process of its own, so that memory is its own too.
+    """
+    from rich.console import Console
+
+    from mindssd.bench import bench_model, print_results, write_results
+
+    results = bench_model(model, list(images or ()), runs, batch, threads)
+    print_results(results, Console())
+    if json is not None:
+        write_results(results, json)

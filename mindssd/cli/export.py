@@ -1,0 +1,80 @@
+"""`mindssd export`: a trained model as a file that runs without a training framework."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+class Format(StrEnum):
+    onnx = "onnx"
+    openvino = "openvino"
+    mindir = "mindir"
+    ckpt = "ckpt"
+
+
+def export(
+    model: Annotated[
+        Path, typer.Argument(help="A trained model: best.safetensors.", show_default=False)
+    ],
+    overrides: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[data_dir=PATH]",
+            help="Its data set, to compare mAP and to calibrate int8.",
+            show_default=False,
+        ),
+    ] = None,
+    format: Annotated[Format, typer.Option("--format", "-f", help="What to write.")] = Format.onnx,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="By default beside the model, by its name.", show_default=False
+        ),
+    ] = None,
+    nms: Annotated[
+        bool, typer.Option("--nms", help="Put NMS into the graph: detections come out.")
+    ] = False,
+    nms_score: Annotated[
+        float, typer.Option(min=0, max=1, help="With --nms: detections above this score.")
+    ] = 0.01,
+    nms_iou: Annotated[
+        float, typer.Option(min=0, max=1, help="With --nms: what overlaps more is suppressed.")
+    ] = 0.6,
+    nms_detections: Annotated[
+        int, typer.Option(min=1, help="With --nms: so many rows for each image.")
+    ] = 100,
+    int8: Annotated[
+        bool, typer.Option("--int8", help="In int8, calibrated on training images of data_dir.")
+    ] = False,
+    max_loss: Annotated[
+        float, typer.Option(min=0, help="With --int8: the mAP that it may lose.")
+    ] = 0.01,
+    force: Annotated[
+        bool, typer.Option("--force", help="With --int8: keep it whatever it loses.")
+    ] = False,
+) -> None:
+    """Write a model for other machines, and verify it before it gets its name.
+
+    `mindssd export runs/NAME/best.safetensors data_dir=PATH`
+
+    `onnx` and `openvino` run without a training framework, in `mindssd predict` too. `mindir` is
+    for MindSpore Lite and Ascend, `ckpt` for the scripts of MindCV's SSD example. Sample images
+    go through the engine and the file; with `data_dir` both are evaluated. What differs by more
+    than rounding is an error, and leaves no file.
+    """
+    from rich.console import Console
+
+    from mindssd.deploy.export import ExportSettings, export_model
+    from mindssd.deploy.manifest import InGraphNMS
+
+    settings = ExportSettings(
+        format=format.value,
+        out=out,
+        nms=InGraphNMS(nms_score, nms_iou, nms_detections) if nms else None,
+        int8=int8,
+        max_loss=max_loss,
+        force=force,
+    )
+    export_model(model, settings, list(overrides or ()), Console())

@@ -1,0 +1,1 @@
+"""Files that run without a training framework: made, described, opened and measured."""

@@ -1,0 +1,387 @@
+"""From a trained model's file to one that runs elsewhere, verified before it has its name."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import numpy as np
+from rich.console import Console
+from rich.progress import Progress
+
+from mindssd import build
+from mindssd.config.load import load_config, override, recipe_names
+from mindssd.config.schema import Config
+from mindssd.data.dataset import DetectionDataset
+from mindssd.data.demo import draw_demo_scene
+from mindssd.deploy.manifest import SCORE_THRESHOLD, InGraphNMS, Manifest
+from mindssd.deploy.runtime import RT_INFO, RuntimeSettings, open_session
+from mindssd.deploy.verify import AP_TOLERANCE, compare
+from mindssd.detector import deployed_predictor, described_config, load_model
+from mindssd.engines.base import Parameters
+from mindssd.errors import ConfigError, EngineError, ImageError, MindSSDError, WeightsError
+from mindssd.evaluation.coco import Evaluation, evaluate
+from mindssd.evaluation.protocol import COCO, Protocol
+from mindssd.files import require_writable
+from mindssd.images import normalise, read_image, resize
+from mindssd.predictor import Predictor
+from mindssd.types import Array, ImageSize
+from mindssd.weights.mindspore_checkpoint import read_checkpoint, write_checkpoint
+from mindssd.weights.names import canonical_to_reference
+from mindssd.weights.safetensors_file import ModelMetadata
+from mindssd.weights.transfer import read_description, read_weights
+
+if TYPE_CHECKING:
+    import onnx
+
+SUFFIXES = {"onnx": ".onnx", "openvino": ".xml", "mindir": ".mindir", "ckpt": ".ckpt"}
+"""By the format's name; beside OpenVINO's .xml comes a .bin, and beside a .mindir a .json."""
+
+SAMPLE_IMAGES = 8
+MAX_LOSS = 0.01
+FALLBACK_SHARES = (0.02, 0.05, 0.1, 0.2, 0.4)
+"""How much of the layers goes back to float32, in turn, until int8 loses little enough."""
+
+SHOWN = Protocol(
+    name="export",
+    score_threshold=SCORE_THRESHOLD,
+    iou_threshold=0.5,
+    max_detections=100,
+    max_per_class=None,
+    pixel_offset=0.0,
+    only_clean_images=False,
+)
+"""What the detections of sample images are compared by, for a file without NMS inside."""
+
+
+@dataclass(frozen=True)
+class ExportSettings:
+    """What to make of a model."""
+
+    format: str = "onnx"
+    out: Path | None = None
+    nms: InGraphNMS | None = None
+    int8: bool = False
+    max_loss: float = MAX_LOSS
+    """The mAP that int8 may lose."""
+    force: bool = False
+    """Keep an int8 file that loses more."""
+
+    def __post_init__(self) -> None:
+        if self.format not in SUFFIXES:
+            raise ConfigError(f"format {self.format}: expected {', '.join(SUFFIXES)}")
+        if self.int8 and self.format not in ("onnx", "openvino"):
+            raise ConfigError(f"int8 is for onnx and openvino, not for {self.format}")
+        if self.nms is not None and self.format not in ("onnx", "openvino"):
+            raise ConfigError(f"--nms is for onnx and openvino, not for {self.format}")
+
+
+def export_model(
+    path: Path, settings: ExportSettings, overrides: Sequence[str], console: Console
+) -> Path:
+    """Make the file, verify it, and only then give it its name; returns that.
+
+    `overrides` may set `data_dir`, whose validation images are then evaluated on both sides, and
+    whose training images calibrate int8. MindSSDError where the result is not the engine's, within
+    tolerance; then no file is left.
+    """
+    metadata = read_description(path)
+    if metadata is None:
+        raise ConfigError(f"{path} does not describe itself; convert it first (docs/weights.md)")
+    config = override(described_config(metadata, path), overrides)
+    suffix = (".int8" if settings.int8 else "") + SUFFIXES[settings.format]
+    out = (settings.out or path.with_suffix(suffix)).expanduser()
+    require_writable(out)
+    if settings.int8 and config.data_dir is None:
+        raise ConfigError("--int8 needs data_dir=PATH: training images to measure ranges on")
+    with _unnamed(out) as temporary:
+        if settings.format == "ckpt":
+            _export_checkpoint(path, metadata, temporary, console)
+        else:
+            export = _Export(path, config, metadata, settings, console)
+            export.run(temporary)
+    console.print(f"written: {out}", highlight=False, markup=False, soft_wrap=True)
+    return out
+
+
+@contextmanager
+def _unnamed(out: Path) -> Iterator[Path]:
+    """A place in a folder beside `out`; all files of that folder get their names at the end."""
+    with TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as folder:
+        yield Path(folder) / out.name
+        # Weights before what names them, so that a reader never finds one without the other.
+        for file in sorted(Path(folder).iterdir(), key=lambda file: file.name == out.name):
+            file.replace(out.parent / file.name)
+
+
+def _export_checkpoint(path: Path, metadata: ModelMetadata, target: Path, console: Console) -> None:
+    """Write MindSpore's `.ckpt` under the names of MindCV's SSD example, and read it back."""
+    parameters, _, _ = read_weights(path)
+    style = str(metadata.config["neck"]["expand_first_style"])
+    try:
+        renamed = {canonical_to_reference(n, style): value for n, value in parameters.items()}
+    except WeightsError as error:
+        raise WeightsError(f"{path}: {error}; MindCV's example has no such network") from error
+    write_checkpoint(target, renamed)
+    found = read_checkpoint(target)
+    if list(found) != list(renamed) or any((found[n] != renamed[n]).any() for n in renamed):
+        raise WeightsError(f"{target.name}: read back, it is not what was written")
+    console.print(f"{len(renamed)} tensors, read back the same", highlight=False)
+
+
+class _Export:
+    """One export of a network that runs, against the engine it was trained with."""
+
+    def __init__(
+        self,
+        path: Path,
+        config: Config,
+        metadata: ModelMetadata,
+        settings: ExportSettings,
+        console: Console,
+    ) -> None:
+        self.config = config
+        self.metadata = metadata
+        self.settings = settings
+        self.console = console
+        model = load_model(path, config)
+        self.parameters: Parameters = model.network.parameters()
+        self.default_boxes = build.build_default_boxes(config, model.network.grids)
+        nms = settings.nms
+        self.shown = SHOWN if nms is None else _protocol_of(nms)
+        self.engine = build.build_predictor(
+            config, model.network, model.class_names, self.shown, batch_size=1
+        )
+        self.dataset = build.build_dataset(config, "val") if config.data_dir else None
+        if self.dataset is not None and self.dataset.class_names != metadata.class_names:
+            raise ConfigError(
+                f"data_dir={config.data_dir} has the classes {list(self.dataset.class_names)}; "
+                f"the model knows {list(metadata.class_names)}"
+            )
+
+    def run(self, target: Path) -> None:
+        manifest = Manifest(
+            metadata=self.metadata,
+            num_boxes=len(self.default_boxes),
+            score_threshold=SCORE_THRESHOLD,
+            recipe=recipe_of(self.config),
+            precision="int8" if self.settings.int8 else "float32",
+            nms=self.settings.nms,
+        )
+        if self.settings.format == "mindir":
+            self._mindir(manifest, target)
+            return
+        raw = self._raw()
+        self._write(raw, replace(manifest, precision="float32"), target)
+        self._verify(target)
+        if self.settings.int8:
+            self._int8(raw, manifest, target)
+
+    def _raw(self) -> "onnx.ModelProto":
+        _require_onnx()
+        from mindssd.deploy.graph import read_raw
+
+        content = build.raw_onnx(self.config, self.parameters, len(self.metadata.class_names))
+        return read_raw(content, self.metadata.image_size)
+
+    def _write(self, raw: "onnx.ModelProto", manifest: Manifest, target: Path) -> None:
+        from mindssd.deploy.graph import describe, finish
+
+        model = finish(
+            raw,
+            self.default_boxes.boxes_cxcywh,
+            self.config.matching.variances,
+            len(self.metadata.class_names),
+            manifest.nms,
+        )
+        describe(model, manifest, target)
+        content = model.SerializeToString()
+        if self.settings.format == "onnx":
+            target.write_bytes(content)
+        else:
+            write_openvino(content, manifest, target)
+
+    def _deployed(self, target: Path, protocol: Protocol) -> Predictor:
+        # The CPU, where the engine's float32 is float32.
+        return deployed_predictor(open_session(target, RuntimeSettings(device="CPU")), protocol, 1)
+
+    def _verify(self, target: Path) -> None:
+        """Compare with the engine; MindSSDError over the tolerance."""
+        difference = compare(self.engine, self._deployed(target, self.shown), self._samples())
+        self._say(str(difference))
+        if not difference.within_tolerance():
+            raise MindSSDError(
+                f"{target.name} is not the engine's network: {difference}; nothing was written"
+            )
+        if self.dataset is None or self.settings.int8:  # int8 evaluates, and says both
+            return
+        engine, deployed = self._evaluate(self.engine), self._score(target)
+        self._say(f"mAP {_ap(engine):.4f} by the engine, {_ap(deployed):.4f} by the file")
+        if abs(_ap(engine) - _ap(deployed)) > AP_TOLERANCE:
+            raise MindSSDError(f"{target.name} has another mAP; nothing was written")
+
+    def _samples(self) -> list[Array]:
+        if self.dataset is None:
+            return [draw_demo_scene("val", index).image for index in range(SAMPLE_IMAGES)]
+        records = [self.dataset[index] for index in range(min(SAMPLE_IMAGES, len(self.dataset)))]
+        return [read_image(record.path, (record.height, record.width)) for record in records]
+
+    def _score(self, target: Path) -> Evaluation:
+        return self._evaluate(self._deployed(target, self._protocol()))
+
+    def _protocol(self) -> Protocol:
+        return COCO if self.settings.nms is None else _protocol_of(self.settings.nms)
+
+    def _evaluate(self, predictor: Predictor) -> Evaluation:
+        assert self.dataset is not None
+        with Progress(
+            console=self.console, transient=True, disable=not self.console.is_terminal
+        ) as progress:
+            task = progress.add_task("evaluating", total=None)
+
+            def show(done: int, total: int) -> None:
+                progress.update(task, completed=done, total=total)
+
+            return evaluate(predictor, self.dataset, self._protocol(), show)
+
+    def _int8(self, raw: "onnx.ModelProto", manifest: Manifest, target: Path) -> None:
+        """Quantise; give layers back to float32 while too much is lost, the costliest first."""
+        from mindssd.deploy.quantize import CALIBRATION_IMAGES, RANKING_IMAGES, Quantizer
+
+        before = self._score(target)
+        images = list(self._training_images(CALIBRATION_IMAGES))
+        quantizer = Quantizer.calibrated(raw, images)
+        self._say(f"int8: ranges measured on {len(images)} training images")
+        ranked: list[str] = []
+        for share in (0.0, *FALLBACK_SHARES):
+            if share and not ranked:
+                costs = _tracked(
+                    quantizer.costs(images[:RANKING_IMAGES]),
+                    len(quantizer.layers()),
+                    self.console,
+                )
+                ranked = sorted(costs, key=lambda layer: -costs[layer])
+            in_float = ranked[: round(share * len(ranked))]
+            self._write(quantizer.quantized(in_float), manifest, target)
+            after = self._score(target)
+            loss = _ap(before) - _ap(after)
+            self._say(
+                f"int8 with {len(in_float)} of {len(quantizer.layers())} layers in float32: "
+                f"mAP {_ap(after):.4f}, {-loss:+.4f}"
+            )
+            if loss <= self.settings.max_loss:
+                break
+        for ours, theirs in zip(before.per_class, after.per_class, strict=True):
+            self._say(f"  {ours.name}: AP {_number(ours.ap)} in float32, {_number(theirs.ap)}")
+        if loss > self.settings.max_loss and not self.settings.force:
+            raise MindSSDError(
+                f"int8 loses {loss:.4f} mAP, more than {self.settings.max_loss:g}; nothing was "
+                "written: --max-loss allows more, --force any"
+            )
+
+    def _training_images(self, count: int) -> Iterator[Array]:
+        """Some training images, evenly chosen and prepared as for prediction."""
+        dataset: DetectionDataset = build.build_dataset(self.config, "train")
+        norm, size = build.normalization(self.config), self.metadata.image_size
+        chosen = np.linspace(0, len(dataset) - 1, min(count, len(dataset))).round().astype(int)
+        for index in chosen:
+            record = dataset[int(index)]
+            try:
+                image = read_image(record.path, (record.height, record.width))
+            except ImageError as error:
+                self._say(f"skipped: {error}")
+                continue
+            yield normalise(resize(image, size), norm)
+
+    def _mindir(self, manifest: Manifest, target: Path) -> None:
+        forward = build.export_mindir(
+            self.config,
+            self.parameters,
+            len(self.metadata.class_names),
+            self.default_boxes.boxes_cxcywh,
+            target,
+        )
+        strings = manifest.to_strings(target)
+        target.with_suffix(".json").write_bytes(
+            msgspec.json.format(msgspec.json.encode(strings), indent=1)
+        )
+        deployed = replace(
+            self.engine,
+            forward=forward,
+            postprocess=replace(
+                manifest.postprocess(),
+                score_threshold=self.shown.score_threshold,
+                iou_threshold=self.shown.iou_threshold,
+            ),
+        )
+        difference = compare(self.engine, deployed, self._samples())
+        self._say(str(difference))
+        if not difference.within_tolerance():
+            raise MindSSDError(f"{target.name} is not the engine's network; nothing was written")
+
+    def _say(self, text: str) -> None:
+        self.console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+
+def write_openvino(content: bytes, manifest: Manifest, target: Path) -> None:
+    """Write an ONNX model as OpenVINO's .xml and .bin, in float32, with the manifest inside."""
+    try:
+        import openvino as ov
+    except ImportError as error:
+        raise EngineError("OpenVINO is not installed; pip install 'mindssd[openvino]'") from error
+    model: Any = ov.Core().read_model(model=content, weights=b"")
+    for key, value in manifest.to_strings(target).items():
+        model.set_rt_info(value, [RT_INFO, key])
+    ov.save_model(model, str(target), compress_to_fp16=False)
+
+
+def recipe_of(config: Config) -> str | None:
+    """The recipe whose network this is, whatever else was changed; None of no recipe's."""
+
+    def network(of: Config) -> tuple[object, ...]:
+        backbone = of.backbone.name, of.backbone.out_indices
+        size: ImageSize = build.image_size(of)
+        return backbone, of.neck, of.head.kind, of.head.tower_depth, of.default_boxes, size
+
+    for name in recipe_names():
+        if network(load_config(name)) == network(config):
+            return name
+    return None
+
+
+def _protocol_of(nms: InGraphNMS) -> Protocol:
+    return replace(
+        SHOWN,
+        score_threshold=nms.score_threshold,
+        iou_threshold=nms.iou_threshold,
+        max_detections=nms.max_detections,
+    )
+
+
+def _require_onnx() -> None:
+    try:
+        import onnx  # noqa: F401
+        import onnxruntime  # noqa: F401
+    except ImportError as error:
+        raise EngineError(f"exporting needs {error.name}; pip install 'mindssd[export]'") from error
+
+
+def _tracked(layers: Iterator[tuple[str, float]], total: int, console: Console) -> dict[str, float]:
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
+        task = progress.add_task("looking for the layers that cost most", total=total)
+        costs = {}
+        for layer, cost in layers:
+            costs[layer] = cost
+            progress.advance(task)
+        return costs
+
+
+def _ap(evaluation: Evaluation) -> float:
+    return evaluation.ap or 0.0
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}"

@@ -1,0 +1,105 @@
+"""Does a deployed file say what the engine says: boxes, scores, detections and mAP."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from mindssd.geometry.boxes import pairwise_iou
+from mindssd.geometry.postprocess import PostProcess, PostProcessDecoded, Selection
+from mindssd.predictor import Predictor
+from mindssd.types import Array, Detections
+
+BOX_TOLERANCE = 0.05
+"""Pixels of the network's image."""
+SCORE_TOLERANCE = 1e-4
+AP_TOLERANCE = 1e-3
+
+
+@dataclass(frozen=True)
+class Difference:
+    """The largest difference of a box in pixels and of a score, and detections without a partner.
+
+    Over all default boxes of the images, or where NMS is inside, over the detections of both.
+    """
+
+    num_images: int
+    box: float
+    score: float
+    num_detections: int
+    num_unmatched: int
+
+    def within_tolerance(self) -> bool:
+        return (
+            self.box <= BOX_TOLERANCE and self.score <= SCORE_TOLERANCE and self.num_unmatched == 0
+        )
+
+    def __str__(self) -> str:
+        return (
+            f"{self.num_images} images: boxes differ by at most {self.box:.2g} pixels, scores by "
+            f"{self.score:.2g}, {self.num_unmatched} of {self.num_detections} detections"
+        )
+
+
+def compare(engine: Predictor, deployed: Predictor, images: Sequence[Array]) -> Difference:
+    """Run the same images through both, one by one. Both detect by the same thresholds."""
+    box = score = 0.0
+    num_detections = num_unmatched = 0
+    height, width = engine.image_size
+    pixels = np.array([width, height, width, height], np.float32)
+    for image in images:
+        if isinstance(deployed.postprocess, PostProcessDecoded):
+            assert isinstance(engine.postprocess, PostProcess)
+            boxes, scores = engine.postprocess.decode_all(*engine.outputs(image))
+            others, other_scores = deployed.outputs(image)
+            box = max(box, float(np.abs((boxes - others) * pixels).max(initial=0)))
+            score = max(score, float(np.abs(scores - other_scores).max(initial=0)))
+        (ours,), (theirs,) = engine.detect([image]), deployed.detect([image])
+        scale = pixels / np.array([image.shape[1], image.shape[0]] * 2, np.float32)
+        pairs, unmatched = _pair(ours, theirs, scale, engine.postprocess)
+        num_detections += len(ours)
+        num_unmatched += unmatched
+        for i, j in pairs:
+            box = max(box, float(np.abs((ours.boxes[i] - theirs.boxes[j]) * scale).max()))
+            score = max(score, float(abs(ours.scores[i] - theirs.scores[j])))
+    return Difference(len(images), box, score, num_detections, num_unmatched)
+
+
+def _pair(
+    ours: Detections, theirs: Detections, scale: Array, limits: Selection
+) -> tuple[list[tuple[int, int]], int]:
+    """Pair detections of a class that are the same but for rounding; count the others.
+
+    Rounding decides what lies on the edge, and that does not count: a score at the threshold or at
+    that of the last one kept, and which of two overlapping boxes of equal scores is kept.
+    """
+    free = set(range(len(theirs)))
+    pairs = []
+    alone: list[tuple[Detections, int, Detections]] = []
+    for i in range(len(ours)):
+        distance = {
+            j: float(np.abs((ours.boxes[i] - theirs.boxes[j]) * scale).max())
+            for j in free
+            if ours.class_ids[i] == theirs.class_ids[j]
+        }
+        nearest = min(distance, key=lambda j: distance[j], default=None)
+        if nearest is None or distance[nearest] > 1.0:  # a pixel: another one
+            alone.append((ours, i, theirs))
+            continue
+        free.remove(nearest)
+        pairs.append((i, nearest))
+    alone += [(theirs, j, ours) for j in free]
+    return pairs, sum(not _on_an_edge(*one, limits) for one in alone)
+
+
+def _on_an_edge(detections: Detections, row: int, others: Detections, limits: Selection) -> bool:
+    score, rounding = float(detections.scores[row]), 2 * SCORE_TOLERANCE
+    lowest = limits.score_threshold
+    for found in (detections, others):
+        if len(found) == limits.max_detections:
+            lowest = max(lowest, float(found.scores.min()))
+    if score <= lowest + rounding:
+        return True
+    equal = np.abs(others.scores - score) <= rounding
+    overlaps = pairwise_iou(detections.boxes[row : row + 1], others.boxes)[0]
+    return bool((equal & (overlaps > limits.iou_threshold - rounding)).any())

@@ -1,0 +1,191 @@
+"""Small objects in large images: look at overlapping tiles and at the whole, and merge once."""
+
+import math
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from mindssd.errors import ConfigError, ImageError
+from mindssd.geometry.boxes import area, pairwise_intersection
+from mindssd.geometry.nms import class_wise_nms
+from mindssd.images import as_rgb
+from mindssd.predictor import Predictor, Source, ahead, read_source
+from mindssd.types import Array, Detections, ImageSize
+
+OVERLAP = 0.2
+"""An object up to this share of a tile is whole in one of them, wherever it lies."""
+
+SMALLEST_TILE = 32
+
+Tile = tuple[int, int, int, int]
+"""(x1, y1, x2, y2) in pixels of the image."""
+
+_COVERED = 0.5
+"""A cut piece is dropped where a whole object of its class covers more than this of it."""
+
+
+@dataclass(frozen=True, eq=False)
+class TiledPredictor:
+    """Detects as its `predictor` does, in the whole image and in squares of `tile` pixels.
+
+    Tiles overlap by the share `overlap` or more. `max_detections` of the predictor counts for each
+    tile. An image that fits into a tile is looked at once, as without.
+    """
+
+    predictor: Predictor
+    tile: int
+    overlap: float = OVERLAP
+
+    def __post_init__(self) -> None:
+        if self.tile < SMALLEST_TILE:
+            raise ConfigError(f"tile is {self.tile}; expected at least {SMALLEST_TILE} pixels")
+        if not 0 <= self.overlap <= 0.9:
+            raise ConfigError(f"overlap is {self.overlap}; expected 0 to 0.9")
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        return self.predictor.class_names
+
+    def detect(self, images: Sequence[Array]) -> list[Detections]:
+        """As `Predictor.detect`."""
+        results = []
+        for image in images:
+            picture = as_rgb(image)
+            views = tiles(_size(picture), self.tile, self.overlap)
+            results.append(self._merge(views, self.predictor.detect(_cut(picture, views)), picture))
+        return results
+
+    def stream_with_images(
+        self, sources: Iterable[Source]
+    ) -> Iterator[tuple[Array, Detections] | ImageError]:
+        """As `Predictor.stream_with_images`; batches go on from one image's tiles to the next's."""
+        taken: deque[tuple[Array, list[Tile]] | ImageError] = deque()
+
+        def views() -> Iterator[Array]:
+            for source in sources:
+                try:
+                    picture = read_source(source)
+                except ImageError as error:
+                    taken.append(error)
+                    continue
+                cut = tiles(_size(picture), self.tile, self.overlap)
+                taken.append((picture, cut))
+                yield from _cut(picture, cut)
+
+        found: list[Detections] = []
+        for result in self.predictor.stream(ahead(views())):
+            if isinstance(result, ImageError):
+                raise result  # a tile is an array, which cannot be unreadable
+            found.append(result)
+            while isinstance(first := taken[0], ImageError):
+                yield first
+                taken.popleft()
+            picture, cut = first
+            if len(found) == len(cut):
+                taken.popleft()
+                yield picture, self._merge(cut, found, picture)
+                found = []
+        for left in taken:
+            assert isinstance(left, ImageError)
+            yield left
+
+    def _merge(
+        self, views: Sequence[Tile], found: Sequence[Detections], picture: Array
+    ) -> Detections:
+        if len(views) == 1:
+            return found[0]
+        postprocess = self.predictor.postprocess
+        return merge(
+            views,
+            found,
+            _size(picture),
+            postprocess.iou_threshold,
+            postprocess.across_classes_iou,
+        )
+
+
+def tiles(image_size: ImageSize, tile: int, overlap: float) -> list[Tile]:
+    """The whole image, and unless it fits into one, the tiles that cover it, row by row.
+
+    Tiles are as large as the image where that is smaller, evenly spread, and overlap by at least
+    `overlap` of a tile.
+    """
+    height, width = image_size
+    whole = (0, 0, width, height)
+    if max(height, width) <= tile:
+        return [whole]
+    return [
+        whole,
+        *(
+            (x, y, min(x + tile, width), min(y + tile, height))
+            for y in _starts(height, tile, overlap)
+            for x in _starts(width, tile, overlap)
+        ),
+    ]
+
+
+def _starts(length: int, tile: int, overlap: float) -> list[int]:
+    if length <= tile:
+        return [0]
+    count = math.ceil((length - tile) / (tile * (1 - overlap))) + 1
+    return [round(float(start)) for start in np.linspace(0, length - tile, count)]
+
+
+def merge(
+    views: Sequence[Tile],
+    found: Sequence[Detections],
+    image_size: ImageSize,
+    iou_threshold: float,
+    across_classes_iou: float | None,
+) -> Detections:
+    """Bring what was found in each view of an image together, each object once, best first.
+
+    Boxes of `found` are in pixels of their view. What is cut off by a tile's edge gives way to what
+    is not: to a box of its class that covers half of it. Then NMS, as within an image.
+    """
+    boxes = np.concatenate([f.boxes + _corner(v) for v, f in zip(views, found, strict=True)])
+    scores = np.concatenate([f.scores for f in found])
+    class_ids = np.concatenate([f.class_ids for f in found])
+    is_cut = np.concatenate(
+        [_at_an_inner_edge(f.boxes, v, image_size) for v, f in zip(views, found, strict=True)]
+    )
+    covered = pairwise_intersection(boxes[is_cut], boxes[~is_cut])  # (K, N)
+    covered = covered > _COVERED * np.maximum(area(boxes[is_cut])[:, None], 1e-6)
+    covered &= class_ids[is_cut][:, None] == class_ids[~is_cut]
+    left = np.ones(len(boxes), bool)
+    left[np.flatnonzero(is_cut)[covered.any(axis=1)]] = False
+    boxes, scores, class_ids = boxes[left], scores[left], class_ids[left]
+
+    names = found[0].class_names
+    ranks = np.full((len(boxes), len(names)), -np.inf, np.float32)
+    ranks[np.arange(len(boxes)), class_ids] = scores
+    rows, _ = class_wise_nms(boxes, ranks, iou_threshold)
+    if across_classes_iou is not None:
+        kept, _ = class_wise_nms(boxes[rows], scores[rows][:, None], across_classes_iou)
+        rows = rows[kept]
+    return Detections(boxes[rows], scores[rows], class_ids[rows], names)
+
+
+def _corner(view: Tile) -> Array:
+    return np.array([view[0], view[1], view[0], view[1]], np.float32)
+
+
+def _at_an_inner_edge(boxes: Array, view: Tile, image_size: ImageSize) -> Array:
+    """Which boxes (n, 4), in pixels of the view, end at an edge of it that is not the image's."""
+    x1, y1, x2, y2 = view
+    width, height = x2 - x1, y2 - y1
+    margin = max(2.0, 0.01 * max(width, height))  # a network is no better than that
+    edges = np.array([margin, margin, width - margin, height - margin], np.float32)
+    inner = np.array([x1 > 0, y1 > 0, x2 < image_size[1], y2 < image_size[0]])
+    at_edge = np.concatenate([boxes[:, :2] <= edges[:2], boxes[:, 2:] >= edges[2:]], axis=1)
+    return np.asarray((at_edge & inner).any(axis=1))
+
+
+def _cut(picture: Array, views: Sequence[Tile]) -> list[Array]:
+    return [picture[y1:y2, x1:x2] for x1, y1, x2, y2 in views]
+
+
+def _size(picture: Array) -> ImageSize:
+    return picture.shape[0], picture.shape[1]

@@ -1,0 +1,157 @@
+"""Exporting the tiny network: each format against its engine, and nothing left where it differs."""
+
+from io import StringIO
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from rich.console import Console
+
+import mindssd
+from mindssd import build
+from mindssd.config.load import load_config, to_tree
+from mindssd.deploy import export
+from mindssd.deploy.export import ExportSettings, export_model, recipe_of
+from mindssd.deploy.manifest import InGraphNMS
+from mindssd.deploy.verify import Difference, compare
+from mindssd.engines.base import Parameters
+from mindssd.errors import ConfigError, MindSSDError
+from mindssd.geometry.postprocess import Selection
+from mindssd.types import Array, Detections
+from mindssd.weights.mindspore_checkpoint import read_checkpoint
+from mindssd.weights.safetensors_file import read_model, write_model
+from mindssd.weights.transfer import load_detector, shapes_of
+
+pytestmark = pytest.mark.slow  # it compiles the network on MindSpore and traces it on PyTorch
+
+
+@pytest.fixture(scope="module")
+def model(untrained_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny network with weights of some spread, so that boxes and scores differ."""
+    parameters, metadata = read_model(untrained_model)
+    rng = np.random.default_rng(0)
+    for name in ("head.classes.predict.weight", "head.boxes.predict.weight"):
+        parameters[name] = rng.normal(0, 0.05, parameters[name].shape).astype(np.float32)
+    parameters["head.classes.predict.bias"][:] = -0.5
+    path = tmp_path_factory.mktemp("export") / "best.safetensors"
+    write_model(path, parameters, metadata)
+    return path
+
+
+def made(model: Path, *overrides: str, **settings: object) -> tuple[Path, str]:
+    console = Console(record=True, width=400, file=StringIO())
+    path = export_model(model, ExportSettings(**settings), overrides, console)
+    return path, console.export_text()
+
+
+@pytest.mark.parametrize("format", ["onnx", "openvino", "mindir"])
+def test_each_format_is_verified_against_the_engine(
+    model: Path, tmp_path: Path, format: str
+) -> None:
+    path, said = made(model, format=format, out=tmp_path / f"a{export.SUFFIXES[format]}")
+    assert "0 of" in said and "boxes differ by at most" in said
+    assert path.exists() and not [p for p in tmp_path.iterdir() if p.name.startswith(".")]
+
+
+def test_the_file_detects_what_the_engine_detects_and_has_its_map(
+    model: Path, shapes_dir: Path, tmp_path: Path
+) -> None:
+    path, said = made(model, f"data_dir={shapes_dir}", out=tmp_path / "a.onnx")
+    assert "by the engine" in said and "by the file" in said
+    photo = shapes_dir / "val2017" / "1.png"
+    engine, deployed = (mindssd.load(p, score_threshold=0.3)(photo) for p in (model, path))
+    assert len(engine) == len(deployed) > 0
+    np.testing.assert_allclose(engine.boxes, deployed.boxes, atol=0.05)
+    np.testing.assert_allclose(engine.scores, deployed.scores, atol=1e-4)
+    kinds = {node.op_type for node in onnx.load(path).graph.node}
+    assert "Conv" in kinds and "BatchNormalization" not in kinds
+
+
+def test_nms_inside_is_verified_too(model: Path, tmp_path: Path) -> None:
+    path, said = made(model, nms=InGraphNMS(0.01, 0.6, 100), out=tmp_path / "nms.onnx")
+    assert "0 of" in said and mindssd.load(path)
+
+
+def test_a_ckpt_has_the_references_names_and_comes_back(model: Path, tmp_path: Path) -> None:
+    config = load_config("ssd_mobilenetv2", ["device=CPU"])
+    network = build.build_network(config, build.build_engine(config), 2)
+    source = tmp_path / "v2.safetensors"
+    metadata = build.model_metadata(to_tree(config), config, network, ("a", "b"), (1, 2), {})
+    write_model(source, network.parameters(), metadata)
+    path, _ = made(source, format="ckpt")
+    assert any(name.startswith("multi_box.") for name in read_checkpoint(path))
+    found, _ = load_detector(path, shapes_of(network.parameters()))
+    for name, value in network.parameters().items():
+        np.testing.assert_array_equal(found[name], value)
+
+
+def test_a_file_that_differs_from_the_engine_is_not_left(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = export.build.raw_onnx
+
+    def a_little_off(config: object, parameters: Parameters, num_classes: int) -> bytes:
+        wrong = {name: value * np.float32(1.001) for name, value in parameters.items()}
+        return original(config, wrong, num_classes)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(export.build, "raw_onnx", a_little_off)
+    with pytest.raises(MindSSDError, match=r"is not the engine's network.*nothing was written"):
+        made(model, out=tmp_path / "a.onnx")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_int8_is_evaluated_class_by_class_and_refused_over_the_loss(
+    model: Path, shapes_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = f"data_dir={shapes_dir}"
+    path, said = made(model, data, int8=True, max_loss=1.0, out=tmp_path / "a.onnx")
+    assert "rectangle: AP" in said and "ellipse: AP" in said and "0 of" in said
+    kinds = [node.op_type for node in onnx.load(path).graph.node]
+    assert "QuantizeLinear" in kinds and len(path.read_bytes()) < len(model.read_bytes())
+    monkeypatch.setattr(export, "FALLBACK_SHARES", (0.5,))
+    monkeypatch.setattr(export, "_ap", _falling())
+    with pytest.raises(MindSSDError, match=r"int8 loses .*--max-loss allows more, --force any"):
+        made(model, data, int8=True, out=tmp_path / "b.onnx")
+    assert [p.name for p in tmp_path.iterdir()] == ["a.onnx"]
+
+
+def _falling() -> object:
+    """An mAP that is 0.9 at first and 0.1 after."""
+    values = iter([0.9])
+    return lambda evaluation: next(values, 0.1)
+
+
+def test_what_cannot_be_is_said_before_any_work(model: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="--int8 needs data_dir=PATH"):
+        made(model, int8=True)
+    with pytest.raises(ConfigError, match="int8 is for onnx and openvino"):
+        ExportSettings(format="ckpt", int8=True)
+    with pytest.raises(MindSSDError, match="there is no folder"):
+        made(model, out=tmp_path / "no" / "a.onnx")
+
+
+def test_a_recipe_is_known_by_its_network() -> None:
+    for name in ("ssd_mobilenetv2", "ssd_mobilenetv3", "ssd_resnet50_fpn"):
+        assert recipe_of(load_config(name, ["epochs=3"])) == name
+    assert recipe_of(load_config("ssd_mobilenetv2", ["image_size=320"])) is None
+
+
+def test_a_missing_detection_counts_and_one_at_the_threshold_does_not() -> None:
+    class Fixed:
+        image_size = (10, 10)
+
+        def __init__(self, *scores: float) -> None:
+            boxes = np.array([[i, 0, i + 1, 1] for i in range(len(scores))], np.float32) * 3
+            ids = np.zeros(len(scores), np.int32)
+            self.found = Detections(boxes, np.array(scores, np.float32), ids, ("a",))
+            self.postprocess = Selection(score_threshold=0.3)
+
+        def detect(self, images: list[Array]) -> list[Detections]:
+            return [self.found]
+
+    image = [np.zeros((10, 10, 3), np.uint8)]
+    missing = compare(Fixed(0.9, 0.5), Fixed(0.9), image)  # type: ignore[arg-type]
+    assert missing == Difference(1, 0.0, 0.0, 2, 1) and not missing.within_tolerance()
+    at_threshold = compare(Fixed(0.9), Fixed(0.9, 0.3001), image)  # type: ignore[arg-type]
+    assert at_threshold.within_tolerance()

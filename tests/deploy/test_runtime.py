@@ -1,0 +1,186 @@
+"""Opening deployed files: the same detections by each runtime, and what is refused."""
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper
+
+import mindssd
+from mindssd.deploy import runtime
+from mindssd.deploy.export import write_openvino
+from mindssd.deploy.manifest import InGraphNMS, Manifest
+from mindssd.deploy.onnx_file import read_metadata
+from mindssd.deploy.runtime import RuntimeSettings, is_deployed, open_session
+from mindssd.errors import ConfigError, EngineError, WeightsError
+from mindssd.types import Array
+from mindssd.weights.safetensors_file import write_model
+from tests.deploy.conftest import CLASS_NAMES, Deploy, manifest
+
+PHOTO = np.random.default_rng(0).integers(0, 256, (90, 120, 3), np.uint8)
+
+
+def test_a_file_says_all_of_itself(deploy: Deploy) -> None:
+    path = deploy(nms=InGraphNMS(0.01, 0.6, 100))
+    found = Manifest.from_strings(path, read_metadata(path, path.read_bytes()))
+    assert found.nms == InGraphNMS(0.01, 0.6, 100)
+    assert found.metadata.class_names == CLASS_NAMES and found.metadata.metrics == {"AP": 0.25}
+    assert found.to_strings(path) == manifest(found.nms).to_strings(path)
+    model = onnx.load(path)
+    assert model.producer_name == "mindssd"
+    assert {"class_names", "image_size", "mean", "std"} <= {p.key for p in model.metadata_props}
+
+
+def arrays(path: Path, **settings: object) -> list[Array]:
+    found = mindssd.load(path, **settings)(PHOTO)
+    assert found.class_names == CLASS_NAMES and len(found) > 3
+    return [found.boxes, found.scores, found.class_ids]
+
+
+def test_each_runtime_detects_the_same(deploy: Deploy) -> None:
+    path = deploy()
+    expected = arrays(path, runtime="onnxruntime", threads=1)
+    for one, other in zip(expected, arrays(path, runtime="openvino"), strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-3)
+
+
+def test_an_openvino_file_detects_the_same(deploy: Deploy, tmp_path: Path) -> None:
+    path = deploy()
+    write_openvino(path.read_bytes(), manifest(), tmp_path / "model.xml")
+    expected = arrays(path)
+    for one, other in zip(expected, arrays(tmp_path / "model.xml"), strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-3)
+    (tmp_path / "model.bin").rename(tmp_path / "other.bin")
+    with pytest.raises(WeightsError, match=r"model\.bin, are not beside it"):
+        mindssd.load(tmp_path / "model.xml")
+
+
+def test_batches_and_nms_inside_change_no_detection(deploy: Deploy) -> None:
+    path = deploy()
+    expected = arrays(path, iou_threshold=0.5)
+    together = mindssd.load(path, batch_size=3)([PHOTO, PHOTO[:50]])[0]
+    np.testing.assert_allclose(expected[1], together.scores, atol=1e-6)
+    inside = arrays(deploy(nms=InGraphNMS(0.3, 0.5, 100), name="nms.onnx"), iou_threshold=0.5)
+    for one, other in zip(expected, inside, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-3)
+
+
+def test_thresholds_that_nms_inside_has_cut_off_are_refused(deploy: Deploy) -> None:
+    path = deploy(nms=InGraphNMS(0.2, 0.5, 20))
+    assert mindssd.load(path, score_threshold=0.2, max_detections=20)
+    for wider in ({"score_threshold": 0.1}, {"iou_threshold": 0.6}, {"max_detections": 21}):
+        with pytest.raises(ConfigError, match=r"has NMS inside.*export it without --nms"):
+            mindssd.load(path, **{"max_detections": 20, **wider})
+
+
+def test_the_files_score_threshold_is_the_default(deploy: Deploy) -> None:
+    path = deploy()
+    assert min(mindssd.load(path, max_detections=999)(PHOTO).scores) > 0.3
+    wider = mindssd.load(path, max_detections=999, score_threshold=0.1)
+    assert min(wider(PHOTO).scores) < 0.3
+
+
+@pytest.mark.parametrize("kept", [0, 1, 20, 5000, -1, -40])
+def test_a_broken_file_is_refused_in_a_line(deploy: Deploy, kept: int) -> None:
+    path = deploy()
+    path.write_bytes(path.read_bytes()[:kept])
+    with pytest.raises(WeightsError, match=r"model\.onnx: ") as caught:
+        mindssd.load(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_noise_never_passes_for_a_model(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    for index in range(50):
+        path = tmp_path / f"{index}.onnx"
+        path.write_bytes(b"\x08" + rng.integers(0, 256, 300, np.uint8).tobytes())
+        with pytest.raises(WeightsError, match=path.name):
+            open_session(path)
+
+
+def test_a_file_of_others_is_refused(deploy: Deploy, tmp_path: Path) -> None:
+    model = onnx.load(deploy())
+    del model.metadata_props[:]
+    path = tmp_path / "other.onnx"
+    path.write_bytes(model.SerializeToString())
+    with pytest.raises(WeightsError, match=r"other\.onnx: was not written by mindssd"):
+        mindssd.load(path)
+    with pytest.raises(WeightsError, match=r"absent\.onnx: no such file"):
+        mindssd.load(tmp_path / "absent.onnx")
+
+
+def test_another_graph_under_our_description_is_refused(deploy: Deploy) -> None:
+    path = deploy()
+    model = onnx.load(path)
+    model.graph.output.reverse()
+    path.write_bytes(model.SerializeToString())
+    with pytest.raises(
+        WeightsError, match="gives scores, boxes; expected images and boxes, scores"
+    ):
+        mindssd.load(path)
+
+
+def with_external_data(path: Path, location: str) -> Path:
+    """The model with one tensor said to be in another file."""
+    model = onnx.load(path)
+    tensor = TensorProto(name="stolen", data_type=TensorProto.FLOAT, dims=[1])
+    tensor.data_location = TensorProto.EXTERNAL
+    tensor.external_data.add(key="location", value=location)
+    model.graph.node.insert(0, helper.make_node("Constant", [], ["stolen"], value=tensor))
+    path.write_bytes(model.SerializeToString())
+    return path
+
+
+@pytest.mark.parametrize("location", ["../secret.bin", "/etc/hostname", "sub/../../secret.bin"])
+def test_data_outside_the_files_folder_is_refused(
+    deploy: Deploy, tmp_path: Path, location: str
+) -> None:
+    path = with_external_data(deploy(), location)
+    with pytest.raises(WeightsError, match="outside its folder; such a file is not opened"):
+        mindssd.load(path)
+
+
+def test_a_link_out_of_the_folder_is_followed_before_it_is_judged(
+    deploy: Deploy, tmp_path: Path
+) -> None:
+    (tmp_path / "inside.bin").symlink_to("/etc/hostname")
+    with pytest.raises(WeightsError, match="outside its folder"):
+        mindssd.load(with_external_data(deploy(), "inside.bin"))
+
+
+def test_what_a_runtime_has_not_is_said(deploy: Deploy, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = deploy()
+    for settings, message in (
+        ({"precision": "bfloat16", "runtime": "onnxruntime"}, "runtime=openvino offers others"),
+        ({"precision": "int8"}, "mindssd export --int8"),
+        ({"runtime": "tensorrt"}, "expected onnxruntime or openvino"),
+        ({"threads": 0}, "expected at least 1"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            mindssd.load(path, **settings)
+    with pytest.raises(EngineError, match=r"this ONNX Runtime offers .*CPU"):
+        mindssd.load(path, runtime="onnxruntime", device="CUDA")
+    monkeypatch.setattr(runtime, "find_spec", lambda name: None)
+    with pytest.raises(EngineError, match=r"pip install 'mindssd\[runtime\]'"):
+        open_session(path)
+    with pytest.raises(EngineError, match=r"pip install 'mindssd\[openvino\]'"):
+        open_session(path, RuntimeSettings("openvino"))
+
+
+def test_a_model_file_of_any_first_byte_is_not_taken_for_onnx(tmp_path: Path) -> None:
+    """A safetensors header may be as long as ONNX's first byte says."""
+    metadata = manifest().metadata
+    taken = set()
+    for padding in range(300):
+        path = tmp_path / "m"
+        write_model(path, {"x" * (padding + 1): np.zeros(1, np.float32)}, metadata)
+        taken.add(path.read_bytes()[0])
+        assert not is_deployed(path)
+    assert 0x08 in taken
+
+
+def test_runtime_settings_are_not_for_a_training_engines_file(tmp_path: Path) -> None:
+    write_model(tmp_path / "m", {"x": np.zeros(1, np.float32)}, manifest().metadata)
+    with pytest.raises(ConfigError, match="threads is for files of `mindssd export`"):
+        mindssd.load(tmp_path / "m", threads=2)

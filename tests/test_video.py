@@ -1,0 +1,230 @@
+"""Videos, live sources and standard input: frames, rate and size kept, and nothing half written."""
+
+import io
+import json
+import sys
+import threading
+from collections.abc import Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from rich.console import Console
+
+from mindssd import predict
+from mindssd.detector import Detector
+from mindssd.errors import ImageError, MindSSDError
+from mindssd.geometry.default_boxes import DefaultBoxes
+from mindssd.geometry.postprocess import PostProcess
+from mindssd.images import Normalization
+from mindssd.predictor import Predictor
+from mindssd.results import folder_name
+from mindssd.sources import Video, find_sources
+from mindssd.types import Array
+from mindssd.video import VideoReader, VideoWriter
+from mindssd.weights.safetensors_file import ModelMetadata
+
+FRAMES, RATE, SIZE = 23, 12.5, (122, 162)
+
+
+def bright(images: Array) -> tuple[Array, Array]:
+    """A network that sees class 1 in the whole of a bright image, class 0 in that of a dark one."""
+    logits = np.full((len(images), 1, 3), -20.0, np.float32)
+    is_bright = images.mean(axis=(1, 2, 3)) > 0.5
+    logits[np.arange(len(images)), 0, 1 + is_bright] = 3.0
+    return np.zeros((len(images), 1, 4), np.float32), logits
+
+
+@pytest.fixture(autouse=True)
+def _detector(monkeypatch: pytest.MonkeyPatch) -> None:
+    unit = Normalization((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
+    names = ("dark", "../bright")
+    metadata = ModelMetadata({}, names, (1, 2), (8, 8), unit.mean, unit.std, ((1, 1),))
+    boxes = DefaultBoxes.from_cxcywh(np.array([[0.5, 0.5, 0.5, 0.5]], np.float32))
+    predictor = Predictor(bright, (8, 8), unit, PostProcess(boxes), names, batch_size=4)
+    monkeypatch.setattr(predict, "load", lambda *_, **__: Detector(predictor, metadata))
+
+
+@pytest.fixture
+def clip(tmp_path: Path) -> Path:
+    """A video that brightens from frame to frame."""
+    path = tmp_path / "in" / "clip.mp4"
+    path.parent.mkdir()
+    with VideoWriter(path, SIZE, RATE) as video:
+        for index in range(FRAMES):
+            video.write(np.full((*SIZE, 3), 10 + 10 * index, np.uint8))
+    return path
+
+
+def run(
+    out: Path, *words: object, save: str = "drawn,json", classes: str | None = None
+) -> list[ImageError]:
+    wanted = predict.Wanted(
+        out, save=save.split(","), classes=None if classes is None else classes.split(",")
+    )
+    return predict.predict_files(
+        Path("m"), [str(w) for w in words], wanted, {}, Console(quiet=True)
+    )
+
+
+def properties(path: Path) -> tuple[int, float, tuple[int, int]]:
+    reader = VideoReader(str(path))
+    frames = list(reader.frames())
+    return len(frames), reader.rate, (frames[0].shape[0], frames[0].shape[1])
+
+
+def test_frames_rate_and_size_are_kept_and_the_frames_stay_in_order(
+    clip: Path, tmp_path: Path
+) -> None:
+    assert run(tmp_path / "out", clip) == []
+    assert properties(tmp_path / "out" / "clip.mp4") == (FRAMES, RATE, SIZE)
+    means = [
+        frame[5:9].mean() for frame in VideoReader(str(tmp_path / "out" / "clip.mp4")).frames()
+    ]
+    assert means == sorted(means) and means[-1] - means[0] > 150
+    found = json.loads((tmp_path / "out" / "detections.json").read_text())
+    assert [image["frame"] for image in found["images"]] == list(range(FRAMES))
+    assert found["images"][5]["seconds"] == pytest.approx(5 / RATE)
+    names = [annotation["category_name"] for annotation in found["annotations"]]
+    assert names == ["dark"] * 13 + ["../bright"] * 10
+
+
+def test_drawing_shows_in_the_frames(clip: Path, tmp_path: Path) -> None:
+    run(tmp_path / "out", clip)
+    frame = next(VideoReader(str(tmp_path / "out" / "clip.mp4")).frames())
+    assert frame.std() > 10 and next(VideoReader(str(clip)).frames()).std() < 2
+
+
+def test_a_truncated_video_is_reported_and_what_it_has_is_kept(clip: Path, tmp_path: Path) -> None:
+    broken = clip.with_name("broken.mp4")
+    broken.write_bytes(clip.read_bytes()[:300])
+    (error,) = run(tmp_path / "out", broken, clip)
+    assert "broken.mp4" in str(error)
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"clip.mp4", "detections.json"}
+
+
+def test_a_stream_is_read_by_its_address(clip: Path, tmp_path: Path) -> None:
+    class Quiet(SimpleHTTPRequestHandler):
+        def log_message(self, *arguments: object) -> None: ...
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(clip.parent)))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        address = f"http://127.0.0.1:{server.server_port}/clip.mp4"
+        assert run(tmp_path / "out", address, save="json") == []
+    finally:
+        server.shutdown()
+    assert len(json.loads((tmp_path / "out" / "detections.json").read_text())["images"]) == FRAMES
+
+
+def test_ctrl_c_ends_a_live_source_and_keeps_what_was_seen(
+    clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Camera(VideoReader):
+        def __init__(self, address: str, is_live: bool = False) -> None:
+            assert (address, is_live) == ("0", True)
+            super().__init__(str(clip))
+            self.num_frames = None
+
+    drawn = 0
+    original = predict.Tables.add
+
+    def add(self: object, *arguments: object) -> None:
+        nonlocal drawn
+        drawn += 1
+        if drawn == 9:
+            raise KeyboardInterrupt
+        original(self, *arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(predict, "VideoReader", Camera)
+    monkeypatch.setattr(predict.Tables, "add", add)
+    assert run(tmp_path / "out", "0") == []
+    assert properties(tmp_path / "out" / "camera_0.mp4")[0] == 8
+    assert len(json.loads((tmp_path / "out" / "detections.json").read_text())["images"]) == 8
+
+
+def test_what_a_word_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    camera, stream = find_sources(["3", "rtsp://me:secret@host:554/street?key=1"])
+    assert camera == Video("3", is_live=True) and camera.path == Path("camera_3")
+    assert stream.path == Path("host_554_street")  # no password in a file's name
+    Path("3").write_bytes(b"")
+    assert not isinstance(find_sources(["3"])[0], Video)
+
+
+@pytest.mark.parametrize("kind", ["image", "video", "nothing", "noise"])
+def test_standard_input_is_an_image_or_a_video(
+    clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    image = cv2.imencode(".png", np.full((40, 30, 3), 200, np.uint8))[1].tobytes()
+    data = {"image": image, "video": clip.read_bytes(), "nothing": b"", "noise": b"no image"}[kind]
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data)))
+    errors = run(tmp_path / "out", "-")
+    found = json.loads((tmp_path / "out" / "detections.json").read_text())
+    assert len(found["images"]) == {"image": 1, "video": FRAMES}.get(kind, 0)
+    assert [str(error).startswith("standard input: ") for error in errors] == (
+        [True] if kind in ("nothing", "noise") else []
+    )
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Iterator[Path]:
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for name, value in (("a.png", 30), ("b.jpg", 220)):
+        cv2.imwrite(str(folder / name), np.full((40, 80, 3), value, np.uint8))
+    yield folder
+
+
+def test_each_kind_of_result_is_written_when_asked_for(photos: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    assert run(out, photos, save="csv,yolo,crops") == []
+    written = {str(path.relative_to(out)) for path in out.rglob("*") if path.is_file()}
+    crops = {"crops/dark/a_1.jpg", "crops/_bright/b_1.jpg"}
+    assert written == {"detections.csv", "labels/a.txt", "labels/b.txt", *crops}
+    header, first, second = (out / "detections.csv").read_text().splitlines()
+    assert header == "file,frame,class,score,x1,y1,x2,y2"
+    assert first == f"{photos}/a.png,,dark,0.952574,20.0,10.0,60.0,30.0"
+    assert second.split(",")[2] == "../bright"
+    assert (
+        out / "labels" / "b.txt"
+    ).read_text() == "1 0.500000 0.500000 0.500000 0.500000 0.952574\n"
+    assert cv2.imread(str(out / "crops" / "dark" / "a_1.jpg")).shape == (21, 41, 3)
+
+
+def test_only_the_classes_asked_for_are_kept(photos: Path, tmp_path: Path) -> None:
+    run(tmp_path / "out", photos, classes="dark", save="json,yolo")
+    found = json.loads((tmp_path / "out" / "detections.json").read_text())
+    assert [a["category_name"] for a in found["annotations"]] == ["dark"]
+    assert (tmp_path / "out" / "labels" / "b.txt").read_text() == ""
+    with pytest.raises(MindSSDError, match=r"--classes cow: the model knows dark, \.\./bright"):
+        run(tmp_path / "out", photos, classes="cow")
+
+
+def test_an_unknown_kind_of_result_is_named() -> None:
+    with pytest.raises(MindSSDError, match="--save xml: expected some of drawn, json, csv"):
+        predict.Wanted(Path("out"), save=["json", "xml"])
+
+
+def test_crops_never_overwrite_a_source(photos: Path, tmp_path: Path) -> None:
+    source = tmp_path / "out" / "crops" / "dark" / "a_1.jpg"
+    source.parent.mkdir(parents=True)
+    (photos / "a.png").rename(source)
+    with pytest.raises(MindSSDError, match="is one of the sources"):
+        run(tmp_path / "out", source, save="crops")
+
+
+def test_a_classs_folder_stays_inside() -> None:
+    assert [folder_name(name) for name in ("..", "a/b", "", "C:", "traffic light")] == [
+        *("_", "a_b", "_", "C_", "traffic light"),
+    ]
+
+
+def test_a_video_that_fails_leaves_no_file(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError), VideoWriter(tmp_path / "a.mp4", SIZE, RATE) as video:
+        video.write(np.zeros((*SIZE, 3), np.uint8))
+        raise RuntimeError
+    assert list(tmp_path.iterdir()) == []
