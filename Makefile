@@ -14,7 +14,7 @@ PYTHON ?= $(shell for name in python3.11 python3 python; do \
 JOBS ?= 2
 PYTEST := $(BIN)/python -m pytest -n $(JOBS) --dist loadfile
 
-# What the tests run on; the package takes any newer one of PyTorch 2.
+# What the tests run on: PyPI's newest may be another.
 TORCH ?= torch==2.13.0
 
 DEMO_DATA ?= data/demo

@@ -2,8 +2,8 @@
 
 In float32 at 1.6 times the rate, in bfloat16, where the CPU has instructions for it, at 2.2 times.
 The plain step is PyTorch's as a user begins with it: eager, float32, one channel after the other.
-MindSpore's engine is timed beside them. It was 1.78 and 2.32, and MindSpore's 0.82, when last run, on
-two cores of AMD Zen 5.
+MindSpore's engine is timed beside them. It was 1.78 and 2.32, and MindSpore's 0.82, when last run,
+on two cores of AMD Zen 5.
 
     python benchmarks/torch_step.py [--batch-size 8] [--rounds 3]
 
