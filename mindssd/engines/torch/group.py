@@ -47,11 +47,10 @@ def together() -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
-        words = str(error).strip().splitlines()[0]
-        lost = "gloo" in words or "NCCL" in words or "onnection" in words
+        lost = any(word in str(error) for word in ("gloo", "NCCL", "onnection"))
         if not lost and not isinstance(error, distributed.DistError):
             raise
-        raise EngineError(f"another of the processes has ended ({words})") from error
+        raise EngineError("another of the processes has ended, or is out of reach") from error
 
 
 class TorchGroup:

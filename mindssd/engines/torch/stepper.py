@@ -55,7 +55,7 @@ class TorchStepper:
                     if isinstance(module, BatchNorm):
                         module.group_size, module.group_mean = group_size, mean_over_group
             self._detector = torch.nn.parallel.DistributedDataParallel(
-                network.module, broadcast_buffers=False, gradient_as_bucket_view=True
+                network.module, forward_sync_buffers=False, gradient_as_bucket_view=True
             )
         self._synchronised = sync_batch_norm and group_size > 1
         self._micro_step = 0
