@@ -50,6 +50,17 @@ app.command()(weights)
 app.command()(doctor)
 
 
+EXTRAS = {
+    "train": ("grain", "faster_coco_eval", "tensorboardX", "google"),
+    "mindspore": ("mindspore", "mindcv"),
+    "torch": ("torch",),
+    "export": ("onnx", "onnxscript"),
+    "runtime": ("onnxruntime",),
+    "openvino": ("openvino",),
+}
+"""Who needs only to detect installs no more: what the other commands import, by its extra."""
+
+
 def main() -> None:
     """Run the command line; a user's error is one line and exit status 1."""
     debug = "--debug" in sys.argv
@@ -57,6 +68,12 @@ def main() -> None:
         app()
     except MindSSDError as error:
         _fail(str(error), debug)
+    except ModuleNotFoundError as error:
+        package = (error.name or "").split(".")[0]
+        extra = next((name for name, brings in EXTRAS.items() if package in brings), None)
+        if extra is None:
+            raise
+        _fail(f"this needs {package}; pip install 'mindssd[{extra}]'", debug)
     except OSError as error:
         _fail(f"{error.filename or 'the system'}: {error.strerror or error}", debug)
     except KeyboardInterrupt:

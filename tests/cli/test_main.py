@@ -58,6 +58,24 @@ def test_a_full_disk_anywhere_is_one_line_that_names_the_file(mindssd, monkeypat
     assert mindssd().fault == "/some/file: No space left on device"
 
 
+@pytest.mark.parametrize(
+    ("module", "extra"), [("faster_coco_eval", "train"), ("google.protobuf", "train")]
+)
+def test_a_package_that_only_training_brings_is_one_line_with_its_extra(
+    mindssd, monkeypatch, module, extra
+):
+    error = ModuleNotFoundError(f"No module named {module!r}", name=module)
+    monkeypatch.setattr("mindssd.cli.main.app", _raise(error))
+    fault = mindssd("eval").fault
+    assert module.split(".")[0] in fault and f"pip install 'mindssd[{extra}]'" in fault
+
+
+def test_a_module_of_ours_that_is_missing_is_no_users_fault(mindssd, monkeypatch):
+    monkeypatch.setattr("mindssd.cli.main.app", _raise(ModuleNotFoundError(name="mindssd.x")))
+    with pytest.raises(ModuleNotFoundError):
+        mindssd("eval")
+
+
 def test_an_interruption_is_said_and_ends_as_the_shell_expects(mindssd, monkeypatch):
     monkeypatch.setattr("mindssd.cli.main.app", _raise(KeyboardInterrupt()))
     done = mindssd()
