@@ -135,6 +135,14 @@ def parameter_by_rule(name: str, shape: tuple[int, ...]) -> Array:
 
 
 @pytest.fixture(scope="session")
+def by_rule() -> Callable[[Mapping[str, Array]], dict[str, Array]]:
+    """Other values for parameters of these names and shapes, which outputs depend on: at the
+    initial ones they are little more than the last biases.
+    """
+    return lambda parameters: {n: parameter_by_rule(n, v.shape) for n, v in parameters.items()}
+
+
+@pytest.fixture(scope="session")
 def golden_network(golden_dir: Path) -> Callable[[str], GoldenNetwork]:
     """Give the facts of a recipe by its name."""
     return lambda recipe: GoldenNetwork(recipe, golden_dir)
