@@ -34,7 +34,7 @@ def evaluate_model(
     config = _config(path, recipe, overrides)
     dataset = build.build_dataset(config, "val")
     for line in dataset.report.lines():
-        console.print(line, highlight=False, soft_wrap=True)
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
     protocol = PROTOCOLS[protocol_name or config.evaluation.protocol]
     predictor = _predictor(path, config, dataset.class_names, protocol)
     if predictor.class_names != dataset.class_names:

@@ -9,12 +9,20 @@ CACHE_VARIABLE = "MINDSSD_CACHE"
 
 
 def cache_dir() -> Path:
-    """Where fetched and compiled files are kept: `MINDSSD_CACHE`, or in the user's cache folder."""
+    """Where fetched and compiled files are kept: `MINDSSD_CACHE`, or in the user's cache folder.
+
+    MindSSDError where the user has none.
+    """
     chosen = os.environ.get(CACHE_VARIABLE)
     if chosen:
         return Path(chosen).expanduser()
     base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "mindssd"
+    try:
+        return (Path(base) if base else Path.home() / ".cache") / "mindssd"
+    except RuntimeError as error:  # a user whom the system does not know, as in a container
+        raise MindSSDError(
+            f"no home folder for the cache; {CACHE_VARIABLE}=FOLDER names one"
+        ) from error
 
 
 def write_file(path: str | Path, data: bytes) -> None:
@@ -23,10 +31,11 @@ def write_file(path: str | Path, data: bytes) -> None:
     MindSSDError where that fails, such as on a full disk; then nothing is left beside it. What is
     no plain file, such as /dev/stdout, is written to directly.
     """
-    target = Path(os.path.realpath(Path(path).expanduser()))
+    named = Path(path).expanduser()
+    target = Path(os.path.realpath(named))
     try:
-        if target.exists() and not target.is_file():
-            target.write_bytes(data)
+        if named.exists() and not named.is_file():
+            named.write_bytes(data)  # by its own name: a pipe's real path is no path
             return
         temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
         try:
@@ -40,9 +49,12 @@ def write_file(path: str | Path, data: bytes) -> None:
 
 def require_writable(path: str | Path) -> None:
     """Check that `write_file` has a chance, before the work whose result it is to hold."""
-    target = Path(os.path.realpath(Path(path).expanduser()))
+    named = Path(path).expanduser()
+    target = Path(os.path.realpath(named))
     if target.is_dir():
         raise _cannot_be_written(path, "it is a folder")
+    if named.exists() and not named.is_file():
+        target = named
     if not target.parent.is_dir():
         raise _cannot_be_written(path, f"there is no folder {target.parent}")
     if not os.access(target.parent if target.is_file() or not target.exists() else target, os.W_OK):

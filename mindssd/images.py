@@ -49,6 +49,8 @@ def decode_image(data: bytes, source: str, expected_size: ImageSize | None = Non
     stored, not the upright one, has that size, the annotators saw it unrotated and so it stays.
     `source` names the file in the ImageError.
     """
+    if not data:
+        raise ImageError(f"{source}: the file is empty")
     orientation = exif_orientation(data)
     if data.startswith(_PNG_SIGNATURE):
         data = _without_colour_profile(data, source)
@@ -59,7 +61,7 @@ def decode_image(data: bytes, source: str, expected_size: ImageSize | None = Non
     try:
         # Unchanged also means unrotated: OpenCV 4.11 turns JPEG, PNG and TIFF but not WebP.
         image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
-    except cv2.error as error:  # an empty file, or more pixels than OpenCV allows
+    except cv2.error as error:  # such as more pixels than OpenCV allows
         raise ImageError(f"{source}: cannot be decoded: {error.err or error}") from error
     finally:
         cv2.setLogLevel(log_level)
@@ -87,7 +89,7 @@ def as_rgb(image: Array) -> Array:
     """
     if image.dtype == np.bool_:
         image = image.astype(np.uint8) * np.uint8(255)
-    elif image.dtype == np.uint16:
+    elif image.dtype.newbyteorder("=") == np.uint16:  # either byte order
         image = (image >> 8).astype(np.uint8)
     elif image.dtype != np.uint8:
         raise ImageError(f"image has dtype {image.dtype}; expected uint8, uint16 or bool")

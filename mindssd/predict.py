@@ -117,6 +117,7 @@ def predict_files(
         + (f"; {len(job.errors)} files skipped" if job.errors else "")
         + (f"; {rate:.1f} {unit}/s" if job.done > 1 else ""),
         highlight=False,
+        markup=False,
         soft_wrap=True,
     )
     return job.errors

@@ -235,14 +235,16 @@ class _Run:
             self._print(f"{outcome.skipped_steps} steps were skipped: not finite")
         if outcome.unreadable_images:
             self._print(f"{len(outcome.unreadable_images)} training images could not be read")
+        undefined = validation.last is not None and validation.last.ap is None
+        best = "AP undefined without truths" if undefined else f"best AP {outcome.best:.4f}"
         self._print(
-            f"best AP {outcome.best:.4f}, after {outcome.elapsed_s:.0f} s: {self.folder.best_file}",
+            f"{best}, after {outcome.elapsed_s:.0f} s: {self.folder.best_file}",
             f"try it:  mindssd predict {self.folder.best_file} PHOTO",
         )
 
     def _print(self, *lines: str) -> None:
         for line in lines:
-            self.console.print(line, highlight=False, soft_wrap=True)
+            self.console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
 def _num_bytes(*groups: Mapping[str, Array]) -> int:

@@ -17,7 +17,7 @@ import mindssd
 from mindssd.config.load import load_config
 from mindssd.engines.mindspore.stepper import MindSporeStepper
 from mindssd.engines.torch.stepper import TorchStepper
-from mindssd.errors import ConfigError, DatasetError, TrainingError
+from mindssd.errors import ConfigError, DatasetError, TrainingError, WeightsError
 from mindssd.geometry.boxes import pairwise_iou
 from mindssd.run import resume_run, start_run
 from mindssd.training.checkpoint import Checkpoint, read_checkpoint
@@ -215,3 +215,13 @@ def test_two_splits_of_different_classes_are_refused(tiny_config, shapes_dir, tm
     with pytest.raises(DatasetError, match=r"name different classes: .*'ellipse'.*'circle'"):
         start_run(config, "tiny")
     assert not (tmp_path / "runs").exists()
+
+
+def test_what_a_data_set_has_wrong_is_printed_as_it_is(tiny_config, shapes_dir, tmp_path, capsys):
+    data_dir = tmp_path / "[red]data[" / "i]"  # [/i] is rich's end of italics, which never began
+    data_dir.parent.mkdir()
+    data_dir.symlink_to(shapes_dir)
+    settings = [f"data_dir={data_dir}", f"runs_dir={tmp_path}/runs", "initial_weights=nowhere"]
+    with pytest.raises(WeightsError, match="nowhere: no such file"):
+        start_run(load_config(str(tiny_config), settings), "tiny")
+    assert f"{data_dir}/annotations/instances_train2017.json: 12 images" in capsys.readouterr().out

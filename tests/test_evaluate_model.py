@@ -1,5 +1,6 @@
 """Which protocol, config and classes an evaluation from a file takes; no framework runs."""
 
+import io
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -63,3 +64,16 @@ def test_a_file_without_a_description_takes_a_recipe(tmp_path: Path, asked: dict
     assert asked["protocol"] == "coco"
     with pytest.raises(ConfigError, match="give --config RECIPE"):
         evaluate.evaluate_model(path, None, [], None, Console(quiet=True))
+
+
+def test_what_a_data_set_has_wrong_is_printed_as_it_is(
+    tmp_path: Path, asked: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    line = "1 image files missing (such as [red]a[/i].jpg)"  # rich's markup, and not in order
+    report = SimpleNamespace(lines=lambda: [line])
+    dataset = SimpleNamespace(class_names=("fish",), report=report)
+    monkeypatch.setattr(evaluate.build, "build_dataset", lambda config, split: dataset)
+    path, printed = tmp_path / "m.ckpt", io.StringIO()
+    write_checkpoint(path, PARAMETERS)
+    evaluate.evaluate_model(path, "demo", [], None, Console(file=printed))
+    assert line in printed.getvalue()

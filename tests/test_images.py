@@ -67,6 +67,16 @@ def test_sixteen_bits_keep_their_upper_eight() -> None:
     assert image[0, :, 0].tolist() == [0, 0, 1, 255]
 
 
+def test_sixteen_bits_have_either_byte_order() -> None:
+    values = np.array([[0, 255, 256, 65535]], ">u2")
+    assert as_rgb(values)[0, :, 0].tolist() == [0, 0, 1, 255]
+
+
+def test_an_empty_file_is_called_so() -> None:
+    with pytest.raises(ImageError, match=r"^a\.jpg: the file is empty$"):
+        decode_image(b"", "a.jpg")
+
+
 def test_transparency_is_laid_on_white() -> None:
     colour = np.array([[[200, 100, 0, alpha] for alpha in (255, 0, 51)]], np.uint8)
     image = decode_image(encoded(Image.fromarray(colour), "PNG"), "alpha")

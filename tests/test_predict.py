@@ -1,6 +1,7 @@
 """Files that prediction reads and writes, with a network that is a formula."""
 
 import errno
+import io
 import json
 import os
 from pathlib import Path
@@ -128,6 +129,25 @@ def test_a_broken_image_is_told_and_the_others_are_done(tmp_path: Path, loads: l
     errors = run(tmp_path / "out", tmp_path / "in")
     assert [Path(str(error).partition(":")[0]).name for error in errors] == ["b.jpg", "c.jpg"]
     assert len(json.loads((tmp_path / "out" / "detections.json").read_text())["images"]) == 1
+
+
+def test_names_with_square_brackets_are_printed_as_they_are(
+    tmp_path: Path, loads: list[Any]
+) -> None:
+    photo(tmp_path / "in" / "a.jpg")
+    broken = tmp_path / "in" / "[red]b[" / "i].jpg"  # its path has [/i], rich's end of italics
+    broken.parent.mkdir()
+    broken.touch()
+    printed = io.StringIO()
+    predict.predict_files(
+        Path("model.safetensors"),
+        [str(tmp_path / "in"), str(broken)],
+        predict.Wanted(tmp_path / "out[" / "i]"),
+        {},
+        Console(file=printed),
+    )
+    assert f"skipped: {broken}: " in printed.getvalue()
+    assert f"in 1 images: {tmp_path}/out[/i]; 1 files" in printed.getvalue()
 
 
 def test_a_full_disk_is_one_line_and_leaves_no_partial_file(

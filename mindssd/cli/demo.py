@@ -32,4 +32,4 @@ def demo(
             progress.update(task, completed=done, total=total)
 
         generate_demo(data_dir, seed=seed, num_workers=os.cpu_count() or 1, progress=show)
-    console.print(f"{data_dir}: ready", highlight=False)
+    console.print(f"{data_dir}: ready", highlight=False, markup=False, soft_wrap=True)

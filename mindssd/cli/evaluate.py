@@ -63,4 +63,4 @@ def evaluate(
     print_report(evaluation, console)
     if json is not None:
         write_json(evaluation, json)
-        console.print(f"written: {json}", highlight=False)
+        console.print(f"written: {json}", highlight=False, markup=False, soft_wrap=True)

@@ -76,6 +76,10 @@ def main() -> None:
         _fail(f"this needs {package}; pip install 'mindssd[{extra}]'", debug)
     except OSError as error:
         _fail(f"{error.filename or 'the system'}: {error.strerror or error}", debug)
+    except RuntimeError as error:
+        if "home directory" not in str(error):
+            raise
+        _fail("a path begins with ~ and no known user; write it in full", debug)  # pathlib's
     except KeyboardInterrupt:
         print("mindssd: interrupted", file=sys.stderr)
         sys.exit(130)

@@ -81,7 +81,7 @@ def _faults(config: Config) -> Iterator[str]:
     low, high = config.augment.scale_jitter
     if low > high:
         yield f"augment.scale_jitter={[low, high]}: expected [smallest, largest]"
-    if config.name is not None and Path(config.name).name != config.name:
+    if config.name == ".." or Path(config.name or "").name != (config.name or ""):
         yield f"name={config.name!r}: expected a folder's name; runs_dir says where it is"
 
 

@@ -59,7 +59,7 @@ class LiveDisplay:
         self._task = progress.add_task("training", total=total_steps, note="")
 
     def say(self, text: str) -> None:
-        self._progress.console.print(text, highlight=False, markup=False)
+        self._progress.console.print(text, highlight=False, markup=False, soft_wrap=True)
 
     def step(self, done: int, text: str) -> None:
         self._progress.update(self._task, completed=done, note=text)

@@ -58,6 +58,11 @@ def test_a_full_disk_anywhere_is_one_line_that_names_the_file(mindssd, monkeypat
     assert mindssd().fault == "/some/file: No space left on device"
 
 
+def test_a_home_folder_of_nobody_is_one_line(mindssd):
+    fault = mindssd("train", "--config", "~nobody-of-this-name/x.yaml").fault
+    assert fault == "a path begins with ~ and no known user; write it in full"
+
+
 @pytest.mark.parametrize(
     ("module", "extra"), [("faster_coco_eval", "train"), ("google.protobuf", "train")]
 )

@@ -283,6 +283,7 @@ def test_a_recipes_name_comes_before_a_folder_of_that_name(tmp_path, monkeypatch
         "backbone.out_indices=[13, 6]",
         "backbone.out_indices=[6, 6]",
         "name=../elsewhere",
+        "name=..",
         "seed=5000000000",
     ],
 )

@@ -7,6 +7,7 @@ import pytest
 
 from mindssd import files
 from mindssd.engines.mindspore import native
+from mindssd.errors import MindSSDError
 
 
 @pytest.fixture
@@ -41,7 +42,9 @@ def test_another_source_is_another_library(source):
 def test_what_does_not_compile_is_told_and_left_alone(source, capsys):
     source.write_text("int answer(void) { return")
     assert native.compiled(source) is None
-    assert "answer.c was not compiled" in capsys.readouterr().err
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "answer.c was not compiled" in line and "error: expected expression" in line
+    assert "CC names" in line and files.CACHE_VARIABLE in line
     assert list((source.parent / "cache" / "native").iterdir()) == []
 
 
@@ -49,3 +52,46 @@ def test_without_a_compiler_there_is_no_library(source, monkeypatch):
     monkeypatch.setenv("PATH", "")
     monkeypatch.delenv("CC", raising=False)
     assert native.compiled(source) is None
+
+
+def test_the_compilers_name_may_bring_options(source, monkeypatch):
+    source.write_text("int answer(void) { return ANSWER; }")
+    monkeypatch.setenv("CC", "cc -DANSWER=44")
+    first = native.compiled(source)
+    assert ctypes.CDLL(str(first)).answer() == 44
+    native.compiled.cache_clear()
+    monkeypatch.setenv("CC", "cc -DANSWER=45")
+    second = native.compiled(source)
+    assert second != first
+    assert ctypes.CDLL(str(second)).answer() == 45
+
+
+def test_a_library_that_cannot_be_loaded_is_made_again(source):
+    library = native.compiled(source)
+    library.unlink()  # this process has the old one's pages: cutting that off would kill it
+    library.write_bytes(b"")
+    native.compiled.cache_clear()
+    assert native.compiled(source) == library
+    assert ctypes.CDLL(str(library)).answer() == 42
+
+
+@pytest.mark.parametrize("compiler", ["/bin/true", "cc -m32 -nostdlib", "/bin/false"])
+def test_a_compiler_that_makes_nothing_of_use_is_told(source, monkeypatch, capsys, compiler):
+    monkeypatch.setenv("CC", compiler)
+    assert native.compiled(source) is None
+    assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+def test_a_path_that_mindspore_cannot_take_is_told(source, monkeypatch, tmp_path, capsys):
+    monkeypatch.setenv(files.CACHE_VARIABLE, str(tmp_path / "a:b"))
+    assert native.compiled(source) is None
+    assert "a:b/native has a colon in its path" in capsys.readouterr().err
+
+
+def test_a_user_without_a_home_goes_without(source, monkeypatch, capsys):
+    def nowhere():
+        raise MindSSDError("no home folder")
+
+    monkeypatch.setattr(native, "cache_dir", nowhere)
+    assert native.compiled(source) is None
+    assert "no home folder" in capsys.readouterr().err
