@@ -117,9 +117,14 @@ def test_int8_is_evaluated_class_by_class_and_refused_over_the_loss(
 
 
 def _falling() -> object:
-    """An mAP that is 0.9 at first and 0.1 after."""
-    values = iter([0.9])
-    return lambda evaluation: next(values, 0.1)
+    """An mAP that is 0.9 of the evaluation asked for first, and 0.1 of any other."""
+    first: list[object] = []
+
+    def ap(evaluation: object) -> float:
+        first.append(evaluation)
+        return 0.9 if evaluation is first[0] else 0.1
+
+    return ap
 
 
 def test_what_cannot_be_is_said_before_any_work(model: Path, tmp_path: Path) -> None:
