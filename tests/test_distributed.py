@@ -91,7 +91,9 @@ class Job:
             for n, variables in self.processes().items()
             if mindspores <= variables.items() or pytorchs <= variables.items()
         ]
-        return min(fits)  # its own data workers have its variables
+        # Its own data workers have its variables; none of them is its parent.
+        (process,) = set(fits).difference(*(children(n) for n in fits))
+        return process
 
 
 def children(process: int) -> list[int]:

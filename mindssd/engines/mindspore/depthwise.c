@@ -28,6 +28,17 @@ typedef struct {
 static int max(int a, int b) { return a > b ? a : b; }
 static int divide_up(int a, int b) { return (a + b - 1) / b; }
 
+static int in_lines(int floats) { return divide_up(floats, 16) * 16; } /* cache lines of 64 bytes */
+
+/* Zeros at the start of a cache line: where a compiler's loop begins with single steps up to one, its
+   sums would round otherwise from run to run, and a resume would not be exact. */
+static float *zeros(int floats) {
+  size_t size = sizeof(float) * in_lines(floats);
+  float *memory = aligned_alloc(64, size);
+  if (memory) memset(memory, 0, size);
+  return memory;
+}
+
 /* TensorFlow's "same" padding, which puts the odd row or column at the end. */
 static int same_padding(int size, int kernel, int stride) {
   return max(0, (divide_up(size, stride) - 1) * stride + kernel - size) / 2;
@@ -153,8 +164,8 @@ typedef struct {
 static void *forward_planes(void *argument) {
   Work *work = argument;
   const Layout *l = &work->layout;
-  int size = l->num_phases * l->phase_size;
-  float *phases = malloc(sizeof(float) * (size + l->out_span)), *sums = phases + size;
+  int size = in_lines(l->num_phases * l->phase_size);
+  float *phases = zeros(size + l->out_span), *sums = phases + size;
   work->failed = phases == NULL;
   if (work->failed) return NULL;
   for (int64_t plane = work->begin; plane < work->end; plane++) {
@@ -173,9 +184,9 @@ static void *backward_channels(void *argument) {
   Work *work = argument;
   const Layout *l = &work->layout;
   /* The output's gradient stands among zeros, as far as the first and the last tap reach. */
-  int size = l->num_phases * l->phase_size, offset[MAX_KERNEL * MAX_KERNEL];
+  int size = in_lines(l->num_phases * l->phase_size), offset[MAX_KERNEL * MAX_KERNEL];
   float weight[MAX_KERNEL * MAX_KERNEL];
-  float *phases = calloc(size + l->reach + l->phase_size + l->reach, sizeof(float));
+  float *phases = zeros(size + l->reach + l->phase_size + l->reach);
   float *spread = phases + size, *inner = spread + l->reach;
   work->failed = phases == NULL;
   if (work->failed) return NULL;

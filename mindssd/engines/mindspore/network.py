@@ -65,14 +65,14 @@ def _canonical(name: str) -> str:
 class MindSporeNetwork:
     """Implements `engines.base.Network`."""
 
-    def __init__(self, spec: NetworkSpec, seed: int) -> None:
+    def __init__(self, spec: NetworkSpec, seed: int, fast_depthwise: bool = True) -> None:
         ms.set_seed(seed)
         self.spec = spec
         self.cell = _Detector(spec)
         self.cell.set_train(False)
         self._parameters = {_canonical(p.name): p for p in self.cell.get_parameters()}
         self.grids = self._read_grids()
-        if ms.get_context("device_target") == "CPU":
+        if fast_depthwise and ms.get_context("device_target") == "CPU":
             use_fast_depthwise(self.cell)
 
     def _read_grids(self) -> tuple[tuple[int, int], ...]:
