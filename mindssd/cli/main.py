@@ -1,5 +1,6 @@
 """The `mindssd` command. Each command is one file; what is slow to import, it imports itself."""
 
+import io
 import sys
 import traceback
 from typing import Annotated
@@ -64,6 +65,9 @@ EXTRAS = {
 def main() -> None:
     """Run the command line; a user's error is one line and exit status 1."""
     debug = "--debug" in sys.argv
+    if isinstance(sys.stdout, io.TextIOWrapper):  # None where it is closed
+        # A name that the terminal's encoding lacks is no reason to end a run.
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         app()
     except MindSSDError as error:

@@ -1,5 +1,6 @@
 """The command as a whole: help, and what an error looks like."""
 
+import os
 import subprocess
 import sys
 
@@ -92,6 +93,23 @@ def test_a_fault_of_ours_is_not_hidden(mindssd, monkeypatch):
     monkeypatch.setattr("mindssd.cli.main.app", _raise(ZeroDivisionError()))
     with pytest.raises(ZeroDivisionError):
         mindssd()
+
+
+def test_a_name_that_is_no_utf_8_is_printed_escaped(shapes_dir, tmp_path):
+    """As a terminal shows it: in a process of its own, for pytest's stdout is none."""
+    data_dir = tmp_path / os.fsdecode(b"caf\xe9")
+    data_dir.symlink_to(shapes_dir)
+    command = ["train", "--config", "demo", f"data_dir={data_dir}", "backbone.name=none"]
+    done = subprocess.run(
+        [sys.executable, "-m", "mindssd", *command],
+        capture_output=True,
+        check=False,
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONIOENCODING": "utf-8"},
+    )
+    assert done.returncode == 1 and b"Traceback" not in done.stderr
+    assert b"caf\\udce9/annotations/instances_train2017.json: 12 images" in done.stdout
+    assert b"backbone 'none' is no model" in done.stderr
 
 
 def test_the_module_starts_as_the_command_does():
