@@ -12,7 +12,6 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Protocol
 
 import numpy as np
 
@@ -69,16 +68,6 @@ class DefaultBoxes:
         """The box around each block: x1, y1, x2 and y2, (4, K)."""
         x1, y1, x2, y2, _ = self.blocks
         return np.stack([x1.min(axis=1), y1.min(axis=1), x2.max(axis=1), y2.max(axis=1)])
-
-
-class DefaultBoxScheme(Protocol):
-    """A way to lay default boxes."""
-
-    def boxes_per_location(self, num_levels: int) -> tuple[int, ...]:
-        """How many boxes stand at each cell, level by level."""
-
-    def generate(self, image_size: ImageSize, grids: Sequence[Grid]) -> DefaultBoxes:
-        """The boxes of an image of `image_size` whose levels have these grids, finest first."""
 
 
 def level_step(image_length: int, grid_length: int) -> float:
