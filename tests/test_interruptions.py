@@ -13,8 +13,8 @@ import pytest
 
 from mindssd.training.checkpoint import read_checkpoint
 
-OVERRIDES = ["epochs=4", "optimizer.ema_decay=0.9", "num_workers=1", "evaluation.every_epochs=2"]
-STEPS = 12
+OVERRIDES = ["epochs=8", "optimizer.ema_decay=0.9", "num_workers=1", "evaluation.every_epochs=4"]
+STEPS = 24
 PATIENCE_S = 240
 
 
