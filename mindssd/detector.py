@@ -19,7 +19,7 @@ from mindssd.predictor import Predictor
 from mindssd.tiling import OVERLAP, TiledPredictor
 from mindssd.types import Array, Detections
 from mindssd.weights.safetensors_file import ModelMetadata
-from mindssd.weights.transfer import load_detector, read_description, shapes_of
+from mindssd.weights.transfer import load_detector, read_description, read_weights, shapes_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,6 +66,7 @@ def described_config(metadata: ModelMetadata, path: str | Path) -> Config:
 
 
 def _without_description(path: str | Path) -> ConfigError:
+    read_weights(path)  # what is no checkpoint at all is told so instead
     return ConfigError(
         f"{path} does not say what network it is for: for `mindssd eval` give --config RECIPE and "
         "data_dir=PATH, for the rest convert it (docs/weights.md)"

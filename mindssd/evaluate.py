@@ -16,7 +16,7 @@ from mindssd.evaluation.coco import Evaluation, evaluate
 from mindssd.evaluation.protocol import PROTOCOLS, Protocol
 from mindssd.predictor import Predictor
 from mindssd.weights.safetensors_file import ModelMetadata
-from mindssd.weights.transfer import read_description
+from mindssd.weights.transfer import read_description, read_weights
 
 
 def evaluate_model(
@@ -71,6 +71,7 @@ def _config(path: Path, recipe: str | None, overrides: Sequence[str]) -> Config:
             raise ConfigError(f"{path} describes its own network; leave --config out")
         return override(described_config(metadata, path), overrides)
     if recipe is None:
+        read_weights(path)  # what is no checkpoint at all is told so instead
         raise ConfigError(
             f"{path} does not say what network it is for; give --config RECIPE, "
             "such as --config ssd_mobilenetv2"

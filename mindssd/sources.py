@@ -91,7 +91,8 @@ def _expand(word: str) -> Iterator[Source]:
     path = Path(word)
     if path.is_dir():
         suffixes = IMAGE_SUFFIXES | VIDEO_SUFFIXES
-        yield from map(_of, sorted(p for p in path.iterdir() if p.suffix.lower() in suffixes))
+        named = (inner for inner in path.iterdir() if inner.suffix.lower() in suffixes)
+        yield from map(_of, sorted(inner for inner in named if not inner.is_dir()))
     elif path.exists():
         yield _of(path)
     elif glob.has_magic(word):

@@ -176,6 +176,7 @@ def test_a_file_in_the_place_of_the_folder_is_one_line(tmp_path: Path, loads: li
 def test_sources_are_files_folders_and_globs_each_once(tmp_path: Path) -> None:
     first, second = photo(tmp_path / "a.jpg"), photo(tmp_path / "b.png")
     (tmp_path / "notes.txt").touch()
+    (tmp_path / "folder.jpg").mkdir()
     found = sources.find_sources([str(second), str(tmp_path), f"{tmp_path}/*.jpg"])
     assert found == [sources.ImageFile(second), sources.ImageFile(first)]
 

@@ -161,7 +161,8 @@ def _refuse_other_formats(path: Path, content: bytes) -> None:
         raise WeightsError(f"{path}: is a zip archive (PyTorch's?), not a MindSpore checkpoint")
     if content[0] != _VALUE_FIELD:
         raise WeightsError(
-            f"{path}: is not a MindSpore checkpoint; its first byte is {content[0]:#04x}"
+            f"{path}: is neither a mindssd model nor a MindSpore checkpoint; its first byte is "
+            f"{content[0]:#04x}"
         )
 
 
