@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from mindssd.errors import WeightsError
 from mindssd.types import Array, Batch, ImageSize
 
 Parameters = dict[str, Array]
@@ -21,6 +22,16 @@ def available_cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def require_fit(parameters: Mapping[str, Array], shapes: Mapping[str, Sequence[int]]) -> None:
+    """Check what `Network.load_parameters` got against its network's shapes, before it sets any."""
+    for name, value in parameters.items():
+        if name not in shapes:
+            raise WeightsError(f"the network has no parameter {name!r}")
+        expected = tuple(shapes[name])
+        if value.shape != expected:
+            raise WeightsError(f"{name} has shape {value.shape}; expected {expected}")
 
 
 @dataclass(frozen=True)

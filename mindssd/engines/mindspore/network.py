@@ -7,12 +7,12 @@ import mindspore as ms
 import numpy as np
 from mindspore import nn
 
-from mindssd.engines.base import ExtrasNeck, NetworkSpec, Parameters, PerLevelHead
+from mindssd.engines.base import ExtrasNeck, NetworkSpec, Parameters, PerLevelHead, require_fit
 from mindssd.engines.mindspore.depthwise import use_fast_depthwise
 from mindssd.engines.mindspore.heads import PerLevel, Shared
 from mindssd.engines.mindspore.necks import FPN, Extras
 from mindssd.engines.mindspore.runtime import overwrite
-from mindssd.errors import EngineError, WeightsError
+from mindssd.errors import EngineError
 from mindssd.types import Array
 
 
@@ -91,12 +91,7 @@ class MindSporeNetwork:
         return {name: np.array(p.asnumpy()) for name, p in self._parameters.items()}
 
     def load_parameters(self, parameters: Mapping[str, Array]) -> None:
-        for name, value in parameters.items():  # all, before the first is set
-            if name not in self._parameters:
-                raise WeightsError(f"the network has no parameter {name!r}")
-            expected = tuple(self._parameters[name].shape)
-            if tuple(value.shape) != expected:
-                raise WeightsError(f"{name} has shape {tuple(value.shape)}; expected {expected}")
+        require_fit(parameters, {n: p.shape for n, p in self._parameters.items()})
         for name, value in parameters.items():
             overwrite(self._parameters[name], value)
 

@@ -6,11 +6,10 @@ import numpy as np
 import torch
 from torch import nn
 
-from mindssd.engines.base import NetworkSpec, Parameters
+from mindssd.engines.base import NetworkSpec, Parameters, require_fit
 from mindssd.engines.torch.detector import build_detector, canonical_tensors
 from mindssd.engines.torch.layers import BatchNorm
 from mindssd.engines.torch.runtime import Runtime
-from mindssd.errors import WeightsError
 from mindssd.types import Array
 
 
@@ -37,12 +36,7 @@ class TorchNetwork:
         return {name: as_array(tensor) for name, tensor in self.tensors.items()}
 
     def load_parameters(self, parameters: Mapping[str, Array]) -> None:
-        for name, value in parameters.items():  # all, before the first is set
-            if name not in self.tensors:
-                raise WeightsError(f"the network has no parameter {name!r}")
-            expected = tuple(self.tensors[name].shape)
-            if tuple(value.shape) != expected:
-                raise WeightsError(f"{name} has shape {tuple(value.shape)}; expected {expected}")
+        require_fit(parameters, {n: t.shape for n, t in self.tensors.items()})
         for name, value in parameters.items():
             overwrite(self.tensors[name], value)
 
