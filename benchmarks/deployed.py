@@ -1,10 +1,9 @@
 """Claims: a 640×480 JPEG's bytes become detections in 10 ms; a folder of them at 150 images/s.
 
 Measures a model file of `mindssd export`, or an untrained one, on this machine: the median of one
-image after the
-other with ONNX Runtime and the network's share of it; then `mindssd predict --save json` on a
-folder of 500 JPEGs, whole processes, with each runtime and precision; and where an int8 file is
-given, its rate over float32's, in one run.
+image after the other with ONNX Runtime and the network's share of it; then `mindssd predict --save
+json` on a folder of 500 JPEGs, whole processes, with each runtime and precision; and where an int8
+file is given, its rate over float32's, in one run.
 
     python benchmarks/deployed.py [model.onnx] [--int8 model.int8.onnx] [--images FOLDER]
 """
@@ -49,7 +48,7 @@ def main() -> None:
 
 def untrained_model(folder: Path) -> Path:
     """MobileNetV2's recipe for 80 classes at its initial values, exported: as fast as a trained."""
-    config = load_config("ssd_mobilenetv2", ["head.class_prior=0.01"])
+    config = load_config("ssd_mobilenetv2")
     network = build.build_network(config, build.build_engine(config), 80)
     names, ids = tuple(f"class {i}" for i in range(80)), tuple(range(1, 81))
     metadata = build.model_metadata(to_tree(config), config, network, names, ids, {})

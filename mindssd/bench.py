@@ -85,9 +85,9 @@ def drawn_photo(height: int = 480, width: int = 640) -> bytes:
 
 
 def _ways(path: Path, threads: int | None) -> Iterator[tuple[str | None, dict[str, Any]]]:
-    """The settings of `mindssd.load` to measure; a training engine has one way."""
+    """The settings of `mindssd.load` to measure; a model file runs on its engine."""
     if not is_deployed(path):
-        yield "training engine", {}
+        yield "MindSpore or PyTorch", {}
         return
     if not installed_runtimes():
         open_session(path)  # says what to install

@@ -9,7 +9,7 @@ import numpy as np
 
 from mindssd.config.load import from_tree, override
 from mindssd.config.schema import Config
-from mindssd.deploy.manifest import SCORE_THRESHOLD
+from mindssd.deploy.manifest import IOU_THRESHOLD, MAX_DETECTIONS, SCORE_THRESHOLD
 from mindssd.deploy.runtime import RuntimeSettings, Session, is_deployed, open_session
 from mindssd.engines.base import Network
 from mindssd.errors import ConfigError
@@ -107,8 +107,8 @@ def load(
     path: str | Path,
     *,
     score_threshold: float | None = None,
-    iou_threshold: float = 0.5,
-    max_detections: int = 100,
+    iou_threshold: float | None = None,
+    max_detections: int | None = None,
     device: str | None = None,
     engine: str | None = None,
     batch_size: int = 1,
@@ -121,47 +121,56 @@ def load(
     """Open a trained model's file; see `mindssd.load`.
 
     Detections are for people: above `score_threshold`, and where two overlap by more than
-    `iou_threshold` the better one alone, whatever its class. With `tile`, an image is looked at in
-    squares of so many pixels too, which overlap by the share `overlap`. `runtime`, `precision` and
-    `threads` are for the files of `mindssd export`; see `RuntimeSettings`.
+    `iou_threshold` the better one alone, whatever its class; 0.3, 0.5 and 100 detections unless
+    said otherwise, or less where an exported file has narrower NMS inside. With `tile`, an image is
+    looked at in squares of so many pixels too, which overlap by the share `overlap`. `runtime`,
+    `precision` and `threads` are for the files of `mindssd export`; see `RuntimeSettings`.
 
     ConfigError for a setting out of range, or a file that does not describe its network.
     """
-    shown = SCORE_THRESHOLD if score_threshold is None else score_threshold
-    for name, value in (("score_threshold", shown), ("iou_threshold", iou_threshold)):
-        if not 0 <= value <= 1:
+    for name, value in (("score_threshold", score_threshold), ("iou_threshold", iou_threshold)):
+        if value is not None and not 0 <= value <= 1:
             raise ConfigError(f"{name} is {value}; expected 0 to 1")
     for name, count in (("max_detections", max_detections), ("batch_size", batch_size)):
-        if count < 1:
+        if count is not None and count < 1:
             raise ConfigError(f"{name} is {count}; expected at least 1")
-    protocol = Protocol(
-        name="predict",
-        score_threshold=shown,
-        iou_threshold=iou_threshold,
-        max_detections=max_detections,
-        max_per_class=None,
-        pixel_offset=0.0,
-        only_clean_images=False,
-        across_classes_iou=iou_threshold,
-    )
+    asked = (score_threshold, iou_threshold, max_detections)
     if is_deployed(path):
         if engine is not None:
             raise ConfigError(f"{path} runs on runtime=onnxruntime or openvino; leave engine out")
         session = open_session(path, RuntimeSettings(runtime, device, precision, threads))
-        if score_threshold is None:
-            protocol = replace(protocol, score_threshold=session.manifest.score_threshold)
+        protocol = _for_people(asked, session.manifest.shown())
         metadata = session.manifest.metadata
         predictor = deployed_predictor(session, protocol, batch_size)
     else:
         for name, setting in (("runtime", runtime), ("precision", precision), ("threads", threads)):
             if setting is not None:
                 raise ConfigError(
-                    f"{name} is for files of `mindssd export`; {path} runs on its training engine"
+                    f"{name} is for files of `mindssd export`; {path} runs on MindSpore or PyTorch"
                 )
+        protocol = _for_people(asked, (SCORE_THRESHOLD, IOU_THRESHOLD, MAX_DETECTIONS))
         metadata, predictor = _engine_predictor(path, protocol, device, engine, batch_size)
     if tile is None:
         return Detector(predictor, metadata)
     return Detector(TiledPredictor(predictor, tile, overlap), metadata)
+
+
+def _for_people(
+    asked: tuple[float | None, float | None, int | None], default: tuple[float, float, int]
+) -> Protocol:
+    """What to show, by score threshold, IoU threshold and limit; None is the default."""
+    score, iou, limit = asked
+    iou = default[1] if iou is None else iou
+    return Protocol(
+        name="predict",
+        score_threshold=default[0] if score is None else score,
+        iou_threshold=iou,
+        max_detections=default[2] if limit is None else limit,
+        max_per_class=None,
+        pixel_offset=0.0,
+        only_clean_images=False,
+        across_classes_iou=iou,
+    )
 
 
 def _engine_predictor(

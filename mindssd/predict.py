@@ -40,7 +40,15 @@ from mindssd.results import (
     write_image,
     write_yolo,
 )
-from mindssd.sources import ImageFile, Source, StandardInput, Video, find_sources
+from mindssd.sources import (
+    IMAGE_SUFFIXES,
+    VIDEO_SUFFIXES,
+    ImageFile,
+    Source,
+    StandardInput,
+    Video,
+    find_sources,
+)
 from mindssd.types import Array, Detections
 from mindssd.video import VideoReader, VideoWriter
 from mindssd.visualize import contact_sheet, draw
@@ -71,6 +79,12 @@ class Wanted:
         for name in self.save:
             if name not in SAVED:
                 raise ConfigError(f"--save {name}: expected some of {', '.join(SAVED)}")
+        if not self.save and not self.sheet:
+            raise ConfigError(f"--save is empty: expected some of {', '.join(SAVED)}")
+        if self.classes is not None and not self.classes:
+            raise ConfigError(
+                "--classes is empty: expected names with commas; leave it out for all"
+            )
 
 
 def predict_files(
@@ -85,6 +99,8 @@ def predict_files(
     `settings` are further ones of `mindssd.load`. MindSSDError, before anything is done, where a
     file to be written is a source.
     """
+    if model.suffix.lower() in IMAGE_SUFFIXES | VIDEO_SUFFIXES:
+        raise ConfigError(f"{model} is no model, which comes first: mindssd predict MODEL SOURCE…")
     sources = find_sources(words)
     out = wanted.out.expanduser()
     names = _output_names(sources)
@@ -111,16 +127,20 @@ def predict_files(
                 elif isinstance(source, StandardInput):
                     job.standard_input(source)
     rate = job.done / max(time.perf_counter() - job.began, 1e-9)
-    unit = "frames" if all(isinstance(s, Video) for s in sources) else "images"
+    unit = "frame" if all(isinstance(s, Video) for s in sources) else "image"
     console.print(
-        f"{writing.num_detections} detections in {job.done} {unit}: {out}"
-        + (f"; {len(job.errors)} files skipped" if job.errors else "")
-        + (f"; {rate:.1f} {unit}/s" if job.done > 1 else ""),
+        f"{_count(writing.num_detections, 'detection')} in {_count(job.done, unit)}: {out}"
+        + (f"; {_count(len(job.errors), 'file')} skipped" if job.errors else "")
+        + (f"; {rate:.1f} {unit}s/s" if job.done > 1 else ""),
         highlight=False,
         markup=False,
         soft_wrap=True,
     )
     return job.errors
+
+
+def _count(number: int, thing: str) -> str:
+    return f"{number} {thing}" + ("" if number == 1 else "s")
 
 
 class _Job:

@@ -147,7 +147,7 @@ def test_names_with_square_brackets_are_printed_as_they_are(
         Console(file=printed),
     )
     assert f"skipped: {broken}: " in printed.getvalue()
-    assert f"in 1 images: {tmp_path}/out[/i]; 1 files" in printed.getvalue()
+    assert f"in 1 image: {tmp_path}/out[/i]; 1 file skipped" in printed.getvalue()
 
 
 def test_a_full_disk_is_one_line_and_leaves_no_partial_file(

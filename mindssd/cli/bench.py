@@ -40,7 +40,10 @@ def bench(
     from rich.console import Console
 
     from mindssd.bench import bench_model, print_results, write_results
+    from mindssd.files import require_writable
 
+    if json is not None:
+        require_writable(json)
     results = bench_model(model, list(images or ()), runs, batch, threads)
     print_results(results, Console())
     if json is not None:

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from mindssd import __version__
 from mindssd.cli.bench import bench
 from mindssd.cli.demo import demo
 from mindssd.cli.doctor import doctor
@@ -26,8 +27,18 @@ app = typer.Typer(
 )
 
 
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"mindssd {__version__}")
+        raise typer.Exit
+
+
 @app.callback()
 def options(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_version, is_eager=True, help="Show it and exit."),
+    ] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
 ) -> None:
     """SSD object detection on MindCV's backbones.

@@ -61,11 +61,14 @@ def train(
     from mindssd.errors import ConfigError
     from mindssd.run import resume_run, start_run
 
+    changes = list(overrides or ())
     if resume is not None and config is not None:
         raise ConfigError("--resume goes on with the run's own config; leave --config out")
     if resume is None and config is None:
-        raise ConfigError("--config is missing: a recipe's name or a YAML file (see --help)")
-    changes = list(overrides or ())
+        recipe = next((f"; did you mean --config {c}?" for c in changes if "=" not in c), "")
+        raise ConfigError(
+            f"--config is missing: a recipe's name or a YAML file (see --help){recipe}"
+        )
     if adapt and resume is None:
         raise ConfigError("--adapt is for --resume: a new run has nothing to adapt to")
     if devices > 1:

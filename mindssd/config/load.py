@@ -16,6 +16,23 @@ from mindssd.errors import ConfigError
 
 Tree = dict[str, Any]
 
+NAMED_ELSEWHERE = {
+    "lr": "schedule.learning_rate",
+    "batch": "batch_size",
+    "imgsz": "image_size",
+    "workers": "num_workers",
+    "data": "data_dir",
+    "weights": "initial_weights",
+    "pretrained": "backbone_ckpt_path",
+}
+"""What other programs call our keys."""
+
+_TYPES = {"int": "integer", "float": "number", "str": "text", "bool": "true or false"} | {
+    "array": "list",
+    "object": "group",
+}
+"""msgspec's names of types, and those of docs/training.md."""
+
 BESIDE_TRAINING = (
     *("device", "data_dir", "backbone_ckpt_path", "initial_weights", "runs_dir", "name"),
     *("num_workers", "max_bad_steps", "deterministic"),
@@ -48,7 +65,9 @@ def _checked(tree: Tree, overrides: Sequence[str], where: str) -> Config:
     for text in overrides:
         key, separator, value = text.partition("=")
         if not separator or not key:
-            raise ConfigError(f"{text!r} is not key=value")
+            raise ConfigError(
+                f"{text!r} is not key=value, such as data_dir=PATH (no space on either side of =)"
+            )
         key = key.strip()
         # A path or name is taken as typed: 2017 and no are folders, not a number and false.
         _set(tree, key, value if _is_text(key, value) else _parse_value(value, text))
@@ -237,9 +256,9 @@ def _check_keys(tree: Mapping[str, Any], where: str) -> None:
             continue
         if key in groups:
             raise ConfigError(f"{where}: {key} is a group; set one of its keys, as {key}.KEY=VALUE")
-        near = difflib.get_close_matches(key, known, n=1, cutoff=0.5) or [
-            name for name in known if name.rpartition(".")[2] == key.rpartition(".")[2]
-        ]
+        near = [name for name in (NAMED_ELSEWHERE.get(key),) if name]
+        near += difflib.get_close_matches(key, known, n=1)
+        near += [name for name in known if name.rpartition(".")[2] == key.rpartition(".")[2]]
         hint = f"; did you mean {near[0]}?" if near else ""
         raise ConfigError(f"{where}: unknown key {key}{hint}")
 
@@ -265,6 +284,11 @@ def _explain(message: str, tree: Mapping[str, Any]) -> str:
     key = key.partition("[")[0]
     if text.startswith("Invalid enum value"):
         return f"{key}={value!r}: expected one of {', '.join(_choices(key))}"
+    text = re.sub(
+        r"`([a-z| ]+)`",
+        lambda types: " or ".join(_TYPES.get(t, t) for t in types[1].split(" | ")),
+        text,
+    )
     return f"{key}={value!r}: {text[0].lower()}{text[1:]}"
 
 

@@ -17,8 +17,14 @@ from mindssd.config.load import load_config, override, recipe_names
 from mindssd.config.schema import Config
 from mindssd.data.dataset import DetectionDataset
 from mindssd.data.demo import draw_demo_scene
-from mindssd.deploy.manifest import SCORE_THRESHOLD, InGraphNMS, Manifest
-from mindssd.deploy.runtime import RT_INFO, RuntimeSettings, open_session
+from mindssd.deploy.manifest import (
+    IOU_THRESHOLD,
+    MAX_DETECTIONS,
+    SCORE_THRESHOLD,
+    InGraphNMS,
+    Manifest,
+)
+from mindssd.deploy.runtime import RT_INFO, RuntimeSettings, is_deployed, open_session
 from mindssd.deploy.verify import AP_TOLERANCE, compare
 from mindssd.detector import deployed_predictor, described_config, load_model
 from mindssd.engines.base import Parameters
@@ -48,8 +54,8 @@ FALLBACK_SHARES = (0.02, 0.05, 0.1, 0.2, 0.4)
 SHOWN = Protocol(
     name="export",
     score_threshold=SCORE_THRESHOLD,
-    iou_threshold=0.5,
-    max_detections=100,
+    iou_threshold=IOU_THRESHOLD,
+    max_detections=MAX_DETECTIONS,
     max_per_class=None,
     pixel_offset=0.0,
     only_clean_images=False,
@@ -88,6 +94,8 @@ def export_model(
     whose training images calibrate int8. MindSSDError where the result is not the engine's, within
     tolerance; then no file is left.
     """
+    if is_deployed(path):
+        raise ConfigError(f"{path} is exported already; give the model that it was made from")
     metadata = read_description(path)
     if metadata is None:
         raise ConfigError(f"{path} does not describe itself; convert it first (docs/weights.md)")

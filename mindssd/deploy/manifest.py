@@ -21,6 +21,12 @@ INPUT = "images"
 SCORE_THRESHOLD = 0.3
 """What is worth showing to a person; evaluation counts down to 0.01."""
 
+IOU_THRESHOLD = 0.5
+"""Of two detections that overlap more, whatever their classes, a person is shown one."""
+
+MAX_DETECTIONS = 100
+"""So many of an image are shown at most."""
+
 BOXES, SCORES, CLASS_IDS = "boxes", "scores", "class_ids"
 """Outputs. Boxes are (x1, y1, x2, y2) as fractions of the image, clipped to it."""
 
@@ -57,6 +63,19 @@ class Manifest:
         if self.nms is None:
             return PostProcessDecoded(num_boxes=self.num_boxes)
         return PostProcessSelected(num_boxes=self.nms.max_detections)
+
+    def shown(self) -> tuple[float, float, int]:
+        """What is shown by default: score threshold, IoU threshold, most detections of an image.
+
+        Those of NMS inside where they are narrower.
+        """
+        if self.nms is None:
+            return self.score_threshold, IOU_THRESHOLD, MAX_DETECTIONS
+        return (
+            max(self.score_threshold, self.nms.score_threshold),
+            min(IOU_THRESHOLD, self.nms.iou_threshold),
+            min(MAX_DETECTIONS, self.nms.max_detections),
+        )
 
     def require_wider(
         self,

@@ -96,6 +96,8 @@ class RunFolder:
 
     def require_existing(self) -> None:
         """Raise TrainingError unless a run can be resumed here."""
+        if not self.path.is_dir():
+            raise TrainingError(f"{self.path}: no such folder; runs are kept under runs/")
         if not self.config_file.is_file():
             raise TrainingError(f"{self.path} is not a run's folder: it has no config.yaml")
         if not self.last_file.is_file():

@@ -3,12 +3,13 @@
 import os
 import subprocess
 import sys
+from importlib.metadata import version
 
 import pytest
 
 from mindssd.errors import MindSSDError
 
-COMMANDS = ["train", "eval", "predict", "demo", "weights", "doctor"]
+COMMANDS = ["train", "eval", "predict", "export", "bench", "demo", "weights", "doctor"]
 
 
 def test_help_lists_every_command(mindssd):
@@ -23,6 +24,10 @@ def test_each_command_has_help(mindssd, command, flag):
     done = mindssd(command, flag)
     assert done.status == 0
     assert f"mindssd {command}" in done.out
+
+
+def test_the_version_is_the_packages(mindssd):
+    assert mindssd("--version").out.strip() == f"mindssd {version('mindssd')}"
 
 
 def test_no_command_at_all_shows_the_help(mindssd):

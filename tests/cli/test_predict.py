@@ -89,7 +89,20 @@ def test_a_corrupted_model_is_named(mindssd, untrained_model, photos, tmp_path, 
 
 def test_an_image_in_the_place_of_the_model_is_named(mindssd, photos):
     fault = mindssd("predict", photos / "0.png", photos).fault
-    assert fault.startswith(f"{photos / '0.png'}: is neither a mindssd model nor")
+    assert fault.startswith(f"{photos / '0.png'} is no model, which comes first: mindssd predict M")
+
+
+def test_a_file_that_is_no_checkpoint_is_told_so(mindssd, photos, tmp_path):
+    path = tmp_path / "notes.txt"
+    path.write_text("no model")
+    for command in (("predict", path, photos), ("eval", path, f"data_dir={photos}")):
+        assert "is neither a mindssd model nor a MindSpore checkpoint" in mindssd(*command).fault
+
+
+@pytest.mark.parametrize("option", ["--save", "--classes"])
+def test_an_empty_list_is_refused(mindssd, untrained_model, photos, option):
+    fault = mindssd("predict", untrained_model, photos, option, "").fault
+    assert fault.startswith(f"{option} is empty: expected ")
 
 
 def test_a_checkpoint_that_does_not_describe_itself_says_the_way_out(mindssd, photos, tmp_path):
@@ -143,4 +156,4 @@ def test_a_process_of_its_own_ends_in_silence(untrained_model, photos, tmp_path)
         [sys.executable, "-m", "mindssd", *words], capture_output=True, text=True, check=False
     )
     assert (done.returncode, done.stderr) == (0, "")
-    assert "detections in 1 images" in done.stdout
+    assert "detections in 1 image" in done.stdout

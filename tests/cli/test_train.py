@@ -38,14 +38,16 @@ def test_a_wrong_recipe_lists_those_there_are(mindssd):
 
 def test_no_config_says_what_to_give(mindssd):
     assert mindssd("train").fault.startswith("--config is missing: a recipe's name or a YAML file")
+    fault = mindssd("train", "small_data", "data_dir=x").fault
+    assert fault.endswith("; did you mean --config small_data?")
 
 
 @pytest.mark.parametrize(
     ("word", "expected"),
     [
         ("batchsize=3", "unknown key batchsize; did you mean batch_size?"),
-        ("batch_size=many", "batch_size='many': expected `int`, got `str`"),
-        ("schedule.learning_rate=-1", "schedule.learning_rate=-1: expected `float` > 0.0"),
+        ("batch_size=many", "batch_size='many': expected integer, got text"),
+        ("schedule.learning_rate=-1", "schedule.learning_rate=-1: expected number > 0.0"),
         ("batch_size", "'batch_size' is not key=value"),
         ("device=TPU", "device='TPU': expected one of auto, CPU, GPU, Ascend"),
     ],
@@ -135,6 +137,8 @@ def test_a_folder_that_holds_a_run_is_kept(train, tmp_path):
 def test_a_resume_of_what_is_no_run_says_why(mindssd, tmp_path):
     fault = mindssd("train", "--resume", tmp_path).fault
     assert fault == f"{tmp_path} is not a run's folder: it has no config.yaml"
+    fault = mindssd("train", "--resume", tmp_path / "absent").fault
+    assert fault.startswith(f"{tmp_path}/absent: no such folder")
 
 
 def test_a_resume_takes_no_recipe(mindssd, tmp_path):

@@ -71,6 +71,8 @@ def test_the_file_detects_what_the_engine_detects_and_has_its_map(
 def test_nms_inside_is_verified_too(model: Path, tmp_path: Path) -> None:
     path, said = made(model, nms=InGraphNMS(0.01, 0.6, 100), out=tmp_path / "nms.onnx")
     assert "0 of" in said and mindssd.load(path)
+    with pytest.raises(ConfigError, match=r"nms\.onnx is exported already"):
+        made(path)
 
 
 def test_a_ckpt_has_the_references_names_and_comes_back(model: Path, tmp_path: Path) -> None:

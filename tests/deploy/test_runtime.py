@@ -74,6 +74,13 @@ def test_thresholds_that_nms_inside_has_cut_off_are_refused(deploy: Deploy) -> N
             mindssd.load(path, **{"max_detections": 20, **wider})
 
 
+def test_where_nms_inside_is_narrower_its_thresholds_are_the_default(deploy: Deploy) -> None:
+    everything = mindssd.load(deploy(), max_detections=999)(PHOTO).scores
+    narrow = deploy(nms=InGraphNMS(0.4, 0.4, 2), name="narrow.onnx")
+    found = mindssd.load(narrow)(PHOTO)
+    assert len(found) == 2 < len(everything) and min(found.scores) > 0.4
+
+
 def test_the_files_score_threshold_is_the_default(deploy: Deploy) -> None:
     path = deploy()
     assert min(mindssd.load(path, max_detections=999)(PHOTO).scores) > 0.3

@@ -52,6 +52,9 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path):
 
 def test_what_cannot_be_resumed_says_why(tmp_path):
     folder = RunFolder(tmp_path / "first")
+    with pytest.raises(TrainingError, match=r"first: no such folder"):
+        folder.require_existing()
+    folder.path.mkdir()
     with pytest.raises(TrainingError, match=r"first is not a run's folder: it has no config\.yaml"):
         folder.require_existing()
     folder.create("")
