@@ -34,7 +34,7 @@ def evaluate(
     ] = None,
     protocol: Annotated[
         ProtocolName | None,
-        typer.Option(help="What is scored, see below; by default the model's own."),
+        typer.Option(help="What is scored, see above; by default the model's own."),
     ] = None,
     json: Annotated[
         Path | None,
