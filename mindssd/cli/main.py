@@ -3,11 +3,11 @@
 import io
 import sys
 import traceback
+from importlib import metadata
 from typing import Annotated
 
 import typer
 
-from mindssd import __version__
 from mindssd.cli.bench import bench
 from mindssd.cli.demo import demo
 from mindssd.cli.doctor import doctor
@@ -29,7 +29,7 @@ app = typer.Typer(
 
 def _version(asked: bool) -> None:
     if asked:
-        typer.echo(f"mindssd {__version__}")
+        typer.echo(f"mindssd {metadata.version('mindssd')}")
         raise typer.Exit
 
 

@@ -96,7 +96,7 @@ def test_a_string_is_an_array_of_no_dimension(tmp_path):
         (b"PK\x03\x04rest", "zip archive"),
         (b"\xd8^:\x7frest", "encrypted"),
         (b"\xd9^:\x7frest", "encrypted"),
-        (b"{}", "not a MindSpore checkpoint"),
+        (b"{}", "nor a MindSpore checkpoint"),
         (b"\x0a\x02\xff\xff", "damaged after 0 tensors"),
         (_value(b"\xff", b"\x08\x01", b"Int8", b"\1"), "damaged after 0 tensors"),
         (_value(b"a", b"\x08" + b"\xff" * 9 + b"\x01", b"Int8", b""), "truncated or damaged"),
