@@ -33,12 +33,11 @@ def _layer(ours: str = "", third_party: str = "") -> Layer:
 # The modules at the package's top that put the parts together. They may import everything but cli;
 # the framework comes in by `build` alone, inside a function.
 APPLICATION = frozenset(
-    {"build", "detector", "run", "validation", "evaluate", "predict", "launch", "bench"}
-    | {"deploy.export"}
+    {"build", "detector", "run", "validation", "evaluate", "launch", "bench"} | {"deploy.export"}
 )
 _ALL_PARTS = (
     "types files processes config geometry images visualize data weights engines.base training"
-    " predictor tiling sources video results deploy"
+    " predictor tiling predict deploy"
 )
 
 LAYERS = {
@@ -63,9 +62,11 @@ LAYERS = {
     ),
     "predictor": _layer("types geometry images", "numpy"),
     "tiling": _layer("types geometry images predictor", "numpy"),
-    "sources": _layer(),
-    "video": _layer("types", "numpy cv2"),
-    "results": _layer("types files geometry weights evaluation", "numpy cv2 msgspec"),
+    # Its job takes a detector from the application.
+    "predict": _layer(
+        "application types files images geometry visualize predictor weights evaluation",
+        "numpy cv2 msgspec rich",
+    ),
     # Its export puts parts together, and is of the application.
     "deploy": _layer(
         "types geometry predictor weights engines.base", "numpy onnx onnxruntime openvino"
@@ -79,7 +80,8 @@ LAYERS = {
     ),
     # `data` is for `demo` and `doctor`, `weights` for `weights`, `evaluation` for its report.
     "cli": _layer(
-        "application config data weights evaluation visualize files processes deploy", "typer rich"
+        "application predict config data weights evaluation visualize files processes deploy",
+        "typer rich",
     ),
     # `import mindssd` and `python -m mindssd`.
     "__init__": _layer("application"),

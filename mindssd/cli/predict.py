@@ -98,7 +98,7 @@ def predict(
     """
     from rich.console import Console
 
-    from mindssd.predict import Wanted, predict_files
+    from mindssd.predict.job import Wanted, predict_files
 
     wanted = Wanted(
         out=out,

@@ -13,12 +13,12 @@ from PIL import Image
 from pycocotools.coco import COCO
 from rich.console import Console
 
-from mindssd import predict, sources
 from mindssd.detector import Detector
 from mindssd.errors import ImageError, MindSSDError
 from mindssd.geometry.default_boxes import DefaultBoxes
 from mindssd.geometry.postprocess import PostProcess
 from mindssd.images import Normalization
+from mindssd.predict import job, sources
 from mindssd.predictor import Predictor
 from mindssd.types import Array
 from mindssd.weights.safetensors_file import ModelMetadata
@@ -44,7 +44,7 @@ def loads(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
         metadata = ModelMetadata({}, names, (2, 7), (8, 8), unit.mean, unit.std, ((1, 1),))
         return Detector(Predictor(whole_image, (8, 8), unit, PostProcess(boxes), names), metadata)
 
-    monkeypatch.setattr(predict, "load", load)
+    monkeypatch.setattr(job, "load", load)
     return loaded
 
 
@@ -56,8 +56,8 @@ def photo(path: Path, height: int = 10, width: int = 20) -> Path:
 
 def run(out: Path, *sources: Path | str, sheet: bool = False) -> list[ImageError]:
     names = [str(source) for source in sources]
-    wanted = predict.Wanted(out, sheet=sheet)
-    return predict.predict_files(Path("model"), names, wanted, {}, Console(quiet=True))
+    wanted = job.Wanted(out, sheet=sheet)
+    return job.predict_files(Path("model"), names, wanted, {}, Console(quiet=True))
 
 
 def names_in(folder: Path) -> set[str]:
@@ -139,10 +139,10 @@ def test_names_with_square_brackets_are_printed_as_they_are(
     broken.parent.mkdir()
     broken.touch()
     printed = io.StringIO()
-    predict.predict_files(
+    job.predict_files(
         Path("model.safetensors"),
         [str(tmp_path / "in"), str(broken)],
-        predict.Wanted(tmp_path / "out[" / "i]"),
+        job.Wanted(tmp_path / "out[" / "i]"),
         {},
         Console(file=printed),
     )

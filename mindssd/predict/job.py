@@ -28,8 +28,7 @@ from rich.text import Text
 from mindssd.detector import Detector, load
 from mindssd.errors import ConfigError, ImageError, MindSSDError
 from mindssd.images import decode_image
-from mindssd.predictor import ahead
-from mindssd.results import (
+from mindssd.predict.sinks import (
     CROPS_FOLDER,
     CSV_FILE,
     JSON_FILE,
@@ -40,7 +39,7 @@ from mindssd.results import (
     write_image,
     write_yolo,
 )
-from mindssd.sources import (
+from mindssd.predict.sources import (
     IMAGE_SUFFIXES,
     VIDEO_SUFFIXES,
     ImageFile,
@@ -49,8 +48,9 @@ from mindssd.sources import (
     Video,
     find_sources,
 )
+from mindssd.predict.video import VideoReader, VideoWriter
+from mindssd.predictor import ahead
 from mindssd.types import Array, Detections
-from mindssd.video import VideoReader, VideoWriter
 from mindssd.visualize import contact_sheet, draw
 
 SAVED = ("drawn", "json", "csv", "yolo", "crops")

@@ -14,17 +14,17 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from mindssd import predict
 from mindssd.detector import Detector
 from mindssd.errors import ImageError, MindSSDError
 from mindssd.geometry.default_boxes import DefaultBoxes
 from mindssd.geometry.postprocess import PostProcess
 from mindssd.images import Normalization
+from mindssd.predict import job
+from mindssd.predict.sinks import folder_name
+from mindssd.predict.sources import Video, find_sources
+from mindssd.predict.video import VideoReader, VideoWriter
 from mindssd.predictor import Predictor
-from mindssd.results import folder_name
-from mindssd.sources import Video, find_sources
 from mindssd.types import Array
-from mindssd.video import VideoReader, VideoWriter
 from mindssd.weights.safetensors_file import ModelMetadata
 
 FRAMES, RATE, SIZE = 23, 12.5, (122, 162)
@@ -45,7 +45,7 @@ def _detector(monkeypatch: pytest.MonkeyPatch) -> None:
     metadata = ModelMetadata({}, names, (1, 2), (8, 8), unit.mean, unit.std, ((1, 1),))
     boxes = DefaultBoxes.from_cxcywh(np.array([[0.5, 0.5, 0.5, 0.5]], np.float32))
     predictor = Predictor(bright, (8, 8), unit, PostProcess(boxes), names, batch_size=4)
-    monkeypatch.setattr(predict, "load", lambda *_, **__: Detector(predictor, metadata))
+    monkeypatch.setattr(job, "load", lambda *_, **__: Detector(predictor, metadata))
 
 
 @pytest.fixture
@@ -62,12 +62,10 @@ def clip(tmp_path: Path) -> Path:
 def run(
     out: Path, *words: object, save: str = "drawn,json", classes: str | None = None
 ) -> list[ImageError]:
-    wanted = predict.Wanted(
+    wanted = job.Wanted(
         out, save=save.split(","), classes=None if classes is None else classes.split(",")
     )
-    return predict.predict_files(
-        Path("m"), [str(w) for w in words], wanted, {}, Console(quiet=True)
-    )
+    return job.predict_files(Path("m"), [str(w) for w in words], wanted, {}, Console(quiet=True))
 
 
 def properties(path: Path) -> tuple[int, float, tuple[int, int]]:
@@ -130,7 +128,7 @@ def test_ctrl_c_ends_a_live_source_and_keeps_what_was_seen(
             self.num_frames = None
 
     drawn = 0
-    original = predict.Tables.add
+    original = job.Tables.add
 
     def add(self: object, *arguments: object) -> None:
         nonlocal drawn
@@ -139,8 +137,8 @@ def test_ctrl_c_ends_a_live_source_and_keeps_what_was_seen(
             raise KeyboardInterrupt
         original(self, *arguments)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(predict, "VideoReader", Camera)
-    monkeypatch.setattr(predict.Tables, "add", add)
+    monkeypatch.setattr(job, "VideoReader", Camera)
+    monkeypatch.setattr(job.Tables, "add", add)
     assert run(tmp_path / "out", "0") == []
     assert properties(tmp_path / "out" / "camera_0.mp4")[0] == 8
     assert len(json.loads((tmp_path / "out" / "detections.json").read_text())["images"]) == 8
@@ -206,7 +204,7 @@ def test_only_the_classes_asked_for_are_kept(photos: Path, tmp_path: Path) -> No
 
 def test_an_unknown_kind_of_result_is_named() -> None:
     with pytest.raises(MindSSDError, match="--save xml: expected some of drawn, json, csv"):
-        predict.Wanted(Path("out"), save=["json", "xml"])
+        job.Wanted(Path("out"), save=["json", "xml"])
 
 
 def test_crops_never_overwrite_a_source(photos: Path, tmp_path: Path) -> None:

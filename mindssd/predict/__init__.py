@@ -1,0 +1,1 @@
+"""A prediction job: sources in, detections out, written as they come."""
