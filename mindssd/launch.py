@@ -71,7 +71,7 @@ def launch(
             if attempt == restarts or isinstance(error, _AskedToEndError):
                 raise
             print(f"mindssd: {error}; restart {attempt + 1} of {restarts}", file=sys.stderr)
-        if RunFolder(folder).last_file.exists():
+        if RunFolder(folder).can_be_resumed:
             command = resume
     raise AssertionError("the last attempt returns or raises")
 
