@@ -1,6 +1,7 @@
 """Where files go: results written whole or not at all, and the user's cache."""
 
 import os
+import stat
 from pathlib import Path
 
 from mindssd.errors import MindSSDError
@@ -23,6 +24,30 @@ def cache_dir() -> Path:
         raise MindSSDError(
             f"no home folder for the cache; {CACHE_VARIABLE}=FOLDER names one"
         ) from error
+
+
+def private_folder(path: Path) -> Path:
+    """Make a folder that nobody else may write to, or find that it is there and so; `path`.
+
+    What lies in it is this user's work, or the system's: programs and agreements between processes
+    are kept nowhere else. MindSSDError where somebody else owns it or may write to it.
+    """
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except FileExistsError:
+        pass  # no folder, as is told below
+    except OSError as error:
+        raise _cannot_be_written(path, error.strerror or str(error)) from error
+    status = path.lstat()
+    if not stat.S_ISDIR(status.st_mode):
+        fault = "is no folder"
+    elif status.st_uid not in (os.geteuid(), 0):
+        fault = f"belongs to another user (number {status.st_uid})"
+    elif status.st_mode & 0o022:
+        fault = "may be written to by others"
+    else:
+        return path
+    raise MindSSDError(f"{path} {fault}, so that what it holds cannot be trusted; remove it")
 
 
 def write_file(path: str | Path, data: bytes) -> None:

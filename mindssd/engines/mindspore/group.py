@@ -11,8 +11,8 @@ from mindspore import communication, nn, ops
 
 from mindssd.engines.base import Alone, Group, Parameters
 from mindssd.engines.mindspore.cluster import (
-    meeting,
     rank_table_device,
+    rendezvous,
     under_mpirun,
 )
 from mindssd.processes import OWN_LAUNCHER, die_with_parent
@@ -30,7 +30,7 @@ def join_group(device: str) -> Group:
     if OWN_LAUNCHER not in os.environ:
         # msrun leaves its workers behind when it is ended: they save and end too.
         die_with_parent(signal.SIGTERM)
-    with meeting():
+    with rendezvous():
         communication.init()
     if under_mpirun():
         # Rank 0 ends behind the scheduler, which else learns late that all have left.
