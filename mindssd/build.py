@@ -1,6 +1,7 @@
 """The only place where a configuration becomes objects."""
 
 import os
+import warnings
 from collections.abc import Callable, Mapping
 from importlib.util import find_spec
 from pathlib import Path
@@ -85,24 +86,30 @@ def choose_engine(name: str) -> str:
     )
 
 
-def build_engine(config: Config) -> Engine:
-    """Import the framework and set it up; EngineError where it is missing."""
+def build_engine(config: Config, training: bool = False) -> Engine:
+    """Import the framework and set it up; EngineError where it is missing.
+
+    It is a guest of the process, which keeps its settings, but in `training`: then threads, memory
+    and determinism are set as that needs them, and the process joins those it trains with.
+    """
     if choose_engine(config.engine) == "torch":
-        from mindssd.engines.torch.engine import TorchEngine
+        with warnings.catch_warnings():  # PyTorch's import silences some for the whole process
+            from mindssd.engines.torch.engine import TorchEngine
 
         return TorchEngine(
-            config.device, config.precision, config.deterministic, config.sync_batch_norm
+            config.device, config.precision, config.deterministic, config.sync_batch_norm, training
         )
     for key, way_out in (("precision", "auto"), ("sync_batch_norm", False)):
         value = getattr(config, key)
         if value not in (way_out, "float32"):
             raise EngineError(f"{key}={value} needs engine=torch; leave it out for MindSpore")
-    from mindssd.engines.mindspore.cluster import adopt_mpi
+    if training:
+        from mindssd.engines.mindspore.cluster import adopt_mpi
 
-    adopt_mpi()
-    from mindssd.engines.mindspore.engine import MindSporeEngine
+        adopt_mpi()
+    from mindssd.engines.mindspore.process import start_engine
 
-    return MindSporeEngine(config.device)
+    return start_engine(config.device, training)
 
 
 def raw_onnx(config: Config, parameters: Mapping[str, Array], num_classes: int) -> bytes:
@@ -147,7 +154,6 @@ def build_cluster(num_processes: int, engine: str = "auto") -> Cluster:
         from mindssd.engines.torch.cluster import TorchCluster
 
         return TorchCluster(num_processes, port)
-    # Not before: MindSpore's own settings of the environment would slow PyTorch's workers down.
     from mindssd.engines.mindspore.cluster import MindSporeCluster
 
     return MindSporeCluster(num_processes, port)

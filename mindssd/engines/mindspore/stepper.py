@@ -7,6 +7,7 @@ from mindspore import Parameter, ParameterTuple, Tensor, nn, ops
 from mindssd.engines.base import Parameters, StepperState, StepResult, StepSpec
 from mindssd.engines.mindspore.loss import DetectionLoss
 from mindssd.engines.mindspore.network import MindSporeNetwork
+from mindssd.engines.mindspore.process import calling
 from mindssd.engines.mindspore.runtime import overwrite
 from mindssd.errors import EngineError, WeightsError
 from mindssd.types import Batch
@@ -206,6 +207,7 @@ class MindSporeStepper:
         self._cell = _StepCell(network, spec, group_size)
         self._micro_step = 0
 
+    @calling()
     def step(self, batch: Batch, learning_rate: float, ema_decay: float = 0.0) -> StepResult:
         first = self._micro_step == 0
         last = self._micro_step == self.spec.accumulate_steps - 1
@@ -245,12 +247,14 @@ class MindSporeStepper:
         groups = (self._cell.momenta, self._cell.sums, self._cell.averages)
         return {p.name: p for group in groups for p in group}
 
+    @calling()
     def state(self) -> StepperState:
         return StepperState(
             arrays={name: np.array(p.asnumpy()) for name, p in self._carried().items()},
             scalars={"micro_step": float(self._micro_step)},
         )
 
+    @calling()
     def load_state(self, state: StepperState) -> None:
         carried = self._carried()
         if set(state.arrays) != set(carried):
@@ -267,6 +271,7 @@ class MindSporeStepper:
         for statistic, good in zip(self._cell.statistics, self._cell.good_statistics, strict=True):
             overwrite(good, statistic.asnumpy())
 
+    @calling()
     def ema_parameters(self) -> Parameters:
         names = list(self.network.parameters())
         return {
