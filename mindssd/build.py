@@ -19,7 +19,6 @@ from mindssd.data.loader import TrainingLoader
 from mindssd.data.samples import TrainingSamples
 from mindssd.data.targets import Targets
 from mindssd.engines.base import (
-    Alone,
     Cluster,
     Engine,
     ExtrasNeck,
@@ -29,6 +28,7 @@ from mindssd.engines.base import (
     NetworkSpec,
     PerLevelHead,
     SharedHead,
+    SingleProcessGroup,
     StepSpec,
     available_cores,
 )
@@ -316,7 +316,7 @@ def build_loader(
     config: Config, samples: TrainingSamples, group: Group | None = None
 ) -> TrainingLoader:
     """One process's loader; `batch_size` is each device's."""
-    group = group or Alone()
+    group = group or SingleProcessGroup()
     workers = config.num_workers
     if workers is None:
         workers = max(1, min(MAX_WORKERS, available_cores() - 1))

@@ -220,7 +220,7 @@ class Cluster(Protocol):
         """The command, and its variables, of a process that must run beside the workers."""
 
 
-class Alone:
+class SingleProcessGroup:
     """The group of one process."""
 
     rank = 0

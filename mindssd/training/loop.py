@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import astuple, dataclass
 
-from mindssd.engines.base import Alone, Group, Network, Parameters, Stepper, StepResult
+from mindssd.engines.base import Group, Network, Parameters, SingleProcessGroup, Stepper, StepResult
 from mindssd.errors import TrainingError
 from mindssd.processes import beat
 from mindssd.training.checkpoint import Checkpoint, Origin, write_checkpoint
@@ -97,7 +97,7 @@ class TrainingLoop:
         self.display = display
         self.actions = actions
         self.stop = stop
-        self.group = group or Alone()
+        self.group = group or SingleProcessGroup()
         self.step = 0
         self.best: float | None = None
         self.skipped_steps = 0

@@ -5,7 +5,7 @@ import platform
 import mindcv
 import mindspore as ms
 
-from mindssd.engines.base import Alone, Group, Network, NetworkSpec, StepSpec
+from mindssd.engines.base import Group, Network, NetworkSpec, SingleProcessGroup, StepSpec
 from mindssd.engines.mindspore.group import join_group
 from mindssd.engines.mindspore.network import MindSporeNetwork
 from mindssd.engines.mindspore.process import calling
@@ -26,7 +26,7 @@ class MindSporeEngine:
         """
         self.training = training
         self.device = configure(device, training)
-        self.group: Group = join_group(self.device) if training else Alone()
+        self.group: Group = join_group(self.device) if training else SingleProcessGroup()
         settle(self.device)
 
     def build_network(self, spec: NetworkSpec, seed: int) -> MindSporeNetwork:

@@ -9,7 +9,7 @@ import mindspore as ms
 import numpy as np
 from mindspore import communication, nn, ops
 
-from mindssd.engines.base import Alone, Group, Parameters
+from mindssd.engines.base import Group, Parameters, SingleProcessGroup
 from mindssd.engines.mindspore.cluster import (
     rank_table_device,
     rendezvous,
@@ -27,7 +27,7 @@ def join_group(device: str) -> Group:
     comes here too, and ends in `init`. A rank table does so on Ascend.
     """
     if "MS_ROLE" not in os.environ and rank_table_device(device) is None:
-        return Alone()
+        return SingleProcessGroup()
     if OWN_LAUNCHER not in os.environ:
         # msrun leaves its workers behind when it is ended: they save and end too.
         die_with_parent(signal.SIGTERM)

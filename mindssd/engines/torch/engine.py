@@ -4,7 +4,7 @@ import platform
 
 import torch
 
-from mindssd.engines.base import Alone, Group, Network, NetworkSpec, StepSpec
+from mindssd.engines.base import Group, Network, NetworkSpec, SingleProcessGroup, StepSpec
 from mindssd.engines.torch.group import join_group
 from mindssd.engines.torch.network import TorchNetwork
 from mindssd.engines.torch.runtime import Runtime, own_process
@@ -26,7 +26,7 @@ class TorchEngine:
     ) -> None:
         """In `training` the process is the run's own: its settings are made, its group joined."""
         self.runtime = Runtime(device, precision, training)
-        self.group: Group = Alone()
+        self.group: Group = SingleProcessGroup()
         if training:
             own_process(self.runtime.device, deterministic)
             self.group = join_group()
