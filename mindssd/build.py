@@ -32,10 +32,10 @@ from mindssd.engines.base import (
     available_cores,
 )
 from mindssd.errors import ConfigError, EngineError
-from mindssd.evaluation.protocol import Protocol
 from mindssd.geometry.coding import MAX_LOG_SIZE_RATIO
 from mindssd.geometry.default_boxes import DefaultBoxes, GridDefaultBoxes, PaperDefaultBoxes
 from mindssd.geometry.postprocess import PostProcess
+from mindssd.geometry.selection import Selection
 from mindssd.images import Normalization
 from mindssd.predictor import Predictor
 from mindssd.training.checkpoint import Origin
@@ -385,25 +385,19 @@ def build_predictor(
     config: Config,
     network: Network,
     class_names: tuple[str, ...],
-    protocol: Protocol,
+    selection: Selection,
     batch_size: int,
 ) -> Predictor:
-    """A predictor on the network as it stands, detecting by a protocol's thresholds."""
-    postprocess = PostProcess(
-        default_boxes=build_default_boxes(config, network.grids),
-        variances=config.matching.variances,
-        score_threshold=protocol.score_threshold,
-        iou_threshold=protocol.iou_threshold,
-        max_detections=protocol.max_detections,
-        max_per_class=protocol.max_per_class,
-        pixel_offset=protocol.pixel_offset,
-        across_classes_iou=protocol.across_classes_iou,
-    )
+    """A predictor on the network as it stands."""
     return Predictor(
         forward=network.forward,
         image_size=image_size(config),
         normalization=normalization(config),
-        postprocess=postprocess,
+        postprocess=PostProcess(
+            default_boxes=build_default_boxes(config, network.grids),
+            variances=config.matching.variances,
+            selection=selection,
+        ),
         class_names=class_names,
         batch_size=batch_size,
     )
