@@ -61,8 +61,10 @@ def load_model(
 
 def described_config(metadata: ModelMetadata, path: str | Path) -> Config:
     """A model's configuration as it tells; what trained it, and where, binds nobody else."""
-    machine = {"engine": "auto", "device": "auto", "precision": "auto"}
-    return from_tree({**metadata.config, **machine}, where=str(path))
+    defaults = Config()
+    machine = ("engine", "device", "precision", "deterministic", "sync_batch_norm")
+    tree = {**metadata.config, **{key: getattr(defaults, key) for key in machine}}
+    return from_tree(tree, where=str(path))
 
 
 def _without_description(path: str | Path) -> ConfigError:

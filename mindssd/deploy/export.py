@@ -21,7 +21,7 @@ from mindssd.deploy.manifest import FOR_PEOPLE, MAX_DETECTIONS, InGraphNMS, Mani
 from mindssd.deploy.runtime import RT_INFO, RuntimeSettings, is_deployed, open_session
 from mindssd.deploy.verify import AP_TOLERANCE, compare
 from mindssd.detector import deployed_predictor, described_config, load_model
-from mindssd.engines.base import Parameters
+from mindssd.engines.base import ExtrasNeck, Parameters
 from mindssd.errors import ConfigError, EngineError, ImageError, MindSSDError, WeightsError
 from mindssd.evaluation.coco import Evaluation, evaluate
 from mindssd.evaluation.protocol import COCO, Protocol
@@ -29,7 +29,7 @@ from mindssd.files import require_writable
 from mindssd.geometry.selection import Selection
 from mindssd.images import normalise, read_image, resize
 from mindssd.predictor import Predictor
-from mindssd.types import Array, ImageSize
+from mindssd.types import Array
 from mindssd.weights.mindspore_checkpoint import read_checkpoint, write_checkpoint
 from mindssd.weights.names import canonical_to_reference
 from mindssd.weights.safetensors_file import ModelMetadata
@@ -94,7 +94,7 @@ def export_model(
         raise ConfigError("--int8 needs data_dir=PATH: training images to measure ranges on")
     with _unnamed(out) as temporary:
         if settings.format == "ckpt":
-            _export_checkpoint(path, metadata, temporary, console)
+            _export_checkpoint(path, config, temporary, console)
         else:
             export = _Export(path, config, metadata, settings, console)
             export.run(temporary)
@@ -112,12 +112,13 @@ def _unnamed(out: Path) -> Iterator[Path]:
             file.replace(out.parent / file.name)
 
 
-def _export_checkpoint(path: Path, metadata: ModelMetadata, target: Path, console: Console) -> None:
+def _export_checkpoint(path: Path, config: Config, target: Path, console: Console) -> None:
     """Write MindSpore's `.ckpt` under the names of MindCV's SSD example, and read it back."""
     parameters, _, _ = read_weights(path)
-    style = str(metadata.config["neck"]["expand_first_style"])
+    neck = build.network_spec(config, num_classes=1).neck
+    style = {"expand_first_style": neck.expand_first_style} if isinstance(neck, ExtrasNeck) else {}
     try:
-        renamed = {canonical_to_reference(n, style): value for n, value in parameters.items()}
+        renamed = {canonical_to_reference(n, **style): value for n, value in parameters.items()}
     except WeightsError as error:
         raise WeightsError(f"{path}: {error}; MindCV's example has no such network") from error
     write_checkpoint(target, renamed)
@@ -330,9 +331,7 @@ def recipe_of(config: Config) -> str | None:
     """The recipe whose network this is, whatever else was changed; None of no recipe's."""
 
     def network(of: Config) -> tuple[object, ...]:
-        backbone = of.backbone.name, of.backbone.out_indices
-        size: ImageSize = build.image_size(of)
-        return backbone, of.neck, of.head.kind, of.head.tower_depth, of.default_boxes, size
+        return build.network_spec(of, num_classes=1), build.default_box_scheme(of)
 
     for name in recipe_names():
         if network(load_config(name)) == network(config):
