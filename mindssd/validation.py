@@ -42,7 +42,11 @@ class Validation:
         self.group = group
         self.protocol = PROTOCOLS[config.evaluation.protocol]
         self.predictor = build.build_predictor(
-            config, network, dataset.class_names, self.protocol, config.evaluation.batch_size
+            config,
+            network,
+            dataset.class_names,
+            self.protocol.selection,
+            config.evaluation.batch_size,
         )
         self.last: Evaluation | None = None
         self.stop: StopRequest | None = None
