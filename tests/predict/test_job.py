@@ -13,6 +13,7 @@ from PIL import Image
 from pycocotools.coco import COCO
 from rich.console import Console
 
+from mindssd import files
 from mindssd.detector import Detector
 from mindssd.errors import ImageError, MindSSDError
 from mindssd.geometry.default_boxes import DefaultBoxes
@@ -155,12 +156,10 @@ def test_a_full_disk_is_one_line_and_leaves_no_partial_file(
 ) -> None:
     source = photo(tmp_path / "a.jpg")
 
-    def fill_up(self: Path, data: bytes) -> int:
-        with self.open("wb") as file:
-            file.write(data[:10])
+    def fill_up(self: files.FileAside) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(Path, "write_bytes", fill_up)
+    monkeypatch.setattr(files.FileAside, "keep", fill_up)
     with pytest.raises(MindSSDError, match=r"a\.jpg: cannot be written \(No space left") as caught:
         run(tmp_path / "out", source)
     assert "\n" not in str(caught.value) and names_in(tmp_path / "out") == set()
