@@ -221,6 +221,12 @@ def test_the_framework_is_reached_inside_a_function_of_build_alone():
     assert doors == {("build.py", False)}
 
 
+def test_nothing_is_unpickled():
+    """A pickle runs what it holds: neither files nor other processes are trusted so far."""
+    banned = {"pickle", "marshal", "shelve", "dill", "cloudpickle", "joblib"}
+    assert [str(i) for _, i in _all_imports() if i.module.partition(".")[0] in banned] == []
+
+
 def test_a_command_imports_at_its_top_only_what_its_help_needs():
     light = {"typer", *sys.stdlib_module_names}
     offences = [
