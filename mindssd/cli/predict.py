@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from mindssd.cli.options import require_beside
+
 
 class Runtime(StrEnum):
     onnxruntime = "onnxruntime"
@@ -19,6 +21,7 @@ class Precision(StrEnum):
 
 
 def predict(
+    context: typer.Context,
     model: Annotated[
         Path,
         typer.Argument(
@@ -105,6 +108,7 @@ def predict(
     `detections.json` in COCO's layout; `--save` chooses. A file that cannot be read is reported
     and skipped, and the exit status is 1.
     """
+    require_beside(context, "tile", "overlap")
     from rich.console import Console
 
     from mindssd.predict.job import Wanted, predict_files
@@ -122,7 +126,7 @@ def predict(
         "engine": engine,
         "batch_size": batch,
         "tile": tile,
-        "overlap": overlap,
+        "overlap": None if tile is None else overlap,
         "runtime": None if runtime is None else runtime.value,
         "precision": None if precision is None else precision.value,
         "threads": threads,
