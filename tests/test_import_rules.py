@@ -48,7 +48,8 @@ LAYERS = {
     "annotations": _layer(third_party="msgspec"),
     "config": _layer(third_party="yaml msgspec"),
     "geometry": _layer("types", "numpy"),
-    "images": _layer("types", "numpy cv2"),
+    "decoders": _layer("types", "numpy PIL simplejpeg"),
+    "images": _layer("types decoders", "numpy cv2"),
     "visualize": _layer("types images", "numpy cv2"),
     "data": _layer("types annotations geometry images", "numpy cv2 grain msgspec"),
     "weights": _layer("types files", "numpy safetensors google rich"),  # google.protobuf
