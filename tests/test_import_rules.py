@@ -65,7 +65,7 @@ LAYERS = {
     # Its job takes a detector from the application.
     "predict": _layer(
         "application types files images geometry visualize predictor weights evaluation",
-        "numpy cv2 msgspec rich",
+        "numpy cv2 PIL av msgspec rich",
     ),
     # Its export puts parts together, and is of the application.
     "deploy": _layer(
@@ -97,6 +97,7 @@ ONLY_IN = {
     "tensorboardX": "training",
     "faster_coco_eval": "evaluation",
     "yaml": "config",
+    "av": "predict",
 }
 """Each of these has one home."""
 
@@ -246,7 +247,7 @@ def test_no_init_file_imports_anything_of_weight():
 
 HEAVY = (
     *("mindspore", "mindcv", "torch", "onnx", "onnxruntime", "openvino"),
-    *("grain", "cv2", "faster_coco_eval", "tensorboardX", "safetensors"),
+    *("grain", "cv2", "av", "faster_coco_eval", "tensorboardX", "safetensors"),
 )
 
 

@@ -1,7 +1,5 @@
 """Detect in files, videos and streams, and write what was found."""
 
-import sys
-import tempfile
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
@@ -27,7 +25,10 @@ from rich.text import Text
 
 from mindssd.detector import Detector, load
 from mindssd.errors import ConfigError, ImageError, MindSSDError
-from mindssd.images import decode_image
+from mindssd.images import IMAGE_SUFFIXES
+from mindssd.predict.frames import Frame
+from mindssd.predict.kinds import VIDEO_SUFFIXES
+from mindssd.predict.media import open_media
 from mindssd.predict.sinks import (
     CROPS_FOLDER,
     CSV_FILE,
@@ -40,15 +41,14 @@ from mindssd.predict.sinks import (
     write_yolo,
 )
 from mindssd.predict.sources import (
-    IMAGE_SUFFIXES,
-    VIDEO_SUFFIXES,
     ImageFile,
     Source,
     StandardInput,
     Video,
     find_sources,
 )
-from mindssd.predict.video import VideoReader, VideoWriter
+from mindssd.predict.video import VideoReader
+from mindssd.predict.video_writer import VideoWriter
 from mindssd.predictor import ahead
 from mindssd.types import Array, Detections
 from mindssd.visualize import contact_sheet, draw
@@ -101,7 +101,8 @@ def predict_files(
     """
     if model.suffix.lower() in IMAGE_SUFFIXES | VIDEO_SUFFIXES:
         raise ConfigError(f"{model} is no model, which comes first: mindssd predict MODEL SOURCE…")
-    sources = find_sources(words)
+    found = find_sources(words)
+    sources = found.sources
     out = wanted.out.expanduser()
     names = _output_names(sources)
     _require_other_files(sources, out, names)
@@ -115,6 +116,8 @@ def predict_files(
         raise MindSSDError(
             f"{out}: cannot be made ({error.strerror}); choose another --out"
         ) from error
+    for note in found.notes:
+        console.print(note, highlight=False, markup=False, soft_wrap=True)
     with _bar(console, sources) as bar, _Writing(detector, wanted, out) as writing:
         job = _Job(detector, writing, names, chosen, bar, console)
         for kind, group in groupby(sources, key=type):
@@ -122,10 +125,8 @@ def predict_files(
                 job.images([source for source in group if isinstance(source, ImageFile)])
                 continue
             for source in group:
-                if isinstance(source, Video):
-                    job.video(source, source.address)
-                elif isinstance(source, StandardInput):
-                    job.standard_input(source)
+                if not isinstance(source, ImageFile):
+                    job.media(source)
     rate = job.done / max(time.perf_counter() - job.began, 1e-9)
     unit = "frame" if all(isinstance(s, Video) for s in sources) else "image"
     console.print(
@@ -158,7 +159,7 @@ class _Job:
         self._predictor = detector.predictor
         self._writing = writing
         self._names = names
-        self._stems = _unique({source: _stem(source) for source in names}, set())
+        self._stems = _unique({source: source.stem for source in names}, set())
         self._chosen = chosen
         self._bar = bar
         self._console = console
@@ -176,57 +177,48 @@ class _Job:
                 name = self._names[source]
                 self._put(Place(source.name, self._stems[source]), name, *result)
 
-    def video(self, source: Video | StandardInput, address: str) -> None:
-        """Frame by frame; a live one goes on until it ends or is interrupted."""
-        is_live = isinstance(source, Video) and source.is_live
-        name = self._names[source]
+    def media(self, source: Video | StandardInput) -> None:
+        """One image, or a video."""
         try:
-            reader = VideoReader(address, is_live)
+            media = open_media(source)
         except ImageError as error:
             self._skip(error)
             return
+        if isinstance(media, VideoReader):
+            self._video(source, media)
+            return
+        self._bar.advance()
+        for result in self._predictor.stream_with_images([media]):
+            if not isinstance(result, ImageError):
+                name = self._names[source].removesuffix(".mp4")
+                name = name if Path(name).suffix in {".jpg", ".jpeg", ".png"} else f"{name}.jpg"
+                self._put(Place(source.name, self._stems[source]), name, *result)
+
+    def _video(self, source: Video | StandardInput, reader: VideoReader) -> None:
+        """Frame by frame; a live one goes on until it ends or is interrupted."""
+        is_live = isinstance(source, Video) and source.is_live
         self._bar.expect(reader.num_frames)
         faults: list[ImageError] = []
+        seconds: deque[float] = deque()
         with ExitStack() as stack:
-            video = stack.enter_context(self._writing.video(name, reader.rate))
+            video = stack.enter_context(self._writing.video(self._names[source], reader.rate))
             if is_live:  # which is how it is meant to be ended: what was seen is kept
                 self._console.print(f"{source.name}: Ctrl-C ends it", highlight=False)
                 stack.enter_context(suppress(KeyboardInterrupt))
-            frames = stack.enter_context(_closing(ahead(_until_fault(reader.frames(), faults))))
-            results = self._predictor.stream_with_images(frames)
+            taken = ahead(_until_fault(reader.frames(), faults))
+            images = stack.enter_context(_closing(_images(taken, seconds)))
+            results = self._predictor.stream_with_images(images)
             for index, result in enumerate(results):
                 self._bar.advance()
                 if isinstance(result, ImageError):
                     raise result  # a frame is an array, which cannot be unreadable
-                place = Place(source.name, self._stems[source], index, index / reader.rate)
+                place = Place(source.name, self._stems[source], index, seconds.popleft())
                 self._put(place, None, *result, video)
+        if reader.num_lost:
+            lost = f"{source.name}: {_count(reader.num_lost, 'frame')} could not be decoded"
+            self._console.print(lost, highlight=False, markup=False, soft_wrap=True)
         for fault in faults:
             self._skip(fault)
-
-    def standard_input(self, source: StandardInput) -> None:
-        """One image, or else one video."""
-        data = sys.stdin.buffer.read()
-        try:
-            picture = decode_image(data, source.name)
-        except ImageError as error:
-            if not data:
-                self._skip(ImageError(f"{source.name}: is empty; pipe an image or video in"))
-                return
-            with tempfile.NamedTemporaryFile(suffix=".mp4") as file:
-                file.write(data)
-                file.flush()
-                try:
-                    VideoReader(file.name)
-                except ImageError:
-                    self._skip(error)
-                    return
-                self.video(source, file.name)
-            return
-        self._bar.advance()
-        for result in self._predictor.stream_with_images([picture]):
-            if not isinstance(result, ImageError):
-                name = self._names[source]
-                self._put(Place(source.name, self._stems[source]), name, *result)
 
     def _put(
         self,
@@ -311,7 +303,8 @@ class _Writing:
         if self._sheet and len(self._for_sheet) < SHEET_IMAGES:
             self._for_sheet.append(draw(picture, detections, 0.0))
         if video is not None:
-            video.put(self._pool.submit(draw, picture, detections, 0.0, enlarge=False))
+            drawn = self._pool.submit(draw, picture, detections, 0.0, enlarge=False)
+            video.put(drawn, place.seconds or 0.0)
         elif "drawn" in self._save and name is not None:
             path = self._out / name
             self._later(lambda: write_image(path, draw(picture, detections, 0.0)))
@@ -331,7 +324,7 @@ class _VideoFile:
     def __init__(self, path: Path, rate: float) -> None:
         self._path = path
         self._rate = rate
-        self._drawing: deque[Future[Array]] = deque()
+        self._drawing: deque[tuple[Future[Array], float]] = deque()
         self._stack = ExitStack()
         self._writer: VideoWriter | None = None
 
@@ -342,8 +335,8 @@ class _VideoFile:
     def __exit__(self, *details: Any) -> None:
         self._stack.__exit__(*details)
 
-    def put(self, frame: Future[Array]) -> None:
-        self._drawing.append(frame)
+    def put(self, frame: Future[Array], seconds: float) -> None:
+        self._drawing.append((frame, seconds))
         self._write(4 * _WRITERS)
 
     def finish(self) -> None:
@@ -351,11 +344,12 @@ class _VideoFile:
 
     def _write(self, left: int) -> None:
         while len(self._drawing) > left:
-            frame = self._drawing.popleft().result()
+            future, seconds = self._drawing.popleft()
+            frame = future.result()
             if self._writer is None:
                 size = (frame.shape[0], frame.shape[1])
                 self._writer = self._stack.enter_context(VideoWriter(self._path, size, self._rate))
-            self._writer.write(frame)
+            self._writer.write(frame, seconds)
 
 
 class _Bar:
@@ -405,7 +399,15 @@ def _closing(frames: Iterator[Array]) -> Iterator[Iterator[Array]]:
             frames.close()
 
 
-def _until_fault(frames: Iterable[Array], faults: list[ImageError]) -> Iterator[Array]:
+def _images(frames: Iterator[Frame], seconds: deque[float]) -> Iterator[Array]:
+    """The frames' pictures; their times go into `seconds`."""
+    with _closing(frames):  # type: ignore[arg-type]
+        for frame in frames:
+            seconds.append(frame.seconds)
+            yield frame.image
+
+
+def _until_fault(frames: Iterable[Frame], faults: list[ImageError]) -> Iterator[Frame]:
     """The frames up to an ImageError, which goes into `faults`: what came before it counts."""
     try:
         yield from frames
@@ -428,16 +430,11 @@ def _output_names(sources: Sequence[Source]) -> dict[Source, str]:
     wanted = {}
     for source in sources:
         suffix = ".mp4"
-        if not isinstance(source, Video):
+        if isinstance(source, ImageFile):
             suffix = source.path.suffix
             suffix = suffix if suffix.lower() in {".jpg", ".jpeg", ".png"} else ".jpg"
-        wanted[source] = f"{_stem(source)}{suffix}"
+        wanted[source] = f"{source.stem}{suffix}"
     return _unique(wanted, set(_RESERVED))
-
-
-def _stem(source: Source) -> str:
-    is_live = isinstance(source, Video) and source.is_live
-    return source.path.name if is_live else source.path.stem
 
 
 def _unique(wanted: Mapping[Source, str], taken: set[str]) -> dict[Source, str]:

@@ -177,7 +177,7 @@ def test_sources_are_files_folders_and_globs_each_once(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").touch()
     (tmp_path / "folder.jpg").mkdir()
     found = sources.find_sources([str(second), str(tmp_path), f"{tmp_path}/*.jpg"])
-    assert found == [sources.ImageFile(second), sources.ImageFile(first)]
+    assert found.sources == [sources.ImageFile(second), sources.ImageFile(first)]
 
 
 @pytest.mark.parametrize("source", ["absent.jpg", "empty", "*.gif"])
@@ -192,4 +192,4 @@ def test_a_home_folder_is_understood_in_a_quoted_glob(
 ) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     photo(tmp_path / "a.jpg")
-    assert sources.find_sources(["~/*.jpg"]) == [sources.ImageFile(tmp_path / "a.jpg")]
+    assert sources.find_sources(["~/*.jpg"]).sources == [sources.ImageFile(tmp_path / "a.jpg")]
