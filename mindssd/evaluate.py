@@ -56,9 +56,11 @@ def _predictor(
 ) -> Predictor:
     batch_size = config.evaluation.batch_size
     if is_deployed(path):
-        return deployed_predictor(open_session(path), protocol, batch_size)
+        return deployed_predictor(open_session(path), protocol.selection, batch_size)
     model = load_model(path, config, class_names)
-    return build.build_predictor(config, model.network, model.class_names, protocol, batch_size)
+    return build.build_predictor(
+        config, model.network, model.class_names, protocol.selection, batch_size
+    )
 
 
 def _config(path: Path, recipe: str | None, overrides: Sequence[str]) -> Config:

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -138,7 +139,8 @@ class _Run:
             self._print(
                 f"warning: {damage}; going on from the one before, of step {checkpoint.step}"
             )
-        return carry_over(checkpoint, self.origin, adapt)
+        origin = build.read_origin(checkpoint.origin, str(self.folder.last_file))
+        return carry_over(replace(checkpoint, origin=origin), self.origin, adapt)
 
     def train(self, checkpoint: Checkpoint | None, changed: Sequence[str] = ()) -> Outcome:
         """Take the steps that are left, and report."""

@@ -17,7 +17,7 @@ from mindssd.evaluation.coco import (
 )
 from mindssd.evaluation.protocol import PROTOCOLS
 from mindssd.images import read_image
-from mindssd.processes import show_life
+from mindssd.processes import beat
 from mindssd.training.loop import Metrics
 from mindssd.training.signals import StopRequest
 from mindssd.types import Array
@@ -42,7 +42,11 @@ class Validation:
         self.group = group
         self.protocol = PROTOCOLS[config.evaluation.protocol]
         self.predictor = build.build_predictor(
-            config, network, dataset.class_names, self.protocol, config.evaluation.batch_size
+            config,
+            network,
+            dataset.class_names,
+            self.protocol.selection,
+            config.evaluation.batch_size,
         )
         self.last: Evaluation | None = None
         self.stop: StopRequest | None = None
@@ -72,7 +76,7 @@ class Validation:
         return self.last.twelve_numbers()
 
     def _between_batches(self, done: int, total: int) -> None:
-        show_life()
+        beat()
         if self.stop is not None and self.stop.requested:
             raise _EvaluationStoppedError
 

@@ -187,12 +187,12 @@ class _Network:
         return np.zeros((batch, 1917, 4), np.float32), np.full((batch, 1917, 4), -9, np.float32)
 
 
-def test_a_predictor_detects_by_its_protocol():
+def test_a_predictor_detects_by_its_selection():
     names = ("a", "b", "c")
     config = load_config(RECIPE)
-    predictor = build.build_predictor(config, _Network(), names, PROTOCOLS["mindcv"], batch_size=2)
-    assert predictor.postprocess.score_threshold == 0.1
-    assert predictor.postprocess.pixel_offset == 1.0
+    selection = PROTOCOLS["mindcv"].selection
+    predictor = build.build_predictor(config, _Network(), names, selection, batch_size=2)
+    assert predictor.postprocess.selection is selection
     assert predictor.image_size == (300, 300)
     (found,) = predictor.detect([np.zeros((20, 30, 3), np.uint8)])
     assert len(found) == 0 and found.class_names == names

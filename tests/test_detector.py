@@ -11,6 +11,7 @@ from PIL import Image
 import mindssd
 from mindssd import build, detector
 from mindssd.config.load import load_config, to_tree
+from mindssd.config.schema import Config
 from mindssd.detector import load_model
 from mindssd.errors import ConfigError, WeightsError
 from mindssd.types import Array
@@ -85,6 +86,23 @@ def test_a_model_file_brings_its_own_config_and_classes(
     loaded = load_model(model_file(tmp_path / "m.safetensors"), device="CPU")
     assert loaded.config.device == "CPU" and loaded.class_names == ("fish",)
     np.testing.assert_array_equal(network.loaded["head.boxes.0.predict.bias"], np.ones(4))
+
+
+def test_what_a_model_was_trained_by_binds_nobody_who_opens_it(
+    tmp_path: Path, network: FakeNetwork
+) -> None:
+    """PyTorch's settings, which MindSpore would refuse."""
+    settings = {"engine": "torch", "device": "GPU", "precision": "bfloat16"}
+    settings |= {"deterministic": True, "sync_batch_norm": True}
+    tree = {**to_tree(load_config("demo")), **settings}
+    metadata = ModelMetadata(tree, ("fish",), (1,), (8, 8), (0, 0, 0), (1, 1, 1), ((1, 1),))
+    path = tmp_path / "m.safetensors"
+    write_model(path, PARAMETERS, metadata)
+    config = load_model(path).config
+    defaults = Config()
+    assert {key: getattr(config, key) for key in settings} == {
+        key: getattr(defaults, key) for key in settings
+    }
 
 
 def test_a_backbone_alone_is_refused_with_the_way_out(tmp_path: Path, network: FakeNetwork) -> None:

@@ -72,7 +72,7 @@ LAYERS = {
         "types geometry predictor weights engines.base", "numpy onnx onnxruntime openvino"
     ),
     "evaluation": _layer(
-        "types annotations files predictor", "numpy faster_coco_eval rich msgspec"
+        "types annotations files geometry predictor", "numpy faster_coco_eval rich msgspec"
     ),
     "application": _layer(
         f"{_ALL_PARTS} evaluation engines.mindspore engines.torch",

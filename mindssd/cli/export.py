@@ -44,7 +44,7 @@ def export(
     ] = 0.6,
     nms_detections: Annotated[
         int, typer.Option(min=1, help="With --nms: so many rows for each image.")
-    ] = 100,
+    ] = 300,
     int8: Annotated[
         bool, typer.Option("--int8", help="In int8, calibrated on training images of data_dir.")
     ] = False,

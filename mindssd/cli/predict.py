@@ -50,6 +50,15 @@ def predict(
         str | None,
         typer.Option(metavar="LIST", help="Of these classes alone.", show_default=False),
     ] = None,
+    max_detections: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            metavar="N",
+            help="So many of an image at most, the best; by default 100.",
+            show_default=False,
+        ),
+    ] = None,
     tile: Annotated[
         int | None,
         typer.Option(
@@ -110,6 +119,7 @@ def predict(
         score_threshold=score,
     )
     settings = {
+        "max_detections": max_detections,
         "device": device,
         "engine": engine,
         "batch_size": batch,
