@@ -14,6 +14,7 @@ from mindssd.errors import MindSSDError, OutputError
 CACHE_VARIABLE = "MINDSSD_CACHE"
 
 _COUNTER = itertools.count()
+_HIDDEN: set[Path] = set()
 
 
 def cache_dir() -> Path:
@@ -56,6 +57,7 @@ class FileAside:
         self.file.close()  # some file systems tell only now that there is no room
         if self._hidden is not None:
             self._hidden.replace(self._target)
+            _HIDDEN.discard(self._hidden)
             self._hidden = None
 
     def __enter__(self) -> Self:
@@ -68,6 +70,7 @@ class FileAside:
         finally:
             if self._hidden is not None:
                 self._hidden.unlink(missing_ok=True)
+                _HIDDEN.discard(self._hidden)
             os.close(self._lock)
 
 
@@ -83,8 +86,16 @@ def _open_hidden(folder: Path) -> tuple[Path, int]:
         with suppress(OSError):  # a file system without locks: then nothing left behind is removed
             fcntl.flock(descriptor, fcntl.LOCK_EX)
         if os.fstat(descriptor).st_nlink:
+            _HIDDEN.add(path)
             return path, descriptor
         os.close(descriptor)  # taken for one left behind, before it was locked
+
+
+def remove_hidden() -> None:
+    """Remove the files that are being written, for a process that ends at once."""
+    for path in list(_HIDDEN):
+        with suppress(OSError):
+            path.unlink(missing_ok=True)
 
 
 def remove_left_behind(folder: Path) -> None:

@@ -37,6 +37,9 @@ Source = str | Path | bytes | Array | ImageRecord
 """An image file, its content, an image as an array that `images.as_rgb` takes, or an annotated
 image."""
 
+AHEAD_THREAD = "mindssd-ahead"
+"""The name of the threads of `ahead`."""
+
 LEAVE_S = 2.0
 """How long the end of `ahead` waits for an item that is being taken, such as a camera's."""
 
@@ -251,7 +254,7 @@ def ahead(
             iterator.close()  # here, where it ran: what it holds open is closed
         put(None)
 
-    thread = threading.Thread(target=take, name="mindssd-ahead", daemon=True)
+    thread = threading.Thread(target=take, name=AHEAD_THREAD, daemon=True)
     thread.start()
     try:
         while not until():

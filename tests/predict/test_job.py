@@ -20,6 +20,7 @@ from mindssd.geometry.default_boxes import DefaultBoxes
 from mindssd.geometry.postprocess import PostProcess
 from mindssd.images import Normalization
 from mindssd.predict import job, sources
+from mindssd.predict.writing import Wanted
 from mindssd.predictor import Predictor
 from mindssd.types import Array
 from mindssd.weights.safetensors_file import ModelMetadata
@@ -57,7 +58,7 @@ def photo(path: Path, height: int = 10, width: int = 20) -> Path:
 
 def run(out: Path, *sources: Path | str, sheet: bool = False) -> list[ImageError]:
     names = [str(source) for source in sources]
-    wanted = job.Wanted(out, sheet=sheet)
+    wanted = Wanted(out, sheet=sheet)
     return job.predict_files(Path("model"), names, wanted, {}, Console(quiet=True))
 
 
@@ -143,7 +144,7 @@ def test_names_with_square_brackets_are_printed_as_they_are(
     job.predict_files(
         Path("model.safetensors"),
         [str(tmp_path / "in"), str(broken)],
-        job.Wanted(tmp_path / "out[" / "i]"),
+        Wanted(tmp_path / "out[" / "i]"),
         {},
         Console(file=printed),
     )
