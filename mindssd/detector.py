@@ -95,7 +95,7 @@ class Detector:
 
     def __call__(self, image: Any) -> Detections | list[Detections]:
         if isinstance(image, list | tuple):
-            return self.predictor.detect([_as_array(item) for item in image])
+            return self.predictor.detect(_as_array(item) for item in image)
         return self.predictor.detect([_as_array(image)])[0]
 
 

@@ -2,7 +2,8 @@
 
 import math
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -57,7 +58,7 @@ class TiledPredictor:
     def class_names(self) -> tuple[str, ...]:
         return self.predictor.class_names
 
-    def detect(self, images: Sequence[Array]) -> list[Detections]:
+    def detect(self, images: Iterable[Array]) -> list[Detections]:
         """As `Predictor.detect`."""
         results = []
         for image in images:
@@ -68,11 +69,14 @@ class TiledPredictor:
 
     def stream_with_images(
         self, sources: Iterable[Source]
-    ) -> Iterator[tuple[Array, Detections] | ImageError]:
-        """As `Predictor.stream_with_images`; batches go on from one image's tiles to the next's."""
+    ) -> Generator[tuple[Array, Detections] | ImageError, None, None]:
+        """As `Predictor.stream_with_images`; batches go on from one image's tiles to the next's.
+
+        `sources` are taken in another thread, which has ended when the stream is closed.
+        """
         taken: deque[tuple[Array, list[Tile]] | ImageError] = deque()
 
-        def views() -> Iterator[Array]:
+        def views() -> Generator[Array, None, None]:
             for source in sources:
                 try:
                     picture = read_source(source)
@@ -84,18 +88,20 @@ class TiledPredictor:
                 yield from _cut(picture, cut)
 
         found: list[Detections] = []
-        for result in self._of_views.stream(ahead(views())):
-            if isinstance(result, ImageError):
-                raise result  # a tile is an array, which cannot be unreadable
-            found.append(result)
-            while isinstance(first := taken[0], ImageError):
-                yield first
-                taken.popleft()
-            picture, cut = first
-            if len(found) == len(cut):
-                taken.popleft()
-                yield picture, self._merge(cut, found, picture)
-                found = []
+        # In this order they are closed from the network's end.
+        with closing(ahead(views())) as cuts, closing(self._of_views.stream(cuts)) as results:
+            for result in results:
+                if isinstance(result, ImageError):
+                    raise result  # a tile is an array, which cannot be unreadable
+                found.append(result)
+                while isinstance(first := taken[0], ImageError):
+                    yield first
+                    taken.popleft()
+                picture, cut = first
+                if len(found) == len(cut):
+                    taken.popleft()
+                    yield picture, self._merge(cut, found, picture)
+                    found = []
         for left in taken:
             assert isinstance(left, ImageError)
             yield left

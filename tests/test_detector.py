@@ -1,5 +1,6 @@
 """Opening a trained model: what is asked of it before any framework is imported."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -118,9 +119,9 @@ def test_a_detector_takes_paths_arrays_and_pil_images(tmp_path: Path) -> None:
     given: list[Array] = []
 
     class Fake:
-        def detect(self, images: list[Array]) -> list[None]:
+        def detect(self, images: Iterable[Array]) -> list[None]:
             given.extend(images)
-            return [None] * len(images)
+            return [None] * len(given)
 
     metadata = ModelMetadata({}, ("fish",), (1,), (8, 8), (0, 0, 0), (1, 1, 1), ((1, 1),))
     call = detector.Detector(Fake(), metadata)  # type: ignore[arg-type]

@@ -111,7 +111,9 @@ def predict(
     require_beside(context, "tile", "overlap")
     from rich.console import Console
 
-    from mindssd.predict.job import Wanted, predict_files
+    from mindssd.predict.job import predict_files
+    from mindssd.predict.stop import StopSignals, end_past_hanging_threads
+    from mindssd.predict.writing import Wanted
 
     wanted = Wanted(
         out=out,
@@ -131,9 +133,11 @@ def predict(
         "precision": None if precision is None else precision.value,
         "threads": threads,
     }
-    unreadable = predict_files(model, sources, wanted, settings, Console())
-    if unreadable:
-        raise typer.Exit(1)
+    stop = StopSignals()
+    errors = predict_files(model, sources, wanted, settings, Console(), stop)
+    status = 128 + stop.number if stop.number is not None else int(bool(errors))
+    end_past_hanging_threads(status)
+    raise typer.Exit(status)
 
 
 def _words(text: str) -> list[str]:
