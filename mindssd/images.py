@@ -60,6 +60,8 @@ def read_image(path: str | Path, expected_size: ImageSize | None = None) -> Arra
         data = Path(path).read_bytes()
     except OSError as error:
         raise ImageError(f"{path}: cannot be read: {error.strerror}") from error
+    except ValueError as error:  # no file system takes a null byte in a name
+        raise ImageError(f"{str(path)!r}: cannot be read: {error}") from error
     return decode_image(data, str(path), expected_size)
 
 
