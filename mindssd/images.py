@@ -105,13 +105,9 @@ def from_pillow(image: Any) -> Array:
     read by path has, such as LAB or 32-bit floats.
     """
     try:
-        image.load()  # PIL reads the file only now, and turns a TIFF here
-    except OSError as error:
-        raise ImageError(f"{image!r}: cannot be read: {error}") from error
-    try:
-        return _finished(contents(image), "PIL image", None)
+        return _finished(contents(image), repr(image), None)
     except ImageError as error:
-        raise ImageError(f"PIL image {error}") from error
+        raise ImageError(f"{image!r}: {error}") from error
 
 
 class Remarks(logging.Filter):

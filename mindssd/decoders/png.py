@@ -35,7 +35,7 @@ def _chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
     while position + 12 <= len(data):
         end = position + 12 + int.from_bytes(data[position : position + 4], "big")
         name = data[position + 4 : position + 8]
-        if end > len(data):
+        if end > len(data) or not name.isalpha():
             break
         checksum = int.from_bytes(data[end - 4 : end], "big")
         if zlib.crc32(view[position + 4 : end - 4]) != checksum:
@@ -44,4 +44,4 @@ def _chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
         if name == b"IEND":
             return
         position = end
-    raise ImageError(f"truncated: the PNG file has {len(data)} bytes and no end")
+    raise ImageError(f"truncated or damaged: the PNG file has {len(data)} bytes and no end")

@@ -57,7 +57,7 @@ def test_a_bit_that_fell_over_is_noticed(name: bytes) -> None:
 def test_a_file_without_its_end_is_truncated() -> None:
     data = encoded(picture(), "PNG")
     for missing in (1, 12, 13, len(data) - 20):
-        with pytest.raises(ImageError, match="truncated: the PNG file has"):
+        with pytest.raises(ImageError, match="truncated or damaged: the PNG file has"):
             decode_png(data[:-missing])
 
 
