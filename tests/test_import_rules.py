@@ -50,7 +50,9 @@ LAYERS = {
     "geometry": _layer("types", "numpy"),
     "decoders": _layer("types", "numpy PIL simplejpeg"),
     "images": _layer("types decoders", "numpy cv2"),
-    "visualize": _layer("types images", "numpy cv2"),
+    "fonts": _layer(),
+    "lettering": _layer("types fonts", "numpy cv2 PIL anyascii"),
+    "visualize": _layer("types images lettering", "numpy cv2"),
     "data": _layer("types annotations geometry images", "numpy cv2 grain msgspec"),
     "weights": _layer("types files", "numpy safetensors google rich"),  # google.protobuf
     "engines": _layer(),
