@@ -48,7 +48,7 @@ LAYERS = {
     "annotations": _layer(third_party="msgspec"),
     "config": _layer(third_party="yaml msgspec"),
     "geometry": _layer("types", "numpy"),
-    "decoders": _layer("types", "numpy PIL simplejpeg"),
+    "decoders": _layer("types", "numpy cv2 PIL simplejpeg"),
     "images": _layer("types decoders", "numpy cv2"),
     "fonts": _layer(),
     "lettering": _layer("types fonts", "numpy cv2 PIL anyascii"),

@@ -61,6 +61,14 @@ def test_a_file_without_its_end_is_truncated() -> None:
             decode_png(data[:-missing])
 
 
+def test_a_file_that_does_not_start_with_its_header_is_refused() -> None:
+    data = encoded(picture(), "PNG")
+    end = chunk(b"IEND", b"")
+    for wrong in (SIGNATURE + end, SIGNATURE + chunk(b"IHDR", b"") + end, data[:8] + data[33:]):
+        with pytest.raises(ImageError, match="does not start with its header"):
+            decode_png(wrong)
+
+
 def test_what_stands_behind_the_end_is_left_alone() -> None:
     data = encoded(picture(), "PNG")
     np.testing.assert_array_equal(decode_png(data + b"more").pixels, picture())
