@@ -48,9 +48,11 @@ LAYERS = {
     "annotations": _layer(third_party="msgspec"),
     "config": _layer(third_party="yaml msgspec"),
     "geometry": _layer("types", "numpy"),
-    "decoders": _layer("types", "numpy PIL simplejpeg"),
+    "decoders": _layer("types", "numpy cv2 PIL simplejpeg"),
     "images": _layer("types decoders", "numpy cv2"),
-    "visualize": _layer("types images", "numpy cv2"),
+    "fonts": _layer(),
+    "lettering": _layer("types fonts", "numpy cv2 PIL anyascii"),
+    "visualize": _layer("types images lettering", "numpy cv2"),
     "data": _layer("types annotations geometry images", "numpy cv2 grain msgspec"),
     "weights": _layer("types files", "numpy safetensors google rich"),  # google.protobuf
     "engines": _layer(),
