@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from mindssd.errors import ConfigError
+
 
 class Runtime(StrEnum):
     onnxruntime = "onnxruntime"
@@ -111,14 +113,13 @@ def predict(
     from mindssd.predict.stop import StopSignals, end_past_hanging_threads
     from mindssd.predict.writing import Wanted
 
-    wanted = Wanted(
-        out=out,
-        save=_words(save),
-        sheet=sheet,
-        classes=None if classes is None else _words(classes),
-        score_threshold=score,
-    )
+    wanted = Wanted(out, _words(save), sheet)
+    chosen = None if classes is None else _words(classes)
+    if chosen == []:
+        raise ConfigError("--classes is empty: expected names with commas; leave it out for all")
     settings = {
+        "score_threshold": score,
+        "classes": chosen,
         "max_detections": max_detections,
         "device": device,
         "engine": engine,
