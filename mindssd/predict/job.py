@@ -192,8 +192,11 @@ class _Job:
 def _parts(source: Video | StandardInput) -> Iterator[Any]:
     """What a source is, opened, and if it moves, its frames behind it."""
     media = open_media(source)
-    yield media
-    if isinstance(media, VideoReader):
+    if not isinstance(media, VideoReader):
+        yield media
+        return
+    with closing(media):
+        yield media
         yield from media.frames()
 
 
