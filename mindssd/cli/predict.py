@@ -107,11 +107,10 @@ def predict(
     `detections.json` in COCO's layout; `--save` chooses. A file that cannot be read is reported
     and skipped, and the exit status is 1.
     """
-    from rich.console import Console
-
     from mindssd.predict.job import predict_files
     from mindssd.predict.stop import StopSignals, end_past_hanging_threads
     from mindssd.predict.writing import Wanted
+    from mindssd.training.progress import SteadyConsole
 
     wanted = Wanted(out, _words(save), sheet)
     chosen = None if classes is None else _words(classes)
@@ -131,7 +130,7 @@ def predict(
         "threads": threads,
     }
     stop = StopSignals()
-    errors = predict_files(model, sources, wanted, settings, Console(), stop)
+    errors = predict_files(model, sources, wanted, settings, SteadyConsole(), stop)
     status = 128 + stop.number if stop.number is not None else int(bool(errors))
     end_past_hanging_threads(status)
     raise typer.Exit(status)
