@@ -368,6 +368,12 @@ def build_schedule(config: Config, steps_per_epoch: int) -> Schedule:
 
 
 def build_plan(config: Config, steps_per_epoch: int) -> Plan:
+    steps, an_update = config.epochs * steps_per_epoch, config.optimizer.accumulate_steps
+    if steps < an_update:
+        raise ConfigError(
+            f"optimizer.accumulate_steps={an_update}: the run has {steps} steps, so that no weight "
+            "would ever be updated"
+        )
     return Plan(
         epochs=config.epochs,
         steps_per_epoch=steps_per_epoch,

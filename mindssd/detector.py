@@ -116,7 +116,7 @@ def load(
     engine: str | None = None,
     batch_size: int = 1,
     tile: int | None = None,
-    overlap: float = OVERLAP,
+    overlap: float | None = None,
     runtime: str | None = None,
     precision: str | None = None,
     threads: int | None = None,
@@ -127,8 +127,9 @@ def load(
     where two overlap by more than `iou_threshold` the better one alone, whatever its class; and of
     those that are left the best `max_detections` of each image. 0.3, 0.5 and 100 unless said
     otherwise, or less where an exported file has narrower NMS inside. With `tile`, an image is
-    looked at in squares of so many pixels too, which overlap by the share `overlap`. `runtime`,
-    `precision` and `threads` are for the files of `mindssd export`; see `RuntimeSettings`.
+    looked at in squares of so many pixels too, which overlap by the share `overlap` (0.2).
+    `runtime`, `precision` and `threads` are for the files of `mindssd export`; see
+    `RuntimeSettings`.
 
     ConfigError for a setting out of range, a class that the model does not know, or a file that
     does not describe its network.
@@ -139,6 +140,8 @@ def load(
     for name, count in (("max_detections", max_detections), ("batch_size", batch_size)):
         if count is not None and count < 1:
             raise ConfigError(f"{name} is {count}; expected at least 1")
+    if overlap is not None and tile is None:
+        raise ConfigError(f"overlap is {overlap} without tile; give both, or neither")
     asked: dict[str, Any] = {"score_threshold": score_threshold, "max_detections": max_detections}
     asked |= {"iou_threshold": iou_threshold, "across_classes_iou": iou_threshold}
     wanted = {name: value for name, value in asked.items() if value is not None}
@@ -164,7 +167,8 @@ def load(
         )
     if tile is None:
         return Detector(predictor, metadata)
-    return Detector(TiledPredictor(predictor, tile, overlap), metadata)
+    shared = OVERLAP if overlap is None else overlap
+    return Detector(TiledPredictor(predictor, tile, shared), metadata)
 
 
 def _class_ids(names: Sequence[str], known: tuple[str, ...]) -> tuple[int, ...]:

@@ -4,6 +4,7 @@ import errno
 import fcntl
 import itertools
 import os
+import stat
 from contextlib import suppress
 from pathlib import Path
 from typing import Self
@@ -115,6 +116,30 @@ def remove_left_behind(folder: Path) -> None:
                 path.unlink()
             finally:
                 os.close(descriptor)
+
+
+def private_folder(path: Path) -> Path:
+    """Make a folder that nobody else may write to, or find that it is there and so; `path`.
+
+    What lies in it is this user's work, or the system's: programs and agreements between processes
+    are kept nowhere else. MindSSDError where somebody else owns it or may write to it.
+    """
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except FileExistsError:
+        pass  # no folder, as is told below
+    except OSError as error:
+        raise not_written(path, error) from error
+    status = path.lstat()
+    if not stat.S_ISDIR(status.st_mode):
+        fault = "is no folder"
+    elif status.st_uid not in (os.geteuid(), 0):
+        fault = f"belongs to another user (number {status.st_uid})"
+    elif status.st_mode & 0o022:
+        fault = "may be written to by others"
+    else:
+        return path
+    raise MindSSDError(f"{path} {fault}, so that what it holds cannot be trusted; remove it")
 
 
 def write_file(path: str | Path, data: bytes) -> None:

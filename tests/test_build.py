@@ -114,6 +114,13 @@ def test_the_optimizers_settings_reach_the_step():
     assert build.step_spec(load_config(RECIPE), NAMES).ema is False
 
 
+def test_a_run_too_short_for_one_update_is_refused():
+    config = load_config(RECIPE, ["epochs=1", "optimizer.accumulate_steps=4"])
+    assert build.build_plan(config, steps_per_epoch=4).accumulate_steps == 4
+    with pytest.raises(ConfigError, match="accumulate_steps=4: the run has 3 steps, so that no"):
+        build.build_plan(config, steps_per_epoch=3)
+
+
 def test_without_a_data_dir_the_way_out_is_said():
     with pytest.raises(ConfigError, match=r"data_dir is not set: give data_dir=PATH.*mindssd demo"):
         build.build_dataset(load_config(RECIPE), "train")

@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from mindssd.cli.options import require_beside
+
 
 class Format(StrEnum):
     onnx = "onnx"
@@ -15,6 +17,7 @@ class Format(StrEnum):
 
 
 def export(
+    context: typer.Context,
     model: Annotated[
         Path, typer.Argument(help="A trained model: best.safetensors.", show_default=False)
     ],
@@ -64,6 +67,8 @@ def export(
     go through the engine and the file; with `data_dir` both are evaluated. What differs by more
     than rounding is an error, and leaves no file.
     """
+    require_beside(context, "nms", "nms_score", "nms_iou", "nms_detections")
+    require_beside(context, "int8", "max_loss", "force")
     from rich.console import Console
 
     from mindssd.deploy.export import ExportSettings, export_model

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from mindssd.cli.options import require_beside
 from mindssd.errors import ConfigError
 
 
@@ -21,6 +22,7 @@ class Precision(StrEnum):
 
 
 def predict(
+    context: typer.Context,
     model: Annotated[
         Path,
         typer.Argument(
@@ -107,6 +109,8 @@ def predict(
     `detections.json` in COCO's layout; `--save` chooses. A file that cannot be read is reported
     and skipped, and the exit status is 1.
     """
+    require_beside(context, "tile", "overlap")
+
     from mindssd.predict.job import predict_files
     from mindssd.predict.stop import StopSignals, end_past_hanging_threads
     from mindssd.predict.writing import Wanted
@@ -124,7 +128,7 @@ def predict(
         "engine": engine,
         "batch_size": batch,
         "tile": tile,
-        "overlap": overlap,
+        "overlap": None if tile is None else overlap,
         "runtime": None if runtime is None else runtime.value,
         "precision": None if precision is None else precision.value,
         "threads": threads,

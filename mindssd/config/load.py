@@ -11,6 +11,7 @@ from typing import Any, get_args
 import msgspec
 import yaml
 
+from mindssd.config.effects import require_effect
 from mindssd.config.keys import (
     KEYS,
     KIND,
@@ -65,7 +66,9 @@ def _checked(tree: Tree, overrides: Sequence[str], where: str) -> Config:
     for key, value in asked.items():
         _set(tree, key, value)
     _take_kinds(tree, set(asked))
-    return _to_config(tree, where)
+    config = _to_config(tree, where)
+    require_effect(asked, to_tree(config), where)
+    return config
 
 
 def read_overrides(overrides: Sequence[str]) -> Tree:

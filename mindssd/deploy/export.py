@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from mindssd import build
+from mindssd.config.commands import EXPORT, require_taken
 from mindssd.config.load import load_config, override, recipe_names
 from mindssd.config.schema import Config
 from mindssd.data.dataset import DetectionDataset
@@ -78,9 +79,12 @@ def export_model(
     """Make the file, verify it, and only then give it its name; returns that.
 
     `overrides` may set `data_dir`, whose validation images are then evaluated on both sides, and
-    whose training images calibrate int8. MindSSDError where the result is not the engine's, within
-    tolerance; then no file is left.
+    whose training images calibrate int8, and what the engine runs on. MindSSDError where the
+    result is not the engine's, within tolerance; then no file is left.
     """
+    if settings.format == "ckpt":
+        require_taken(overrides, (), "`mindssd export --format ckpt`")
+    require_taken(overrides, EXPORT, "`mindssd export`")
     if is_deployed(path):
         raise ConfigError(f"{path} is exported already; give the model that it was made from")
     metadata = read_description(path)
