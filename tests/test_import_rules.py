@@ -81,9 +81,11 @@ LAYERS = {
         f"{_ALL_PARTS} evaluation engines.mindspore engines.torch",
         "numpy cv2 rich msgspec onnx onnxruntime openvino",
     ),
-    # `data` is for `demo` and `doctor`, `weights` for `weights`, `evaluation` for its report.
+    # `data` is for `demo` and `doctor`, `weights` for `weights`, `evaluation` for its report,
+    # `training` for a console that outlives its terminal.
     "cli": _layer(
-        "application predict config data weights evaluation visualize files processes deploy",
+        "application predict config data weights training evaluation visualize files processes"
+        " deploy",
         "typer rich",
     ),
     # `import mindssd` and `python -m mindssd`.
