@@ -22,7 +22,9 @@ def redacted(address: str) -> str:
     rtsp://user:password@host:554/street?token=… becomes rtsp://host:554/street?… . Where a password
     holds / ? # or @ as they are, rather too much is left out.
     """
-    scheme, _, rest = address.partition("://")
+    scheme, mark, rest = address.partition("://")
+    if not mark:
+        return address
     place, marks = _place_and_marks(rest)
     return f"{scheme}://{place}{marks}"
 

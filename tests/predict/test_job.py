@@ -13,12 +13,14 @@ from PIL import Image
 from pycocotools.coco import COCO
 from rich.console import Console
 
+from mindssd import files
 from mindssd.detector import Detector
 from mindssd.errors import ImageError, MindSSDError
 from mindssd.geometry.default_boxes import DefaultBoxes
 from mindssd.geometry.postprocess import PostProcess
 from mindssd.images import Normalization
 from mindssd.predict import job, sources
+from mindssd.predict.writing import Wanted
 from mindssd.predictor import Predictor
 from mindssd.types import Array
 from mindssd.weights.safetensors_file import ModelMetadata
@@ -56,7 +58,7 @@ def photo(path: Path, height: int = 10, width: int = 20) -> Path:
 
 def run(out: Path, *sources: Path | str, sheet: bool = False) -> list[ImageError]:
     names = [str(source) for source in sources]
-    wanted = job.Wanted(out, sheet=sheet)
+    wanted = Wanted(out, sheet=sheet)
     return job.predict_files(Path("model"), names, wanted, {}, Console(quiet=True))
 
 
@@ -142,7 +144,7 @@ def test_names_with_square_brackets_are_printed_as_they_are(
     job.predict_files(
         Path("model.safetensors"),
         [str(tmp_path / "in"), str(broken)],
-        job.Wanted(tmp_path / "out[" / "i]"),
+        Wanted(tmp_path / "out[" / "i]"),
         {},
         Console(file=printed),
     )
@@ -155,12 +157,10 @@ def test_a_full_disk_is_one_line_and_leaves_no_partial_file(
 ) -> None:
     source = photo(tmp_path / "a.jpg")
 
-    def fill_up(self: Path, data: bytes) -> int:
-        with self.open("wb") as file:
-            file.write(data[:10])
+    def fill_up(self: files.FileAside) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(Path, "write_bytes", fill_up)
+    monkeypatch.setattr(files.FileAside, "keep", fill_up)
     with pytest.raises(MindSSDError, match=r"a\.jpg: cannot be written \(No space left") as caught:
         run(tmp_path / "out", source)
     assert "\n" not in str(caught.value) and names_in(tmp_path / "out") == set()

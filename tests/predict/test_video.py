@@ -20,10 +20,11 @@ from mindssd.geometry.default_boxes import DefaultBoxes
 from mindssd.geometry.postprocess import PostProcess
 from mindssd.images import Normalization
 from mindssd.predict import job
-from mindssd.predict.sinks import folder_name
+from mindssd.predict.naming import class_folders
 from mindssd.predict.sources import Video, find_sources
 from mindssd.predict.video import VideoReader
 from mindssd.predict.video_writer import VideoWriter
+from mindssd.predict.writing import Wanted
 from mindssd.predictor import Predictor
 from mindssd.types import Array
 from mindssd.weights.safetensors_file import ModelMetadata
@@ -63,7 +64,7 @@ def clip(tmp_path: Path) -> Path:
 def run(
     out: Path, *words: object, save: str = "drawn,json", classes: str | None = None
 ) -> list[ImageError]:
-    wanted = job.Wanted(
+    wanted = Wanted(
         out, save=save.split(","), classes=None if classes is None else classes.split(",")
     )
     return job.predict_files(Path("m"), [str(w) for w in words], wanted, {}, Console(quiet=True))
@@ -117,30 +118,6 @@ def test_a_stream_is_read_by_its_address(clip: Path, tmp_path: Path) -> None:
     finally:
         server.shutdown()
     assert len(json.loads((tmp_path / "out" / "detections.json").read_text())["images"]) == FRAMES
-
-
-def test_ctrl_c_ends_a_live_source_and_keeps_what_was_seen(
-    clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def open_camera(source: Video) -> VideoReader:
-        assert source == Video("0", is_live=True)
-        return VideoReader(clip)
-
-    drawn = 0
-    original = job.Tables.add
-
-    def add(self: object, *arguments: object) -> None:
-        nonlocal drawn
-        drawn += 1
-        if drawn == 9:
-            raise KeyboardInterrupt
-        original(self, *arguments)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(job, "open_media", open_camera)
-    monkeypatch.setattr(job.Tables, "add", add)
-    assert run(tmp_path / "out", "0") == []
-    assert properties(tmp_path / "out" / "camera_0.mp4")[0] == 8
-    assert len(json.loads((tmp_path / "out" / "detections.json").read_text())["images"]) == 8
 
 
 def test_what_a_word_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -203,7 +180,7 @@ def test_only_the_classes_asked_for_are_kept(photos: Path, tmp_path: Path) -> No
 
 def test_an_unknown_kind_of_result_is_named() -> None:
     with pytest.raises(MindSSDError, match="--save xml: expected some of drawn, json, csv"):
-        job.Wanted(Path("out"), save=["json", "xml"])
+        Wanted(Path("out"), save=["json", "xml"])
 
 
 def test_crops_never_overwrite_a_source(photos: Path, tmp_path: Path) -> None:
@@ -215,9 +192,8 @@ def test_crops_never_overwrite_a_source(photos: Path, tmp_path: Path) -> None:
 
 
 def test_a_classs_folder_stays_inside() -> None:
-    assert [folder_name(name) for name in ("..", "a/b", "", "C:", "traffic light")] == [
-        *("_", "a_b", "_", "C_", "traffic light"),
-    ]
+    names = ("..", "a/b", "", "C:", "traffic light", "A:B")
+    assert class_folders(names) == ("_", "a_b", "__2", "C_", "traffic light", "A_B_2")
 
 
 def test_a_video_that_fails_leaves_no_file(tmp_path: Path) -> None:
