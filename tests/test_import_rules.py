@@ -49,8 +49,9 @@ LAYERS = {
     "config": _layer(third_party="yaml msgspec"),
     "geometry": _layer("types", "numpy"),
     "images": _layer("types", "numpy cv2"),
+    "headers": _layer("types", "PIL"),
     "visualize": _layer("types images", "numpy cv2"),
-    "data": _layer("types annotations geometry images", "numpy cv2 grain msgspec"),
+    "data": _layer("types annotations files geometry headers images", "numpy cv2 grain msgspec"),
     "weights": _layer("types files", "numpy safetensors google rich"),  # google.protobuf
     "engines": _layer(),
     "engines.base": _layer("types", "numpy"),
