@@ -17,6 +17,16 @@ import numpy as np
 from mindssd.errors import ImageError
 from mindssd.types import Array, ImageSize
 
+IMAGE_SUFFIXES = frozenset(
+    {".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".webp", ".bmp", ".dib", ".tif", ".tiff"}
+    | {".ppm", ".pgm", ".pbm", ".pnm", ".jp2", ".j2k", ".jpx", ".avif", ".heic", ".heif", ".hif"}
+)
+"""What counts as an image in a folder; a file given by name may be called anything.
+
+The last three are read where `mindssd[heif]` is installed, and are an ImageError that says so else.
+A GIF counts as a video, and is read as its first picture where it is named as an image.
+"""
+
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _TIFF_SIGNATURES = (b"II*\0", b"MM\0*")
 _ORIENTATION_TAG = 0x0112
