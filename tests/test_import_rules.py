@@ -45,13 +45,12 @@ LAYERS = {
     "types": _layer(third_party="numpy"),
     "files": _layer(),
     "processes": _layer(),
-    "annotations": _layer(third_party="msgspec"),
     "config": _layer(third_party="yaml msgspec"),
     "geometry": _layer("types", "numpy"),
     "images": _layer("types", "numpy cv2"),
     "headers": _layer("types", "PIL"),
     "visualize": _layer("types images", "numpy cv2"),
-    "data": _layer("types annotations files geometry headers images", "numpy cv2 grain msgspec"),
+    "data": _layer("types files geometry headers images", "numpy cv2 grain msgspec"),
     "weights": _layer("types files", "numpy safetensors google rich"),  # google.protobuf
     "engines": _layer(),
     "engines.base": _layer("types", "numpy"),
@@ -72,9 +71,7 @@ LAYERS = {
     "deploy": _layer(
         "types geometry predictor weights engines.base", "numpy onnx onnxruntime openvino"
     ),
-    "evaluation": _layer(
-        "types annotations files predictor", "numpy faster_coco_eval rich msgspec"
-    ),
+    "evaluation": _layer("types files predictor", "numpy faster_coco_eval rich"),
     "application": _layer(
         f"{_ALL_PARTS} evaluation engines.mindspore engines.torch",
         "numpy cv2 rich msgspec onnx onnxruntime openvino",
