@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,8 +10,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mindssd import processes
-from mindssd.config.load import override, training_settings
-from mindssd.config.schema import Config
+from mindssd.config.load import override, read_training_settings, training_settings
+from mindssd.config.schema import (
+    Config,
+    ExtrasNeckConfig,
+    FPNNeckConfig,
+    GridBoxesConfig,
+    SharedHeadConfig,
+)
 from mindssd.data.augment import Augmentation
 from mindssd.data.dataset import DetectionDataset
 from mindssd.data.formats.coco import load_coco_split
@@ -32,10 +39,10 @@ from mindssd.engines.base import (
     available_cores,
 )
 from mindssd.errors import ConfigError, EngineError
-from mindssd.evaluation.protocol import Protocol
 from mindssd.geometry.coding import MAX_LOG_SIZE_RATIO
 from mindssd.geometry.default_boxes import DefaultBoxes, GridDefaultBoxes, PaperDefaultBoxes
 from mindssd.geometry.postprocess import PostProcess
+from mindssd.geometry.selection import Selection
 from mindssd.images import Normalization
 from mindssd.predictor import Predictor
 from mindssd.training.checkpoint import Origin
@@ -166,7 +173,7 @@ def image_size(config: Config) -> ImageSize:
 def default_box_scheme(config: Config) -> PaperDefaultBoxes | GridDefaultBoxes:
     boxes = config.default_boxes
     try:
-        if boxes.kind == "grid":
+        if isinstance(boxes, GridBoxesConfig):
             return GridDefaultBoxes(
                 boxes.grid_scale, boxes.scales_per_octave, boxes.grid_aspect_ratios
             )
@@ -179,27 +186,12 @@ def default_box_scheme(config: Config) -> PaperDefaultBoxes | GridDefaultBoxes:
 
 def network_spec(config: Config, num_classes: int) -> NetworkSpec:
     """All that the engine needs to build the network for `num_classes` classes."""
-    num_maps = len(config.backbone.out_indices)
-    neck: ExtrasNeck | FPNNeck
-    if config.neck.kind == "extras":
-        if len(config.neck.extra_channels) != len(config.neck.extra_expand_ratios):
-            raise ConfigError(
-                f"neck.extra_channels has {len(config.neck.extra_channels)} values and "
-                f"neck.extra_expand_ratios {len(config.neck.extra_expand_ratios)}; expected as many"
-            )
-        neck = ExtrasNeck(
-            config.neck.extra_channels,
-            config.neck.extra_expand_ratios,
-            config.neck.expand_first,
-            config.neck.expand_first_style,
-        )
-        num_levels = num_maps + len(config.neck.extra_channels)
-    else:
-        neck = FPNNeck(config.neck.fpn_channels, config.neck.fpn_extra_levels)
-        num_levels = num_maps + config.neck.fpn_extra_levels
+    neck = _neck(config.neck)
+    num_extra = len(neck.channels) if isinstance(neck, ExtrasNeck) else neck.extra_levels
     head: PerLevelHead | SharedHead = PerLevelHead()
-    if config.head.kind == "shared":
+    if isinstance(config.head, SharedHeadConfig):
         head = SharedHead(config.head.tower_depth)
+    num_levels = len(config.backbone.out_indices) + num_extra
     boxes_per_location = default_box_scheme(config).boxes_per_location(num_levels)
     if isinstance(head, SharedHead) and (
         len(set(boxes_per_location)) > 1 or isinstance(neck, ExtrasNeck)
@@ -216,6 +208,22 @@ def network_spec(config: Config, num_classes: int) -> NetworkSpec:
         head=head,
         boxes_per_location=boxes_per_location,
         num_classes=num_classes,
+    )
+
+
+def _neck(neck: ExtrasNeckConfig | FPNNeckConfig) -> ExtrasNeck | FPNNeck:
+    if isinstance(neck, FPNNeckConfig):
+        return FPNNeck(neck.fpn_channels, neck.fpn_extra_levels)
+    if len(neck.extra_channels) != len(neck.extra_expand_ratios):
+        raise ConfigError(
+            f"neck.extra_channels has {len(neck.extra_channels)} values and "
+            f"neck.extra_expand_ratios {len(neck.extra_expand_ratios)}; expected as many"
+        )
+    return ExtrasNeck(
+        neck.extra_channels,
+        neck.extra_expand_ratios,
+        neck.expand_first,
+        neck.expand_first_style,
     )
 
 
@@ -366,6 +374,12 @@ def build_schedule(config: Config, steps_per_epoch: int) -> Schedule:
 
 
 def build_plan(config: Config, steps_per_epoch: int) -> Plan:
+    steps, an_update = config.epochs * steps_per_epoch, config.optimizer.accumulate_steps
+    if steps < an_update:
+        raise ConfigError(
+            f"optimizer.accumulate_steps={an_update}: the run has {steps} steps, so that no weight "
+            "would ever be updated"
+        )
     return Plan(
         epochs=config.epochs,
         steps_per_epoch=steps_per_epoch,
@@ -387,29 +401,28 @@ def build_origin(config: Config, dataset: DetectionDataset, group: Group) -> Ori
     )
 
 
+def read_origin(origin: Origin, where: str) -> Origin:
+    """A checkpoint's origin, its settings as they would be written today."""
+    return replace(origin, settings=read_training_settings(origin.settings, where))
+
+
 def build_predictor(
     config: Config,
     network: Network,
     class_names: tuple[str, ...],
-    protocol: Protocol,
+    selection: Selection,
     batch_size: int,
 ) -> Predictor:
-    """A predictor on the network as it stands, detecting by a protocol's thresholds."""
-    postprocess = PostProcess(
-        default_boxes=build_default_boxes(config, network.grids),
-        variances=config.matching.variances,
-        score_threshold=protocol.score_threshold,
-        iou_threshold=protocol.iou_threshold,
-        max_detections=protocol.max_detections,
-        max_per_class=protocol.max_per_class,
-        pixel_offset=protocol.pixel_offset,
-        across_classes_iou=protocol.across_classes_iou,
-    )
+    """A predictor on the network as it stands."""
     return Predictor(
         forward=network.forward,
         image_size=image_size(config),
         normalization=normalization(config),
-        postprocess=postprocess,
+        postprocess=PostProcess(
+            default_boxes=build_default_boxes(config, network.grids),
+            variances=config.matching.variances,
+            selection=selection,
+        ),
         class_names=class_names,
         batch_size=batch_size,
     )

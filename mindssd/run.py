@@ -3,11 +3,13 @@
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
 
 from mindssd import build
+from mindssd.config.effects import remarks
 from mindssd.config.load import load_config, override, to_tree, to_yaml
 from mindssd.config.schema import Config
 from mindssd.data.dataset import DetectionDataset
@@ -55,6 +57,12 @@ def resume_run(path: Path, overrides: Sequence[str] = (), adapt: bool = False) -
     for key in ("name", "runs_dir"):
         if getattr(config, key) != getattr(saved, key):
             raise ConfigError(f"--resume {path} stays in its folder; leave {key}=… out")
+    for key in ("backbone_ckpt_path", "initial_weights"):
+        if getattr(config, key) != getattr(saved, key):
+            raise ConfigError(
+                f"--resume {path} goes on with the run's own weights; leave {key}=… out, or start "
+                "a new run with it"
+            )
     with _entered(config, folder) as run:
         return run.train(*run.go_on(adapt))
 
@@ -123,6 +131,7 @@ class _Run:
         self.train_set, self.val_set = datasets
         for dataset in datasets:
             self._print(*dataset.report.lines())
+        self._print(*remarks(config, engine.name, engine.group.size))
         self.network = build.build_network(config, engine, len(self.train_set.class_names))
         self.origin = build.build_origin(config, self.train_set, self.group)
 
@@ -138,7 +147,8 @@ class _Run:
             self._print(
                 f"warning: {damage}; going on from the one before, of step {checkpoint.step}"
             )
-        return carry_over(checkpoint, self.origin, adapt)
+        origin = build.read_origin(checkpoint.origin, str(self.folder.last_file))
+        return carry_over(replace(checkpoint, origin=origin), self.origin, adapt)
 
     def train(self, checkpoint: Checkpoint | None, changed: Sequence[str] = ()) -> Outcome:
         """Take the steps that are left, and report."""

@@ -22,6 +22,9 @@ Colour = tuple[int, int, int]
 SMALLEST_SIDE = 320
 """An image whose longer side is shorter is drawn enlarged: in 64 pixels no label can be read."""
 
+CELL_SIZE: ImageSize = (270, 360)
+"""(height, width) of a contact sheet's cells."""
+
 _WHITE: Colour = (255, 255, 255)
 _INK: Colour = (22, 24, 28)
 _SHEET: Colour = (247, 247, 245)
@@ -77,7 +80,7 @@ def contact_sheet(
     images: Sequence[Array],
     captions: Sequence[str] | None = None,
     columns: int | None = None,
-    cell_size: ImageSize = (270, 360),
+    cell_size: ImageSize = CELL_SIZE,
 ) -> Array:
     """Lay images out in a grid, row by row: (H, W, 3) uint8 RGB.
 
@@ -103,7 +106,7 @@ def contact_sheet(
     for index, image in enumerate(images):
         top = margin + index // columns * row_height
         left = margin + index % columns * (width + margin)
-        picture = _fit(as_rgb(image), cell_size)
+        picture = fit_cell(as_rgb(image), cell_size)
         picture_height, picture_width = picture.shape[:2]
         # Captions stand close below the picture: it rests on the floor of its cell.
         y = top + (height - picture_height if captions else (height - picture_height) // 2)
@@ -297,8 +300,8 @@ def _frame(corners: tuple[int, int, int, int], line: int) -> list[tuple[slice, s
     ]
 
 
-def _fit(picture: Array, cell_size: ImageSize) -> Array:
-    """Resize into a cell with the aspect kept."""
+def fit_cell(picture: Array, cell_size: ImageSize = CELL_SIZE) -> Array:
+    """Resize (H, W, 3) into a contact sheet's cell, with the aspect kept."""
     height, width = picture.shape[:2]
     scale = min(cell_size[0] / height, cell_size[1] / width)
     size = (max(1, round(width * scale)), max(1, round(height * scale)))

@@ -1,5 +1,6 @@
 """Opening a trained model: what is asked of it before any framework is imported."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from PIL import Image
 import mindssd
 from mindssd import build, detector
 from mindssd.config.load import load_config, to_tree
+from mindssd.config.schema import Config
 from mindssd.detector import load_model
 from mindssd.errors import ConfigError, WeightsError
 from mindssd.types import Array
@@ -56,13 +58,14 @@ def model_file(path: Path) -> Path:
         {"iou_threshold": 1.5},
         {"max_detections": 0},
         {"max_detections": -1},
+        {"overlap": 0.3},  # without tile
     ],
 )
 def test_a_setting_out_of_range_is_named_before_the_file_is_opened(
     settings: dict[str, Any],
 ) -> None:
     (name,) = settings
-    with pytest.raises(ConfigError, match=f"{name} is .*; expected"):
+    with pytest.raises(ConfigError, match=f"{name} is .*; (expected|give both)"):
         mindssd.load("absent.safetensors", **settings)
 
 
@@ -86,6 +89,23 @@ def test_a_model_file_brings_its_own_config_and_classes(
     np.testing.assert_array_equal(network.loaded["head.boxes.0.predict.bias"], np.ones(4))
 
 
+def test_what_a_model_was_trained_by_binds_nobody_who_opens_it(
+    tmp_path: Path, network: FakeNetwork
+) -> None:
+    """PyTorch's settings, which MindSpore would refuse."""
+    settings = {"engine": "torch", "device": "GPU", "precision": "bfloat16"}
+    settings |= {"deterministic": True, "sync_batch_norm": True}
+    tree = {**to_tree(load_config("demo")), **settings}
+    metadata = ModelMetadata(tree, ("fish",), (1,), (8, 8), (0, 0, 0), (1, 1, 1), ((1, 1),))
+    path = tmp_path / "m.safetensors"
+    write_model(path, PARAMETERS, metadata)
+    config = load_model(path).config
+    defaults = Config()
+    assert {key: getattr(config, key) for key in settings} == {
+        key: getattr(defaults, key) for key in settings
+    }
+
+
 def test_a_backbone_alone_is_refused_with_the_way_out(tmp_path: Path, network: FakeNetwork) -> None:
     write_checkpoint(tmp_path / "b.ckpt", {"features.0.0.weight": np.ones((1, 1), np.float32)})
     with pytest.raises(WeightsError, match=r"backbone alone.*backbone_ckpt_path="):
@@ -99,9 +119,9 @@ def test_a_detector_takes_paths_arrays_and_pil_images(tmp_path: Path) -> None:
     given: list[Array] = []
 
     class Fake:
-        def detect(self, images: list[Array]) -> list[None]:
+        def detect(self, images: Iterable[Array]) -> list[None]:
             given.extend(images)
-            return [None] * len(images)
+            return [None] * len(given)
 
     metadata = ModelMetadata({}, ("fish",), (1,), (8, 8), (0, 0, 0), (1, 1, 1), ((1, 1),))
     call = detector.Detector(Fake(), metadata)  # type: ignore[arg-type]

@@ -18,6 +18,7 @@ import yaml
 from typer.testing import CliRunner
 
 from mindssd.cli.main import app
+from mindssd.config.keys import KINDS
 from mindssd.config.load import load_config, recipe_names
 from mindssd.config.schema import Config
 from mindssd.evaluation.coco import Evaluation
@@ -192,8 +193,19 @@ def _keys(struct: msgspec.inspect.StructType, prefix: str) -> Iterator[tuple[str
     for field in struct.fields:
         if isinstance(field.type, msgspec.inspect.StructType):
             yield from _keys(field.type, f"{prefix}{field.name}.")
+        elif field.name in KINDS:
+            yield from _keys_of_kinds(field, f"{field.name}.")
         else:
             yield prefix + field.name, _values(field.type), _default(field.default)
+
+
+def _keys_of_kinds(field: msgspec.inspect.Field, prefix: str) -> Iterator[tuple[str, str, str]]:
+    """The group's `kind`, then each key of a kind once."""
+    kinds = {kind.tag: kind for kind in field.type.types}
+    default = type(field.default).__struct_config__.tag
+    yield f"{prefix}kind", ", ".join(f"`{tag}`" for tag in sorted(kinds)), default
+    first = [kinds[default], *(kind for tag, kind in kinds.items() if tag != default)]
+    yield from dict.fromkeys(row for kind in first for row in _keys(kind, prefix))
 
 
 def _values(kind: msgspec.inspect.Type) -> str:

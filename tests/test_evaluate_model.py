@@ -11,9 +11,13 @@ from rich.console import Console
 
 from mindssd import evaluate
 from mindssd.config.load import load_config, to_tree
+from mindssd.deploy.runtime import RuntimeSettings, Session
 from mindssd.errors import ConfigError
 from mindssd.weights.mindspore_checkpoint import write_checkpoint
 from mindssd.weights.safetensors_file import ModelMetadata, write_model
+from tests.deploy.conftest import Deploy, deploy
+
+__all__ = ["deploy"]
 
 PARAMETERS = {"head.boxes.0.predict.bias": np.ones(4, np.float32)}
 
@@ -64,6 +68,31 @@ def test_a_file_without_a_description_takes_a_recipe(tmp_path: Path, asked: dict
     assert asked["protocol"] == "coco"
     with pytest.raises(ConfigError, match="give --config RECIPE"):
         evaluate.evaluate_model(path, None, [], None, Console(quiet=True))
+
+
+def test_an_exported_model_runs_where_and_how_it_is_asked_to(
+    deploy: Deploy, asked: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[RuntimeSettings] = []
+    open_session = evaluate.open_session
+
+    def note(path: Path, settings: RuntimeSettings) -> Session:
+        opened.append(settings)
+        return open_session(path)
+
+    monkeypatch.setattr(evaluate, "open_session", note)
+    monkeypatch.setattr(evaluate, "deployed_predictor", lambda *_: evaluate.build.build_predictor())
+    path = deploy()
+    for overrides in ([], ["device=GPU", "precision=bfloat16"]):
+        evaluate.evaluate_model(path, None, overrides, None, Console(quiet=True))
+    assert opened == [
+        RuntimeSettings(),
+        RuntimeSettings(device="GPU", precision="bfloat16"),
+    ]
+    with pytest.raises(ConfigError, match="engine changes nothing here"):
+        evaluate.evaluate_model(path, None, ["engine=torch"], None, Console(quiet=True))
+    with pytest.raises(ConfigError, match="device='TPU': expected one of"):
+        evaluate.evaluate_model(path, None, ["device=TPU"], None, Console(quiet=True))
 
 
 def test_what_a_data_set_has_wrong_is_printed_as_it_is(

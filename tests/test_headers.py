@@ -57,7 +57,7 @@ def test_padding_between_segments_is_stepped_over(tmp_path: Path) -> None:
 )
 def test_a_file_without_a_size_is_an_error_that_names_it(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "odd").write_bytes(content)
-    with pytest.raises(ImageError, match="odd: not an image"):
+    with pytest.raises(ImageError, match="odd: "):
         read_header(tmp_path / "odd")
     with pytest.raises(ImageError, match="nowhere: cannot be read"):
         read_header(tmp_path / "nowhere")

@@ -47,8 +47,9 @@ LAYERS = {
     "processes": _layer(),
     "config": _layer(third_party="yaml msgspec"),
     "geometry": _layer("types", "numpy"),
-    "images": _layer("types", "numpy cv2"),
-    "headers": _layer("types", "PIL"),
+    "decoders": _layer("types", "numpy PIL simplejpeg"),
+    "images": _layer("types decoders", "numpy cv2"),
+    "headers": _layer("types decoders"),
     "visualize": _layer("types images", "numpy cv2"),
     "data": _layer("types files geometry headers images", "numpy cv2 grain msgspec"),
     "weights": _layer("types files", "numpy safetensors google rich"),  # google.protobuf
@@ -65,13 +66,13 @@ LAYERS = {
     # Its job takes a detector from the application.
     "predict": _layer(
         "application types files images geometry visualize predictor weights evaluation",
-        "numpy cv2 msgspec rich",
+        "numpy cv2 PIL av msgspec rich",
     ),
     # Its export puts parts together, and is of the application.
     "deploy": _layer(
         "types geometry predictor weights engines.base", "numpy onnx onnxruntime openvino"
     ),
-    "evaluation": _layer("types files predictor", "numpy faster_coco_eval rich"),
+    "evaluation": _layer("types files geometry predictor", "numpy faster_coco_eval rich"),
     "application": _layer(
         f"{_ALL_PARTS} evaluation engines.mindspore engines.torch",
         "numpy cv2 rich msgspec onnx onnxruntime openvino",
@@ -95,6 +96,7 @@ ONLY_IN = {
     "tensorboardX": "training",
     "faster_coco_eval": "evaluation",
     "yaml": "config",
+    "av": "predict",
 }
 """Each of these has one home."""
 
@@ -218,6 +220,12 @@ def test_the_framework_is_reached_inside_a_function_of_build_alone():
     assert doors == {("build.py", False)}
 
 
+def test_nothing_is_unpickled():
+    """A pickle runs what it holds: neither files nor other processes are trusted so far."""
+    banned = {"pickle", "marshal", "shelve", "dill", "cloudpickle", "joblib"}
+    assert [str(i) for _, i in _all_imports() if i.module.partition(".")[0] in banned] == []
+
+
 def test_a_command_imports_at_its_top_only_what_its_help_needs():
     light = {"typer", *sys.stdlib_module_names}
     offences = [
@@ -244,7 +252,7 @@ def test_no_init_file_imports_anything_of_weight():
 
 HEAVY = (
     *("mindspore", "mindcv", "torch", "onnx", "onnxruntime", "openvino"),
-    *("grain", "cv2", "faster_coco_eval", "tensorboardX", "safetensors"),
+    *("grain", "cv2", "av", "faster_coco_eval", "tensorboardX", "safetensors"),
 )
 
 

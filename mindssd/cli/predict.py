@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from mindssd.cli.options import require_beside
+
 
 class Runtime(StrEnum):
     onnxruntime = "onnxruntime"
@@ -19,6 +21,7 @@ class Precision(StrEnum):
 
 
 def predict(
+    context: typer.Context,
     model: Annotated[
         Path,
         typer.Argument(
@@ -49,6 +52,15 @@ def predict(
     classes: Annotated[
         str | None,
         typer.Option(metavar="LIST", help="Of these classes alone.", show_default=False),
+    ] = None,
+    max_detections: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            metavar="N",
+            help="So many of an image at most, the best; by default 100.",
+            show_default=False,
+        ),
     ] = None,
     tile: Annotated[
         int | None,
@@ -96,9 +108,12 @@ def predict(
     `detections.json` in COCO's layout; `--save` chooses. A file that cannot be read is reported
     and skipped, and the exit status is 1.
     """
+    require_beside(context, "tile", "overlap")
     from rich.console import Console
 
-    from mindssd.predict.job import Wanted, predict_files
+    from mindssd.predict.job import predict_files
+    from mindssd.predict.stop import StopSignals, end_past_hanging_threads
+    from mindssd.predict.writing import Wanted
 
     wanted = Wanted(
         out=out,
@@ -108,18 +123,21 @@ def predict(
         score_threshold=score,
     )
     settings = {
+        "max_detections": max_detections,
         "device": device,
         "engine": engine,
         "batch_size": batch,
         "tile": tile,
-        "overlap": overlap,
+        "overlap": None if tile is None else overlap,
         "runtime": None if runtime is None else runtime.value,
         "precision": None if precision is None else precision.value,
         "threads": threads,
     }
-    unreadable = predict_files(model, sources, wanted, settings, Console())
-    if unreadable:
-        raise typer.Exit(1)
+    stop = StopSignals()
+    errors = predict_files(model, sources, wanted, settings, Console(), stop)
+    status = 128 + stop.number if stop.number is not None else int(bool(errors))
+    end_past_hanging_threads(status)
+    raise typer.Exit(status)
 
 
 def _words(text: str) -> list[str]:

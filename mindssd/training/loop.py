@@ -9,7 +9,7 @@ from dataclasses import astuple, dataclass
 
 from mindssd.engines.base import Alone, Group, Network, Parameters, Stepper, StepResult
 from mindssd.errors import TrainingError
-from mindssd.processes import show_life
+from mindssd.processes import beat
 from mindssd.training.checkpoint import Checkpoint, Origin, write_checkpoint
 from mindssd.training.progress import Display
 from mindssd.training.run_folder import Log, NoLog, RunFolder
@@ -160,7 +160,7 @@ class TrainingLoop:
         readable = done > 0  # what came before a resume in mid-epoch was
         while self.step < end:
             batch = next(batches)
-            show_life()
+            beat()
             self._report_unreadable(batch)
             # Every process takes a step that any of them has images for.
             if not self.group.any(bool(batch.weights.any())):

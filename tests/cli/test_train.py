@@ -157,11 +157,22 @@ def test_a_resume_stays_in_its_folder(mindssd, tiny_config, tmp_path, setting):
     assert fault == f"--resume {folder} stays in its folder; leave {key}=… out"
 
 
+@pytest.mark.parametrize("key", ["backbone_ckpt_path", "initial_weights"])
+def test_a_resume_takes_no_other_weights_than_its_own(mindssd, tiny_config, tmp_path, key):
+    folder = tmp_path / "run"
+    (folder / "last").mkdir(parents=True)
+    (folder / "last" / "checkpoint.safetensors").write_bytes(b"")
+    shutil.copy(tiny_config, folder / "config.yaml")
+    fault = mindssd("train", "--resume", folder, f"{key}=other.ckpt").fault
+    assert fault.startswith(f"--resume {folder} goes on with the run's own weights; leave {key}=…")
+
+
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
         (["--adapt"], "--adapt is for --resume"),
         (["--restarts", "2"], "--restarts is for --devices 2 and more"),
+        (["--patience", "2"], "--patience is for --devices: give both, or neither"),
     ],
 )
 def test_an_option_without_the_one_it_belongs_to_is_refused(train, words, expected):

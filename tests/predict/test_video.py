@@ -20,9 +20,11 @@ from mindssd.geometry.default_boxes import DefaultBoxes
 from mindssd.geometry.postprocess import PostProcess
 from mindssd.images import Normalization
 from mindssd.predict import job
-from mindssd.predict.sinks import folder_name
+from mindssd.predict.naming import class_folders
 from mindssd.predict.sources import Video, find_sources
-from mindssd.predict.video import VideoReader, VideoWriter
+from mindssd.predict.video import VideoReader
+from mindssd.predict.video_writer import VideoWriter
+from mindssd.predict.writing import Wanted
 from mindssd.predictor import Predictor
 from mindssd.types import Array
 from mindssd.weights.safetensors_file import ModelMetadata
@@ -55,22 +57,22 @@ def clip(tmp_path: Path) -> Path:
     path.parent.mkdir()
     with VideoWriter(path, SIZE, RATE) as video:
         for index in range(FRAMES):
-            video.write(np.full((*SIZE, 3), 10 + 10 * index, np.uint8))
+            video.write(np.full((*SIZE, 3), 10 + 10 * index, np.uint8), index / RATE)
     return path
 
 
 def run(
     out: Path, *words: object, save: str = "drawn,json", classes: str | None = None
 ) -> list[ImageError]:
-    wanted = job.Wanted(
+    wanted = Wanted(
         out, save=save.split(","), classes=None if classes is None else classes.split(",")
     )
     return job.predict_files(Path("m"), [str(w) for w in words], wanted, {}, Console(quiet=True))
 
 
 def properties(path: Path) -> tuple[int, float, tuple[int, int]]:
-    reader = VideoReader(str(path))
-    frames = list(reader.frames())
+    reader = VideoReader(path)
+    frames = [frame.image for frame in reader.frames()]
     return len(frames), reader.rate, (frames[0].shape[0], frames[0].shape[1])
 
 
@@ -80,20 +82,20 @@ def test_frames_rate_and_size_are_kept_and_the_frames_stay_in_order(
     assert run(tmp_path / "out", clip) == []
     assert properties(tmp_path / "out" / "clip.mp4") == (FRAMES, RATE, SIZE)
     means = [
-        frame[5:9].mean() for frame in VideoReader(str(tmp_path / "out" / "clip.mp4")).frames()
+        frame.image[5:9].mean() for frame in VideoReader(tmp_path / "out" / "clip.mp4").frames()
     ]
     assert means == sorted(means) and means[-1] - means[0] > 150
     found = json.loads((tmp_path / "out" / "detections.json").read_text())
     assert [image["frame"] for image in found["images"]] == list(range(FRAMES))
     assert found["images"][5]["seconds"] == pytest.approx(5 / RATE)
     names = [annotation["category_name"] for annotation in found["annotations"]]
-    assert names == ["dark"] * 13 + ["../bright"] * 10
+    assert names == ["dark"] * 12 + ["../bright"] * 11
 
 
 def test_drawing_shows_in_the_frames(clip: Path, tmp_path: Path) -> None:
     run(tmp_path / "out", clip)
-    frame = next(VideoReader(str(tmp_path / "out" / "clip.mp4")).frames())
-    assert frame.std() > 10 and next(VideoReader(str(clip)).frames()).std() < 2
+    frame = next(VideoReader(tmp_path / "out" / "clip.mp4").frames())
+    assert frame.image.std() > 10 and next(VideoReader(clip).frames()).image.std() < 2
 
 
 def test_a_truncated_video_is_reported_and_what_it_has_is_kept(clip: Path, tmp_path: Path) -> None:
@@ -118,39 +120,13 @@ def test_a_stream_is_read_by_its_address(clip: Path, tmp_path: Path) -> None:
     assert len(json.loads((tmp_path / "out" / "detections.json").read_text())["images"]) == FRAMES
 
 
-def test_ctrl_c_ends_a_live_source_and_keeps_what_was_seen(
-    clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    class Camera(VideoReader):
-        def __init__(self, address: str, is_live: bool = False) -> None:
-            assert (address, is_live) == ("0", True)
-            super().__init__(str(clip))
-            self.num_frames = None
-
-    drawn = 0
-    original = job.Tables.add
-
-    def add(self: object, *arguments: object) -> None:
-        nonlocal drawn
-        drawn += 1
-        if drawn == 9:
-            raise KeyboardInterrupt
-        original(self, *arguments)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(job, "VideoReader", Camera)
-    monkeypatch.setattr(job.Tables, "add", add)
-    assert run(tmp_path / "out", "0") == []
-    assert properties(tmp_path / "out" / "camera_0.mp4")[0] == 8
-    assert len(json.loads((tmp_path / "out" / "detections.json").read_text())["images"]) == 8
-
-
 def test_what_a_word_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    camera, stream = find_sources(["3", "rtsp://me:secret@host:554/street?key=1"])
+    camera, stream = find_sources(["3", "rtsp://me:secret@host:554/street?key=1"]).sources
     assert camera == Video("3", is_live=True) and camera.path == Path("camera_3")
     assert stream.path == Path("host_554_street")  # no password in a file's name
     Path("3").write_bytes(b"")
-    assert not isinstance(find_sources(["3"])[0], Video)
+    assert find_sources(["3"]).sources == [Video("3")]
 
 
 @pytest.mark.parametrize("kind", ["image", "video", "nothing", "noise"])
@@ -204,7 +180,7 @@ def test_only_the_classes_asked_for_are_kept(photos: Path, tmp_path: Path) -> No
 
 def test_an_unknown_kind_of_result_is_named() -> None:
     with pytest.raises(MindSSDError, match="--save xml: expected some of drawn, json, csv"):
-        job.Wanted(Path("out"), save=["json", "xml"])
+        Wanted(Path("out"), save=["json", "xml"])
 
 
 def test_crops_never_overwrite_a_source(photos: Path, tmp_path: Path) -> None:
@@ -216,13 +192,12 @@ def test_crops_never_overwrite_a_source(photos: Path, tmp_path: Path) -> None:
 
 
 def test_a_classs_folder_stays_inside() -> None:
-    assert [folder_name(name) for name in ("..", "a/b", "", "C:", "traffic light")] == [
-        *("_", "a_b", "_", "C_", "traffic light"),
-    ]
+    names = ("..", "a/b", "", "C:", "traffic light", "A:B")
+    assert class_folders(names) == ("_", "a_b", "__2", "C_", "traffic light", "A_B_2")
 
 
 def test_a_video_that_fails_leaves_no_file(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError), VideoWriter(tmp_path / "a.mp4", SIZE, RATE) as video:
-        video.write(np.zeros((*SIZE, 3), np.uint8))
+        video.write(np.zeros((*SIZE, 3), np.uint8), 0)
         raise RuntimeError
     assert list(tmp_path.iterdir()) == []
