@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -46,12 +46,25 @@ _DARK = 64
 
 def decode(container: str, data: bytes) -> Decoded:
     """Decode a file of one of the containers that have a reader here."""
+    reader = _reader(container)
+    return load(lambda: reader(io.BytesIO(data)))
+
+
+def read_header(container: str, file: BinaryIO) -> tuple[int, int, bytes]:
+    """A file's width and height as stored, and its EXIF block; no pixel is decoded."""
+    reader = _reader(container)
+    with _any_error_as_image_error():
+        image = reader(file)
+        width, height = image.size
+        return width, height, image.info.get("exif") or b""
+
+
+def _reader(container: str) -> Any:
     module, name = _READERS[container]
     try:
-        reader = getattr(importlib.import_module(module), name)
+        return getattr(importlib.import_module(module), name)
     except ImportError as error:
         raise ImageError(_WAYS_OUT[container]) from error
-    return load(lambda: reader(io.BytesIO(data)))
 
 
 def load(open_file: Callable[[], Any]) -> Decoded:
