@@ -34,6 +34,8 @@ _REDUCED_OR_MASK = 1 | 4
 
 def decode_tiff(data: bytes) -> Decoded:
     """Decode a TIFF file's first page; ImageError where it is damaged or of a rare layout."""
+    if data.startswith(b"MM\0+"):
+        raise ImageError("is a BigTIFF in big-endian order, which Pillow misreads: convert it")
     try:
         structure = Structure(data)
         directory = structure.directory(structure.first)
