@@ -14,8 +14,8 @@ from typing import Any
 import simplejpeg
 
 from mindssd.decoders import pillow
-from mindssd.decoders.decoded import SEVERAL, Decoded
-from mindssd.decoders.exif import ORIENTATION, Directory, Structure, orientation_of
+from mindssd.decoders.decoded import SEVERAL, UNCHECKED, Decoded
+from mindssd.decoders.exif import ORIENTATION, Directory, Structure
 from mindssd.errors import ImageError
 
 _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _SAMPLES, _PLANES = 256, 257, 258, 259, 277, 284
@@ -26,6 +26,8 @@ _SINGLE = {_SUBFILE, _WIDTH, _HEIGHT, _COMPRESSION, _PHOTOMETRIC, 266, ORIENTATI
 _SINGLE |= {_ROWS_PER_STRIP, 282, 283, _PLANES, 296, _TILE_WIDTH, _TILE_HEIGHT}
 
 _RAW, _JPEG = 1, 7
+_FAXES = {2, 3, 4}
+_YCBCR = 6
 _SEPARATE = 2
 _REDUCED_OR_MASK = 1 | 4
 
@@ -36,7 +38,7 @@ def decode_tiff(data: bytes) -> Decoded:
         structure = Structure(data)
         directory = structure.directory(structure.first)
         _require_whole(structure, directory)
-        several = (SEVERAL,) if _has_more_pages(structure, directory) else ()
+        remarks = _remarks(structure, directory)
     except struct.error as error:
         raise ImageError("truncated or damaged: the TIFF file ends in its directory") from error
     try:
@@ -45,9 +47,9 @@ def decode_tiff(data: bytes) -> Decoded:
         raise ImageError(f"{error} ({_described(structure, directory)})") from error
     return replace(
         decoded,
-        orientation=orientation_of(data),
+        orientation=structure.orientation(),
         # Pillow's own word on pages counts overviews and masks.
-        remarks=several + tuple(remark for remark in decoded.remarks if remark != SEVERAL),
+        remarks=remarks + tuple(remark for remark in decoded.remarks if remark != SEVERAL),
     )
 
 
@@ -137,6 +139,16 @@ def _require_sound_jpegs(
             simplejpeg.decode_jpeg(piece, "CMYK" if colours in ("CMYK", "YCCK") else "RGB")
         except ValueError as error:
             raise ImageError(f"truncated or damaged: {error}") from error
+
+
+def _remarks(structure: Structure, directory: Directory) -> tuple[str, ...]:
+    remarks = [SEVERAL] if _has_more_pages(structure, directory) else []
+    compression = (*structure.integers(directory, _COMPRESSION), _RAW)[0]
+    is_ycbcr = _YCBCR in structure.integers(directory, _PHOTOMETRIC)
+    # There libtiff goes on after what it calls an error, and Pillow does not hear of it.
+    if compression in _FAXES or (is_ycbcr and compression not in (_RAW, _JPEG)):
+        remarks.append(UNCHECKED)
+    return tuple(remarks)
 
 
 def _has_more_pages(structure: Structure, directory: Directory) -> bool:

@@ -13,7 +13,7 @@ from rich.console import Console
 
 from mindssd.detector import Detector, load
 from mindssd.errors import ConfigError, ImageError, MindSSDError
-from mindssd.images import IMAGE_SUFFIXES
+from mindssd.images import IMAGE_SUFFIXES, counted_remarks
 from mindssd.predict.frames import Frame
 from mindssd.predict.kinds import VIDEO_SUFFIXES
 from mindssd.predict.media import open_media
@@ -52,7 +52,7 @@ def predict_files(
     detector = load(model, **settings)
     unit = "frame" if all(isinstance(source, Video) for source in sources) else "image"
     tally = Tally(unit)
-    with stop or Stop() as ended:
+    with stop or Stop() as ended, counted_remarks() as remarks:
         try:
             with (
                 display(console, sum(not isinstance(s, Video) for s in sources)) as show,
@@ -65,6 +65,8 @@ def predict_files(
             if tally.num_images:
                 say(console, tally.summary(out))
             raise
+        for line in remarks.lines():
+            say(console, line)
         say(console, tally.summary(out))
     return tally.errors
 
