@@ -106,8 +106,9 @@ def predict(
     `mindssd predict model.onnx 0` looks through the first camera until Ctrl-C.
 
     Writes each image and video with its detections drawn, under its own name, and
-    `detections.json` in COCO's layout; `--save` chooses. A file that cannot be read is reported
-    and skipped, and the exit status is 1.
+    `detections.json` in COCO's layout; `--save` chooses. A file that cannot be read or written is
+    reported, the others are done, and the exit status is 1. Whatever ends it, as Ctrl-C, keeps
+    what was seen.
     """
     require_beside(context, "tile", "overlap")
 

@@ -124,7 +124,7 @@ class _Job:
             )
             try:
                 media = next(parts, None)
-            except ImageError as error:
+            except MindSSDError as error:  # it cannot be read, or not without PyAV
                 self._skip(error)
                 return
             if is_live and media is not None:
@@ -186,7 +186,7 @@ class _Job:
         if names.is_cut:
             self._show.say(f"{source.name}: its name is too long; its files are {names.stem}…")
 
-    def _skip(self, error: ImageError) -> None:
+    def _skip(self, error: MindSSDError) -> None:
         self._tally.errors.append(error)
         self._show.say(f"skipped: {error}")
 

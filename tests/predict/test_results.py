@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from signal import SIGINT
 from typing import Any
 
 import numpy as np
@@ -16,12 +17,14 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
-from mindssd.errors import MindSSDError, OutputError
+from mindssd.errors import ImageError, MindSSDError, OutputError
 from mindssd.predict import job
 from mindssd.predict.frames import Frame
+from mindssd.predict.sources import Source
+from mindssd.predict.stop import Stop
 from mindssd.predict.video import VideoReader
 from mindssd.predict.video_writer import VideoWriter
-from mindssd.predict.writing import Wanted
+from mindssd.predict.writing import Wanted, Writing
 from mindssd.types import Array
 from tests.predict import formula
 
@@ -52,6 +55,19 @@ def clip(path: Path, frames: int = 5) -> Path:
         for index in range(frames):
             video.write(halves(MEDIUM, BRIGHT if index % 2 else DARK), index / 10)
     return path
+
+
+class Played(VideoReader):
+    """A camera or stream that gives `frames`."""
+
+    def __init__(self, frames: Callable[[], Iterator[Frame]], num_lost: int = 0) -> None:
+        self.rate, self.num_frames, self.num_lost = 25.0, None, num_lost
+        self._frames = frames
+
+    def frames(self) -> Iterator[Frame]:
+        return self._frames()
+
+    def close(self) -> None: ...
 
 
 def run(
@@ -194,22 +210,95 @@ def test_a_long_stream_takes_no_more_memory_than_a_short_one(
 ) -> None:
     blocks: list[int] = []
 
-    class Camera(VideoReader):
-        def __init__(self) -> None:
-            self.rate, self.num_frames, self.num_lost = 25.0, None, 0
+    def frames() -> Iterator[Frame]:
+        for index in range(1000):
+            blocks.append(sys.getallocatedblocks())
+            yield Frame(halves(BRIGHT, DARK), index / 25)
 
-        def close(self) -> None: ...
-
-        def frames(self) -> Iterator[Frame]:
-            for index in range(1000):
-                blocks.append(sys.getallocatedblocks())
-                yield Frame(halves(BRIGHT, DARK), index / 25)
-
-    monkeypatch.setattr(job, "open_media", lambda source: Camera())
+    monkeypatch.setattr(job, "open_media", lambda source: Played(frames))
     run(tmp_path / "out", "0", save="json,csv")
     assert len(json.loads((tmp_path / "out" / "detections.json").read_text())["images"]) == 1000
     # Records of a frame and a detection that are kept till the end make 30 blocks of each frame.
     assert min(blocks[-50:]) - min(blocks[100:150]) < 5000
+
+
+def test_frames_of_another_size_are_drawn_into_the_video_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes = [(24, 32), (48, 64), (32, 24), (24, 32), (10, 100)]
+
+    def frames() -> Iterator[Frame]:
+        for index, size in enumerate(sizes):
+            yield Frame(halves(BRIGHT, MEDIUM, *size), index / 25)
+
+    monkeypatch.setattr(job, "open_media", lambda source: Played(frames))
+    assert run(tmp_path / "out", "0")[0] == []
+    assert counts(tmp_path / "out") == (5, 10, 10, 10, 10)
+    tree = json.loads((tmp_path / "out" / "detections.json").read_text())
+    assert [(image["height"], image["width"]) for image in tree["images"]] == sizes
+    drawn = [frame.image for frame in VideoReader(tmp_path / "out" / "camera_0.mp4").frames()]
+    assert [image.shape for image in drawn] == [(24, 32, 3)] * 5
+
+
+def test_a_stream_that_breaks_off_is_an_error_and_what_came_before_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def frames() -> Iterator[Frame]:
+        for index in range(30):
+            yield Frame(halves(BRIGHT, DARK), index / 25)
+        raise ImageError("street: breaks off after 30 frames")
+
+    monkeypatch.setattr(job, "open_media", lambda source: Played(frames, num_lost=3))
+    for tile in (None, 32):
+        errors, printed = run(tmp_path / "out", "rtsp://host/street", tile=tile)
+        assert [str(error) for error in errors] == ["street: breaks off after 30 frames"]
+        assert "3 frames could not be decoded" in printed and "1 file skipped" in printed
+        assert counts(tmp_path / "out") == (30, 30, 30, 30, 30)
+        assert len(list(VideoReader(tmp_path / "out" / "host_street.mp4").frames())) == 30
+
+
+def test_a_video_that_cannot_be_opened_for_want_of_a_library_ends_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def open_media(source: Source) -> VideoReader:
+        raise MindSSDError("PyAV is not installed: pip install 'mindssd[video]'")
+
+    sources = [photo(tmp_path / "a.jpg"), clip(tmp_path / "b.mp4"), photo(tmp_path / "c.jpg")]
+    monkeypatch.setattr(job, "open_media", open_media)
+    errors, printed = run(tmp_path / "out", *sources)
+    assert len(errors) == 1 and "skipped: PyAV is not installed" in printed
+    assert counts(tmp_path / "out") == (2, 2, 2, 2, 2)
+
+
+def test_ctrl_c_ends_a_live_source_and_those_behind_it_go_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stop = Stop()
+
+    def frames() -> Iterator[Frame]:
+        while True:
+            if seen.wait(0):
+                stop.number = SIGINT
+            yield Frame(halves(BRIGHT, DARK), 0)
+
+    seen = threading.Event()
+    original = Writing.put
+
+    def put(self: Writing, *arguments: Any) -> None:
+        original(self, *arguments)
+        seen.set()
+
+    monkeypatch.setattr(Writing, "put", put)
+    monkeypatch.setattr(job, "open_media", lambda source: Played(frames))
+    wanted = Wanted(tmp_path / "out", ["json", "drawn"])
+    words = ["0", str(photo(tmp_path / "a.jpg"))]
+    assert job.predict_files(Path("m"), words, wanted, {}, Console(quiet=True), stop) == []
+    assert stop.number is None
+    images = json.loads((tmp_path / "out" / "detections.json").read_text())["images"]
+    assert [image["file_name"] for image in images[-1:]] == words[1:] and len(images) > 1
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {
+        *("camera_0.mp4", "a.jpg", "detections.json"),
+    }
 
 
 @pytest.fixture
