@@ -107,6 +107,8 @@ def _from_stream(
             stream.check()
             if data is not None:
                 return _from_bytes(data, stream, name)
+            # By their beginning alone FFmpeg would not be sure for a megabyte.
+            format_name = "png_pipe" if head.startswith(b"\x89PNG") else "mjpeg"
         if _needs_seeking(stream):
             file = stream.spooled()
             stream.check()
