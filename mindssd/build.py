@@ -19,8 +19,9 @@ from mindssd.config.schema import (
     SharedHeadConfig,
 )
 from mindssd.data.augment import Augmentation
+from mindssd.data.classes import with_classes
 from mindssd.data.dataset import DetectionDataset
-from mindssd.data.formats.coco import load_coco_split
+from mindssd.data.formats.coco import find_annotations, load_coco_split, read_class_names
 from mindssd.data.loader import TrainingLoader
 from mindssd.data.samples import TrainingSamples
 from mindssd.data.targets import Targets
@@ -286,6 +287,26 @@ def build_dataset(config: Config, split: str) -> DetectionDataset:
     # do, so all of val's are looked at.
     seconds = SECONDS_FOR_SIZES if split == "train" else None
     return load_coco_split(Path(config.data_dir).expanduser(), split, seconds)
+
+
+def training_classes(config: Config) -> tuple[str, ...] | None:
+    """The classes of data_dir's training annotations; None where there are none."""
+    if config.data_dir is None:
+        return None
+    path = find_annotations(Path(config.data_dir).expanduser(), "train")
+    return None if path is None else read_class_names(path)
+
+
+def with_classes_of(
+    dataset: DetectionDataset, class_names: tuple[str, ...], model: Path
+) -> DetectionDataset:
+    """The same images with a model's classes, in its order; DatasetError where it lacks one."""
+    return with_classes(
+        dataset,
+        class_names,
+        str(model),
+        "a model is scored on classes that it knows: leave the others out of the annotations",
+    )
 
 
 def normalization(config: Config) -> Normalization:
