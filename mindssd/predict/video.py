@@ -7,7 +7,7 @@ from types import ModuleType
 from typing import IO, Any
 
 from mindssd.errors import ImageError, MindSSDError
-from mindssd.predict.byte_streams import TIMEOUT_S, ByteStream
+from mindssd.predict.byte_streams import TIMEOUT_S, ByteStream, is_server_gone
 from mindssd.predict.containers import declared_size
 from mindssd.predict.frames import Clock, Frame, to_rgb
 from mindssd.predict.kinds import HEAD_BYTES, is_quicktime, looks_like_text
@@ -166,7 +166,8 @@ class VideoReader:
     def _why_it_ended(self) -> str | None:
         """A fault at the end, None of a proper one. A count of frames that is announced is none."""
         if isinstance(self._file, str):
-            return self._fault  # of an address FFmpeg alone knows
+            is_gone = self._fault is None and is_server_gone(self._file)
+            return "its server has gone" if is_gone else self._fault
         ends = [
             stream.index_entries[-1].pos + stream.index_entries[-1].size
             for stream in self._container.streams
