@@ -16,6 +16,7 @@ from mindssd.data.dataset import DetectionDataset
 from mindssd.engines.base import Engine, Parameters
 from mindssd.errors import ConfigError, DatasetError
 from mindssd.evaluation.report import print_report, write_json
+from mindssd.images import counted_remarks
 from mindssd.training.checkpoint import Checkpoint, read_newest
 from mindssd.training.loop import Actions, Metrics, Outcome, TrainingLoop
 from mindssd.training.progress import SteadyConsole, display
@@ -163,6 +164,7 @@ class _Run:
         with (
             display(self.console, plan.total_steps) as shown,
             StopSignals(shown.say, self.group) as stop,
+            counted_remarks() as of_images,
         ):
             validation.stop = stop
             loop = TrainingLoop(
@@ -210,6 +212,7 @@ class _Run:
                 raise
             finally:
                 log.close()
+        self._print(*of_images.lines())
         self._report(validation, outcome)
         return outcome
 

@@ -45,13 +45,15 @@ LAYERS = {
     "types": _layer(third_party="numpy"),
     "files": _layer(),
     "processes": _layer(),
-    "annotations": _layer(third_party="msgspec"),
     "config": _layer(third_party="yaml msgspec"),
     "geometry": _layer("types", "numpy"),
-    "decoders": _layer("types", "numpy PIL simplejpeg"),
+    "decoders": _layer("types", "numpy cv2 PIL simplejpeg"),
     "images": _layer("types decoders", "numpy cv2"),
-    "visualize": _layer("types images", "numpy cv2"),
-    "data": _layer("types annotations geometry images", "numpy cv2 grain msgspec"),
+    "fonts": _layer(),
+    "headers": _layer("types decoders"),
+    "lettering": _layer("types fonts", "numpy cv2 PIL anyascii"),
+    "visualize": _layer("types images lettering", "numpy cv2"),
+    "data": _layer("types files geometry headers images", "numpy cv2 grain msgspec"),
     "weights": _layer("types files", "numpy safetensors google rich"),  # google.protobuf
     "engines": _layer(),
     "engines.base": _layer("types", "numpy"),
@@ -72,16 +74,16 @@ LAYERS = {
     "deploy": _layer(
         "types geometry predictor weights engines.base", "numpy onnx onnxruntime openvino"
     ),
-    "evaluation": _layer(
-        "types annotations files geometry predictor", "numpy faster_coco_eval rich msgspec"
-    ),
+    "evaluation": _layer("types files geometry predictor", "numpy faster_coco_eval rich"),
     "application": _layer(
         f"{_ALL_PARTS} evaluation engines.mindspore engines.torch",
         "numpy cv2 rich msgspec onnx onnxruntime openvino",
     ),
-    # `data` is for `demo` and `doctor`, `weights` for `weights`, `evaluation` for its report.
+    # `data` is for `demo` and `doctor`, `weights` for `weights`, `evaluation` for its report,
+    # `training` for a console that outlives its terminal.
     "cli": _layer(
-        "application predict config data weights evaluation visualize files processes deploy",
+        "application predict config data weights training evaluation visualize files processes"
+        " deploy",
         "typer rich",
     ),
     # `import mindssd` and `python -m mindssd`.

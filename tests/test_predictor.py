@@ -119,7 +119,7 @@ def test_an_annotated_image_is_read_the_way_its_annotators_saw_it(tmp_path: Path
     exif[0x0112] = 6  # a viewer shows it a quarter turned
     Image.fromarray(grey(250, height=10, width=20)).save(path, exif=exif)
     none = (np.zeros((0, 4), np.float32), np.zeros(0, np.int32), np.zeros(0, np.bool_))
-    record = ImageRecord(1, str(path), 20, 10, *none)
+    record = ImageRecord(1, str(path), 20, 10, *none, np.zeros((0, 4)), np.zeros(0))
     upright, as_annotated = predictor().stream([path, record])
     assert isinstance(upright, Detections) and isinstance(as_annotated, Detections)
     assert upright.boxes.tolist() == [[0, 0, 10, 20]]

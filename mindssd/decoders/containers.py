@@ -20,10 +20,10 @@ def decode(data: bytes) -> Decoded:
         return tiff.decode_tiff(data)
     if data.startswith(jpeg2000.SIGNATURES):
         return jpeg2000.decode_jpeg2000(data)
-    return pillow.decode(_container(data), data)
+    return pillow.decode(container_of(data), data)
 
 
-def _container(data: bytes) -> str:
+def container_of(data: bytes) -> str:
     """The name of a container that needs no care but Pillow's."""
     if data.startswith(b"BM"):
         return "BMP"

@@ -239,14 +239,39 @@ def test_boxes_that_training_drops_are_no_truths_here_either(tmp_path: Path) -> 
     assert result.ap == 1
 
 
-def test_without_an_annotation_file_of_coco_the_boxes_of_the_data_set_are_the_truths(
-    tmp_path: Path,
+@pytest.mark.parametrize("protocol", [COCO, MINDCV], ids=["coco", "mindcv"])
+def test_files_of_half_the_annotated_size_have_the_same_figures(
+    tmp_path: Path, protocol: Protocol
 ) -> None:
-    truths = [box(1, (10, 10, 40, 40)), box(1, (100, 0, 90, 90), 7, iscrowd=1)]
-    dataset = replace(dataset_of(tmp_path, truths), annotation_file="Annotations")
+    whole, found = random_data(tmp_path, 6, 20, 4)
+    halves = [(i, c, tuple(side / 2 for side in corners), s) for i, c, corners, s in found]
+    expected = score(table_of(found), whole, chosen_images(whole, protocol), protocol)
+    for record in whole:
+        Image.new("RGB", (100, 50), "white").save(record.path)
+    half = load_coco(Path(whole.annotation_file), tmp_path)
+    assert (half[0].width, half[0].height) == (100, 50)
+    result = score(table_of(halves), half, chosen_images(half, protocol), protocol)
+    for name in ("ap", "ap50", "ap75", "ar1", "ar10", "ar100"):
+        assert getattr(result, name) == pytest.approx(getattr(expected, name), abs=1e-12)
+    assert [each.ap for each in result.per_class] == pytest.approx(
+        [each.ap for each in expected.per_class]
+    )
+    # A quarter of the pixels: what was medium of up to 64² is small.
+    assert np.concatenate([record.areas for record in half]).sum() == pytest.approx(
+        np.concatenate([record.areas for record in whole]).sum() / 4
+    )
+
+
+def test_a_negative_area_leaves_a_truth_a_truth(tmp_path: Path) -> None:
+    dataset = dataset_of(tmp_path, [box(1, (10, 10, 40, 40), area=-1600)])
     result = score(table_of([(1, 0, (10, 10, 50, 50), 0.9)]), dataset, every_image(dataset))
-    assert (result.ap, result.num_truths, result.num_crowds) == (1, 1, 1)
-    assert score(table_of([]), dataset, []).ap is None
+    assert (result.ap, result.ap_medium, result.num_truths) == (1, 1, 1)
+
+
+def test_of_a_box_annotated_twice_one_detection_finds_all(tmp_path: Path) -> None:
+    dataset = dataset_of(tmp_path, [box(1, (10, 10, 40, 40)), box(1, (10, 10, 40, 40), id=99)])
+    result = score(table_of([(1, 0, (10, 10, 50, 50), 0.9)]), dataset, every_image(dataset))
+    assert (result.ap, result.num_truths) == (1, 1)
 
 
 def test_the_mindcv_protocol_leaves_out_images_without_boxes_and_with_a_crowd(
