@@ -140,7 +140,7 @@ def _is_still(file: Path | io.BytesIO) -> bool:
     try:
         with Image.open(file) as image:
             return getattr(image, "n_frames", 1) == 1
-    except (OSError, ValueError, SyntaxError):
+    except Exception:  # Pillow has no one error for what is damaged
         return False
 
 

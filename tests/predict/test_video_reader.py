@@ -1,6 +1,7 @@
 """Videos as they come: each frame upright and at its own time, whatever else the file says."""
 
 import contextlib
+import gc
 import os
 import subprocess
 import sys
@@ -266,6 +267,7 @@ def test_no_thread_and_no_file_is_left(tmp_path: Path) -> None:
     def held() -> tuple[int, int]:
         return len(os.listdir("/proc/self/fd")), len(os.listdir("/proc/self/task"))  # noqa: PTH208
 
+    gc.collect()  # what other tests left
     before, python_threads = held(), threading.active_count()
     for _ in range(5):
         assert len(list(VideoReader(path).frames())) == 20
