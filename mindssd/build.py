@@ -52,7 +52,7 @@ from mindssd.training.schedule import Schedule
 from mindssd.types import Array, ImageSize
 from mindssd.weights.download import resolve_backbone
 from mindssd.weights.safetensors_file import ModelMetadata
-from mindssd.weights.transfer import FitReport, load_backbone, load_detector
+from mindssd.weights.transfer import FitReport, load_backbone, start_from_detector
 
 if TYPE_CHECKING:
     from mindssd.weights.download import Progress
@@ -252,7 +252,10 @@ def class_prior_biases(
 
 
 def load_initial_weights(
-    config: Config, network: Network, progress: "Progress | None" = None
+    config: Config,
+    network: Network,
+    class_names: tuple[str, ...],
+    progress: "Progress | None" = None,
 ) -> list[str]:
     """Load what the config starts from; return a line to print for each file."""
     shapes = {name: value.shape for name, value in network.parameters().items()}
@@ -264,8 +267,8 @@ def load_initial_weights(
         network.load_parameters(parameters)
         said.append(f"backbone from {path}: {report.summary()}")
     if config.initial_weights is not None:
-        parameters, report = load_detector(
-            Path(config.initial_weights).expanduser(), shapes, allow_other_classes=True
+        parameters, report = start_from_detector(
+            Path(config.initial_weights).expanduser(), network.parameters(), class_names
         )
         network.load_parameters(parameters)
         said.append(f"detector from {config.initial_weights}: {report.summary()}")

@@ -145,7 +145,8 @@ class _Run:
     def begin(self) -> None:
         """Start from the weights that the configuration names."""
         with show_progress("backbone") as progress:
-            self._print(*build.load_initial_weights(self.config, self.network, progress))
+            names = self.train_set.class_names
+            self._print(*build.load_initial_weights(self.config, self.network, names, progress))
 
     def go_on(
         self, checkpoint: Checkpoint, damage: str | None, adapt: bool
