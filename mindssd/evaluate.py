@@ -20,6 +20,7 @@ from mindssd.detector import deployed_predictor, described_config, load_model
 from mindssd.errors import ConfigError
 from mindssd.evaluation.coco import Evaluation, evaluate
 from mindssd.evaluation.protocol import PROTOCOLS, Protocol
+from mindssd.images import counted_remarks
 from mindssd.predictor import Predictor
 from mindssd.weights.transfer import read_description, read_weights
 
@@ -50,13 +51,16 @@ def evaluate_model(
     dataset = build.with_classes_of(dataset, predictor.class_names, path)
     for line in dataset.report.lines():
         console.print(line, highlight=False, markup=False, soft_wrap=True)
-    with Progress(console=console, transient=True) as progress:
+    with Progress(console=console, transient=True) as progress, counted_remarks() as remarks:
         task = progress.add_task("evaluating", total=None)
 
         def show(done: int, total: int) -> None:
             progress.update(task, completed=done, total=total)
 
-        return evaluate(predictor, dataset, protocol, show)
+        evaluation = evaluate(predictor, dataset, protocol, show)
+    for line in remarks.lines():
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
+    return evaluation
 
 
 def _session(path: Path, recipe: str | None, overrides: Sequence[str]) -> Session:

@@ -51,6 +51,7 @@ class FileAside:
         else:
             self._hidden, self._lock = _open_hidden(self._target.parent)
         self.file = os.fdopen(os.dup(self._lock), "wb")
+        self._is_closed = False
 
     def keep(self) -> None:
         """Give the file its name, in the place of what has it."""
@@ -64,6 +65,13 @@ class FileAside:
         return self
 
     def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End; more than once is as good as once."""
+        if self._is_closed:
+            return
+        self._is_closed = True
         try:
             with suppress(OSError):  # of what `keep` could not write, and has told
                 self.file.close()

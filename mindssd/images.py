@@ -9,7 +9,7 @@ is left out, such as a TIFF's second page, is logged.
 import functools
 import logging
 import threading
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -26,8 +26,9 @@ from mindssd.errors import ImageError
 from mindssd.types import Array, ImageSize
 
 IMAGE_SUFFIXES = frozenset(
-    {".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".webp", ".bmp", ".dib", ".tif", ".tiff"}
-    | {".ppm", ".pgm", ".pbm", ".pnm", ".jp2", ".j2k", ".jpx", ".avif", ".heic", ".heif", ".hif"}
+    {".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".apng", ".webp", ".bmp", ".dib", ".tif"}
+    | {".tiff", ".ppm", ".pgm", ".pbm", ".pnm", ".jp2", ".j2k", ".j2c", ".jpc", ".jpx", ".jpf"}
+    | {".avif", ".heic", ".heif", ".hif"}
 )
 """What counts as an image in a folder; a file given by name may be called anything.
 
@@ -60,6 +61,8 @@ def read_image(path: str | Path, expected_size: ImageSize | None = None) -> Arra
         data = Path(path).read_bytes()
     except OSError as error:
         raise ImageError(f"{path}: cannot be read: {error.strerror}") from error
+    except ValueError as error:  # no file system takes a null byte in a name
+        raise ImageError(f"{str(path)!r}: cannot be read: {error}") from error
     return decode_image(data, str(path), expected_size)
 
 
@@ -105,40 +108,38 @@ def from_pillow(image: Any) -> Array:
     read by path has, such as LAB or 32-bit floats.
     """
     try:
-        image.load()  # PIL reads the file only now, and turns a TIFF here
-    except OSError as error:
-        raise ImageError(f"{image!r}: cannot be read: {error}") from error
-    try:
-        return _finished(contents(image), "PIL image", None)
+        return _finished(contents(image), repr(image), None)
     except ImageError as error:
-        raise ImageError(f"PIL image {error}") from error
+        raise ImageError(f"{image!r}: {error}") from error
 
 
 class Remarks(logging.Filter):
-    """Counts what is logged of images, by what is said, with the first image as an example."""
+    """Counts the images of which something is logged, with the first as an example."""
 
     def __init__(self) -> None:
         super().__init__()
         self._lock = threading.Lock()
-        self._counts: Counter[str] = Counter()
         self._examples: dict[str, str] = {}
+        self._images: defaultdict[str, set[int]] = defaultdict(set)
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Take a record, which then goes no further."""
         source, text = record.args if isinstance(record.args, tuple) else ("", record.msg)
         with self._lock:
-            self._counts[str(text)] += 1
             self._examples.setdefault(str(text), str(source))
+            # An image may be read again and again; its name would take more memory.
+            self._images[str(text)].add(hash(source))
         return False
 
     def lines(self) -> list[str]:
         """A line for each thing said: of how many images, which first, and what."""
-        return [
-            f"{self._examples[text]}: {text}"
-            if count == 1
-            else f"{count} images, such as {self._examples[text]}: {text}"
-            for text, count in self._counts.items()
-        ]
+        with self._lock:
+            return [
+                f"{self._examples[text]}: {text}"
+                if len(images) == 1
+                else f"{len(images)} images, such as {self._examples[text]}: {text}"
+                for text, images in self._images.items()
+            ]
 
 
 @contextmanager

@@ -16,10 +16,11 @@ from mindssd.data.classes import with_classes
 from mindssd.data.dataset import DetectionDataset
 from mindssd.data.splits import paired, require_boxes
 from mindssd.engines.base import Engine, Parameters
-from mindssd.errors import ConfigError, DatasetError
+from mindssd.errors import ConfigError, DatasetError, TrainingError
 from mindssd.evaluation.report import print_report, write_json
+from mindssd.images import counted_remarks
 from mindssd.training.checkpoint import Checkpoint, read_newest
-from mindssd.training.loop import Actions, Metrics, Outcome, TrainingLoop
+from mindssd.training.loop import WAY_OUT, Actions, Metrics, Outcome, TrainingLoop
 from mindssd.training.progress import SteadyConsole, display
 from mindssd.training.resume import carry_over
 from mindssd.training.run_folder import Log, NoLog, RunFolder, RunLog
@@ -175,6 +176,7 @@ class _Run:
         with (
             display(self.console, plan.total_steps) as shown,
             StopSignals(shown.say, self.group) as stop,
+            counted_remarks() as of_images,
         ):
             validation.stop = stop
             loop = TrainingLoop(
@@ -222,7 +224,12 @@ class _Run:
                 raise
             finally:
                 log.close()
+        self._print(*of_images.lines())
         self._report(validation, outcome)
+        if outcome.learnt_nothing:
+            raise TrainingError(
+                f"{self.folder.path}: nothing was learnt: {outcome.losses}; {WAY_OUT}"
+            )
         return outcome
 
     def _open_log(self, new: bool) -> Log:
@@ -263,6 +270,14 @@ class _Run:
             f"{best}, after {outcome.elapsed_s:.0f} s: {self.folder.best_file}",
             f"try it:  mindssd predict {self.folder.best_file} PHOTO",
         )
+        if outcome.losses.exploded and not outcome.learnt_nothing:
+            self._print(f"warning: {outcome.losses} since that model; {WAY_OUT}")
+        elif outcome.found_nothing and not outcome.learnt_nothing:
+            self._print(
+                f"nothing is found yet, while {outcome.losses}: train longer (epochs), begin with "
+                "pretrained weights (backbone_ckpt_path), and look at what the run was fed with "
+                "(mindssd doctor data_dir=PATH)"
+            )
 
     def _print(self, *lines: str) -> None:
         for line in lines:

@@ -199,7 +199,7 @@ def test_what_is_said_of_many_images_is_counted_in_a_line(
     files = {"a.tif": pages, "b.tif": pages, "c.tif": pages, "d.png": dark}
     with counted_remarks() as remarks, ThreadPoolExecutor(2) as pool:
         assert remarks.lines() == []
-        for name, data in files.items():
+        for name, data in [*files.items(), *files.items()]:  # as in two epochs
             pool.submit(decode_image, data, name).result()
     assert remarks.lines() == [
         "3 images, such as a.tif: several pages or frames: only the first is used",

@@ -47,10 +47,12 @@ LAYERS = {
     "processes": _layer(),
     "config": _layer(third_party="yaml msgspec"),
     "geometry": _layer("types", "numpy"),
-    "decoders": _layer("types", "numpy PIL simplejpeg"),
+    "decoders": _layer("types", "numpy cv2 PIL simplejpeg"),
     "images": _layer("types decoders", "numpy cv2"),
+    "fonts": _layer(),
     "headers": _layer("types decoders"),
-    "visualize": _layer("types images", "numpy cv2"),
+    "lettering": _layer("types fonts", "numpy cv2 PIL anyascii"),
+    "visualize": _layer("types images lettering", "numpy cv2"),
     "data": _layer("types files geometry headers images", "numpy cv2 grain msgspec"),
     "weights": _layer("types files", "numpy safetensors google rich"),  # google.protobuf
     "engines": _layer(),
@@ -77,9 +79,11 @@ LAYERS = {
         f"{_ALL_PARTS} evaluation engines.mindspore engines.torch",
         "numpy cv2 rich msgspec onnx onnxruntime openvino",
     ),
-    # `data` is for `demo` and `doctor`, `weights` for `weights`, `evaluation` for its report.
+    # `data` is for `demo` and `doctor`, `weights` for `weights`, `evaluation` for its report,
+    # `training` for a console that outlives its terminal.
     "cli": _layer(
-        "application predict config data weights evaluation visualize files processes deploy",
+        "application predict config data weights training evaluation visualize files processes"
+        " deploy",
         "typer rich",
     ),
     # `import mindssd` and `python -m mindssd`.

@@ -93,7 +93,7 @@ def test_a_truncated_file_opened_by_pil_is_an_image_error(tmp_path: Path) -> Non
     path = tmp_path / "cut.png"
     Image.effect_noise((64, 64), 50).save(path)
     path.write_bytes(path.read_bytes()[:500])
-    with Image.open(path) as image, pytest.raises(ImageError, match="cannot be read"):
+    with Image.open(path) as image, pytest.raises(ImageError, match=r"PngImageFile.*truncated"):
         from_pillow(image)
 
 

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from mindssd.cli.options import require_beside
+from mindssd.errors import ConfigError
 
 
 class Runtime(StrEnum):
@@ -105,24 +106,24 @@ def predict(
     `mindssd predict model.onnx 0` looks through the first camera until Ctrl-C.
 
     Writes each image and video with its detections drawn, under its own name, and
-    `detections.json` in COCO's layout; `--save` chooses. A file that cannot be read is reported
-    and skipped, and the exit status is 1.
+    `detections.json` in COCO's layout; `--save` chooses. A file that cannot be read or written is
+    reported, the others are done, and the exit status is 1. Whatever ends it, as Ctrl-C, keeps
+    what was seen.
     """
     require_beside(context, "tile", "overlap")
-    from rich.console import Console
 
     from mindssd.predict.job import predict_files
     from mindssd.predict.stop import StopSignals, end_past_hanging_threads
     from mindssd.predict.writing import Wanted
+    from mindssd.training.progress import SteadyConsole
 
-    wanted = Wanted(
-        out=out,
-        save=_words(save),
-        sheet=sheet,
-        classes=None if classes is None else _words(classes),
-        score_threshold=score,
-    )
+    wanted = Wanted(out, _words(save), sheet)
+    chosen = None if classes is None else _words(classes)
+    if chosen == []:
+        raise ConfigError("--classes is empty: expected names with commas; leave it out for all")
     settings = {
+        "score_threshold": score,
+        "classes": chosen,
         "max_detections": max_detections,
         "device": device,
         "engine": engine,
@@ -134,7 +135,7 @@ def predict(
         "threads": threads,
     }
     stop = StopSignals()
-    errors = predict_files(model, sources, wanted, settings, Console(), stop)
+    errors = predict_files(model, sources, wanted, settings, SteadyConsole(), stop)
     status = 128 + stop.number if stop.number is not None else int(bool(errors))
     end_past_hanging_threads(status)
     raise typer.Exit(status)

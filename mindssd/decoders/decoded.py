@@ -10,7 +10,7 @@ MOST_PIXELS = 2**30
 
 SEVERAL = "several pages or frames: only the first is used"
 TOO_DARK = "14 bits or fewer stored in 16: the upper 8 of 16 are used, nearly black"
-UNCHECKED = "a JPEG of rare subsampling: damage inside it would not be noticed"
+UNCHECKED = "a rare kind of compression: damage inside would not be noticed"
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,12 +1,16 @@
 """TIFF's directories: the whole of a TIFF file's structure, and of EXIF."""
 
 import struct
+from collections.abc import Iterator
 from dataclasses import dataclass
 
-from mindssd.errors import ImageError
+_BIG_SIGNATURES = (b"II+\0", b"MM\0+")
+"""BigTIFF's, whose offsets have 64 bits."""
 
-TIFF_SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-"""The latter two are BigTIFF's, whose offsets have 64 bits."""
+_EXIF_SIGNATURES = (b"II*\0", b"MM\0*", b"II\0*", b"MM*\0", *_BIG_SIGNATURES)
+"""Some cameras write the bytes in the wrong order; the offsets have 32 bits all the same."""
+
+TIFF_SIGNATURES = (b"II*\0", b"MM\0*", *_BIG_SIGNATURES)
 
 ORIENTATION = 274
 
@@ -41,51 +45,69 @@ class Directory:
 class Structure:
     """Reads a TIFF structure; struct.error where it ends too early."""
 
-    def __init__(self, data: bytes) -> None:
+    def __init__(self, data: bytes, may_be_big: bool = True) -> None:
         self.data = data
         self._order = "<" if data[:2] == b"II" else ">"
-        (version,) = struct.unpack_from(self._order + "H", data, 2)
-        self._is_big = version == 43
-        self.first: int = struct.unpack_from(
-            self._order + ("Q" if self._is_big else "I"), data, 8 if self._is_big else 4
-        )[0]
+        self._is_big = may_be_big and data.startswith(_BIG_SIGNATURES)
+        start, letter = (8, "Q") if self._is_big else (4, "I")
+        (self.first,) = self._unpack(letter, start)
 
     def directory(self, start: int) -> Directory:
-        count, entry, offset = ("Q", "HHQ", "Q") if self._is_big else ("H", "HHI", "I")
-        room = struct.calcsize("<" + offset)
-        (num_entries,) = struct.unpack_from(self._order + count, self.data, start)
-        position = start + struct.calcsize("<" + count)
-        fields: dict[int, Field] = {}
-        for _ in range(num_entries):
-            tag, kind, number = struct.unpack_from(self._order + entry, self.data, position)
-            position += struct.calcsize("<" + entry)
-            field = Field(kind, number, position)
-            if field.size > room:
-                (place,) = struct.unpack_from(self._order + offset, self.data, position)
-                field = Field(kind, number, place)
-            fields.setdefault(tag, field)
-            position += room
-        return Directory(fields, struct.unpack_from(self._order + offset, self.data, position)[0])
+        """The directory that starts there, with each tag's first field that is not empty."""
+        entries = list(self._entries(start))
+        fields = {tag: field for tag, field, _ in reversed(entries) if field.size}
+        _, _, end = entries[-1]
+        return Directory(fields, self._unpack("Q" if self._is_big else "I", end)[0])
 
     def integers(self, directory: Directory, tag: int) -> tuple[int, ...]:
         """A tag's unsigned integers; none where it is absent or of another type."""
         field = directory.fields.get(tag)
-        if field is None or field.kind not in _INTEGERS:
-            return ()
-        if field.position + field.size > len(self.data):
-            raise ImageError(f"truncated or damaged: tag {tag} lies outside the file")
-        letter = _INTEGERS[field.kind]
-        return struct.unpack_from(f"{self._order}{field.count}{letter}", self.data, field.position)
+        return () if field is None else self._values(field)
+
+    def orientation(self) -> int:
+        """That of the first directory, 1 to 8; 1 where there is none before damage."""
+        try:
+            for tag, field, _ in self._entries(self.first):
+                if tag == ORIENTATION and field.size:
+                    value = (*self._values(field), 1)[0]
+                    return value if 1 <= value <= 8 else 1
+        except struct.error:
+            pass
+        return 1
+
+    def _entries(self, start: int) -> Iterator[tuple[int, Field, int]]:
+        """Each entry's tag, field and end."""
+        count, entry, offset = ("Q", "HHQ", "Q") if self._is_big else ("H", "HHI", "I")
+        room = struct.calcsize("<" + offset)
+        (num_entries,) = self._unpack(count, start)
+        position = start + struct.calcsize("<" + count)
+        if num_entries == 0:
+            raise struct.error("a directory without entries")
+        for _ in range(num_entries):
+            tag, kind, number = self._unpack(entry, position)
+            position += struct.calcsize("<" + entry)
+            field = Field(kind, number, position)
+            if field.size > room:
+                field = Field(kind, number, self._unpack(offset, position)[0])
+            position += room
+            yield tag, field, position
+
+    def _values(self, field: Field) -> tuple[int, ...]:
+        letter = _INTEGERS.get(field.kind)
+        return self._unpack(f"{field.count}{letter}", field.position) if letter else ()
+
+    def _unpack(self, layout: str, position: int) -> tuple[int, ...]:
+        if position + struct.calcsize("<" + layout) > len(self.data):
+            raise struct.error("beyond the end")
+        return struct.unpack_from(self._order + layout, self.data, position)
 
 
 def orientation_of(exif: bytes) -> int:
     """Read the orientation, 1 to 8, from an EXIF block; 1 where it has none, or is damaged."""
     exif = exif.removeprefix(b"Exif\0\0")
-    if not exif.startswith((b"II", b"MM")):
+    if not exif.startswith(_EXIF_SIGNATURES):
         return 1
     try:
-        structure = Structure(exif)
-        values = structure.integers(structure.directory(structure.first), ORIENTATION)
-    except (struct.error, ImageError):
+        return Structure(exif, may_be_big=False).orientation()
+    except struct.error:
         return 1
-    return values[0] if values and 1 <= values[0] <= 8 else 1

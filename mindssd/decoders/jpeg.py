@@ -18,6 +18,7 @@ SIGNATURE = b"\xff\xd8\xff"
 _START_OF_IMAGE, _END_OF_IMAGE, _START_OF_SCAN = 0xD8, 0xD9, 0xDA
 _FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}  # tables have the other three
 _PROGRESSIVE_FRAMES = {0xC2, 0xC6, 0xCA, 0xCE}
+_ARITHMETIC_FRAMES = {*range(0xC9, 0xD0)} - {0xCC}  # where zeros go on behind the end, unsaid
 _APP0, _APP1, _APP2, _APP14 = 0xE0, 0xE1, 0xE2, 0xEE
 
 # No restart marker and no escaped 0xFF, which stand inside a scan.
@@ -36,13 +37,18 @@ class _Segment:
 
 @dataclass(frozen=True)
 class _Frame:
-    """A picture's header: bits of a sample, size, the ids of its components, how it is coded."""
+    """A picture's header: how it is coded, bits of a sample, size, the ids of its components."""
+
+    marker: int
 
     precision: int
     height: int
     width: int
     components: frozenset[int]
-    is_progressive: bool
+
+    @property
+    def is_progressive(self) -> bool:
+        return self.marker in _PROGRESSIVE_FRAMES
 
 
 def decode_jpeg(data: bytes) -> Decoded:
@@ -56,7 +62,8 @@ def decode_jpeg(data: bytes) -> Decoded:
     if not is_whole:
         _require_all_scans(data, frame)
     try:
-        return Decoded(_strictly(data, frame), orientation_of(exif))
+        unchecked = (UNCHECKED,) if frame.marker in _ARITHMETIC_FRAMES else ()
+        return Decoded(_strictly(data, frame), orientation_of(exif), remarks=unchecked)
     except ValueError as error:
         if "subsampling" in str(error):  # TurboJPEG knows the common ones alone
             decoded = pillow.decode("JPEG", data)
@@ -120,11 +127,11 @@ def _read_frame(data: bytes, segment: _Segment) -> _Frame:
     if len(content) < 9:
         raise ImageError("truncated or damaged: the JPEG file ends in its header")
     return _Frame(
+        marker=segment.marker,
         precision=content[0],
         height=int.from_bytes(content[1:3], "big"),
         width=int.from_bytes(content[3:5], "big"),
         components=frozenset(content[6 : 6 + 3 * content[5] : 3]),
-        is_progressive=segment.marker in _PROGRESSIVE_FRAMES,
     )
 
 

@@ -74,7 +74,6 @@ def load(open_file: Callable[[], Any]) -> Decoded:
         require_size(*image.size)
         several = (SEVERAL,) if getattr(image, "is_animated", False) else ()
         layout = _layout(image)
-        image.load()
         decoded = contents(image)
         # Of 16 bits Pillow keeps the upper 8 where there are several channels.
         if ";16" in layout and decoded.pixels.dtype == np.uint8 and _is_dark(decoded.pixels):
@@ -83,10 +82,13 @@ def load(open_file: Callable[[], Any]) -> Decoded:
 
 
 def contents(image: Any) -> Decoded:
-    """What a loaded PIL image holds.
+    """Load a PIL image, and give what it holds.
 
-    ImageError for a mode that no screen shows, such as LAB or 32-bit floats.
+    ImageError where it is truncated or damaged, or of a mode that no screen shows, such as LAB or
+    32-bit floats.
     """
+    with _any_error_as_image_error():
+        image.load()  # only now the file is read, and a TIFF turned
     if image.mode == "LAB":
         raise ImageError("has mode LAB; convert it to RGB first (PIL.ImageCms)")
     # Before Pillow 11.3 a PNG of 16 bits had 32, as a PGM has still.
@@ -177,7 +179,6 @@ def _with_lower_bytes(upper: Decoded, image: Any, layout: str) -> Decoded:
         return replace(upper, remarks=upper.remarks + dark)
     other = layout[:-1] + _OTHER_ENDS[layout[-1]]
     image.tile = [_with_layout(tile, other) for tile in image.tile]
-    image.load()
     lower = contents(image).pixels
     return replace(upper, pixels=upper.pixels.astype(np.uint16) << 8 | lower)
 

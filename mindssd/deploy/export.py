@@ -1,6 +1,6 @@
 """From a trained model's file to one that runs elsewhere, verified before it has its name."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,13 +23,20 @@ from mindssd.deploy.runtime import RT_INFO, RuntimeSettings, is_deployed, open_s
 from mindssd.deploy.verify import AP_TOLERANCE, compare
 from mindssd.detector import deployed_predictor, described_config, load_model
 from mindssd.engines.base import ExtrasNeck, Parameters
-from mindssd.errors import ConfigError, EngineError, ImageError, MindSSDError, WeightsError
+from mindssd.errors import (
+    ConfigError,
+    DatasetError,
+    EngineError,
+    ImageError,
+    MindSSDError,
+    WeightsError,
+)
 from mindssd.evaluation.coco import Evaluation, evaluate
 from mindssd.evaluation.protocol import COCO, Protocol
 from mindssd.files import require_writable
 from mindssd.geometry.selection import Selection
-from mindssd.images import normalise, read_image, resize
-from mindssd.predictor import Predictor
+from mindssd.images import normalise, resize
+from mindssd.predictor import Predictor, read_source
 from mindssd.types import Array
 from mindssd.weights.mindspore_checkpoint import read_checkpoint, write_checkpoint
 from mindssd.weights.names import canonical_to_reference
@@ -226,8 +233,7 @@ class _Export:
     def _samples(self) -> list[Array]:
         if self.dataset is None:
             return [draw_demo_scene("val", index).image for index in range(SAMPLE_IMAGES)]
-        records = [self.dataset[index] for index in range(min(SAMPLE_IMAGES, len(self.dataset)))]
-        return [read_image(record.path, (record.height, record.width)) for record in records]
+        return list(_readable(self.dataset, SAMPLE_IMAGES, self._say))
 
     def _score(self, target: Path) -> Evaluation:
         return self._evaluate(self._deployed(target))
@@ -280,17 +286,10 @@ class _Export:
             )
 
     def _training_images(self, count: int) -> Iterator[Array]:
-        """Some training images, evenly chosen and prepared as for prediction."""
+        """Some training images, prepared as for prediction."""
         dataset: DetectionDataset = build.build_dataset(self.config, "train")
         norm, size = build.normalization(self.config), self.metadata.image_size
-        chosen = np.linspace(0, len(dataset) - 1, min(count, len(dataset))).round().astype(int)
-        for index in chosen:
-            record = dataset[int(index)]
-            try:
-                image = read_image(record.path, (record.height, record.width))
-            except ImageError as error:
-                self._say(f"skipped: {error}")
-                continue
+        for image in _readable(dataset, count, self._say):
             yield normalise(resize(image, size), norm)
 
     def _mindir(self, manifest: Manifest, target: Path) -> None:
@@ -315,6 +314,34 @@ class _Export:
 
     def _say(self, text: str) -> None:
         self.console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+
+def _readable(dataset: DetectionDataset, count: int, say: Callable[[str], None]) -> Iterator[Array]:
+    """So many of a data set's images, evenly chosen; where one cannot be read, another.
+
+    Says how many could not. DatasetError where none of the data set can.
+    """
+    chosen = np.linspace(0, len(dataset) - 1, min(count, len(dataset))).round().astype(int)
+    errors: list[ImageError] = []
+    read = 0
+    for index in dict.fromkeys([*chosen.tolist(), *range(len(dataset))]):
+        if read == count:
+            break
+        try:
+            image = read_source(dataset[index])
+        except ImageError as error:
+            errors.append(error)
+            continue
+        read += 1
+        yield image
+    if read == 0:
+        why = f" ({errors[0]})" if errors else ""
+        raise DatasetError(
+            f"{dataset.annotation_file}: none of its {len(dataset)} images can be read{why}"
+        )
+    if errors:
+        others = f" and {len(errors) - 1} more" if len(errors) > 1 else ""
+        say(f"skipped, others taken instead: {errors[0]}{others}")
 
 
 def write_openvino(content: bytes, manifest: Manifest, target: Path) -> None:

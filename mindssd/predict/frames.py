@@ -24,8 +24,12 @@ def to_rgb(frame: Any, reformatter: Any) -> Array:
     has_alpha = format_.has_palette or any(part.is_alpha for part in format_.components)
     # A thread pool for each frame would cost more than it gains.
     converted = reformatter.reformat(frame, format="rgba" if has_alpha else "rgb24", threads=1)
-    image = as_rgb(converted.to_ndarray())
-    matrix = frame.side_data.get("DISPLAYMATRIX")
+    # A copy, since PyAV's rows are padded, and may be those that the decoder still looks at.
+    image = as_rgb(np.array(converted.to_ndarray(), order="C"))
+    try:
+        matrix = frame.side_data.get("DISPLAYMATRIX")
+    except ValueError:  # PyAV 18 names no side data of a frame that has some it does not know
+        return np.ascontiguousarray(np.rot90(image, round(frame.rotation / 90)))
     return image if matrix is None else turned(image, bytes(matrix))
 
 

@@ -9,12 +9,11 @@ from pathlib import Path
 from signal import SIGINT
 from typing import Any
 
-import numpy as np
 from rich.console import Console
 
 from mindssd.detector import Detector, load
 from mindssd.errors import ConfigError, ImageError, MindSSDError
-from mindssd.images import IMAGE_SUFFIXES
+from mindssd.images import IMAGE_SUFFIXES, counted_remarks
 from mindssd.predict.frames import Frame
 from mindssd.predict.kinds import VIDEO_SUFFIXES
 from mindssd.predict.media import open_media
@@ -39,7 +38,7 @@ def predict_files(
 ) -> list[MindSSDError]:
     """Detect in all that `words` name; return the errors of what could not be read or written.
 
-    `settings` are further ones of `mindssd.load`. `stop` is entered once there can be something to
+    `settings` are those of `mindssd.load`. `stop` is entered once there can be something to
     keep; when it asks for the end, what was seen is kept. MindSSDError, before anything is done,
     where a file to be written is a source, and later where nothing more can be written.
     """
@@ -50,11 +49,10 @@ def predict_files(
     out = wanted.out.expanduser()
     naming = Naming(sources, wanted.save, out)
     _require_other_files(sources, out, naming.names.values())
-    detector = load(model, score_threshold=wanted.score_threshold, **settings)
-    chosen = _class_ids(detector, wanted.classes)
+    detector = load(model, **settings)
     unit = "frame" if all(isinstance(source, Video) for source in sources) else "image"
     tally = Tally(unit)
-    with stop or Stop() as ended:
+    with stop or Stop() as ended, counted_remarks() as remarks:
         try:
             with (
                 display(console, sum(not isinstance(s, Video) for s in sources)) as show,
@@ -62,11 +60,13 @@ def predict_files(
             ):
                 for note in found.notes:
                     show.say(note)
-                _Job(detector, chosen, writing, naming, show, tally, ended).run(sources)
+                _Job(detector, writing, naming, show, tally, ended).run(sources)
         except MindSSDError:
             if tally.num_images:
                 say(console, tally.summary(out))
             raise
+        for line in remarks.lines():
+            say(console, line)
         say(console, tally.summary(out))
     return tally.errors
 
@@ -77,7 +77,6 @@ class _Job:
     def __init__(
         self,
         detector: Detector,
-        chosen: Array | None,
         writing: Writing,
         naming: Naming,
         show: Display,
@@ -85,7 +84,6 @@ class _Job:
         stop: Stop,
     ) -> None:
         self._predictor = detector.predictor
-        self._chosen = chosen
         self._writing = writing
         self._naming = naming
         self._show = show
@@ -126,7 +124,7 @@ class _Job:
             )
             try:
                 media = next(parts, None)
-            except ImageError as error:
+            except MindSSDError as error:  # it cannot be read, or not without PyAV
                 self._skip(error)
                 return
             if is_live and media is not None:
@@ -167,7 +165,7 @@ class _Job:
                     source.name,
                     names.frame_stem(index),
                     picture,
-                    self._of_classes(detections),
+                    detections,
                     frame=index,
                     seconds=seconds.popleft(),
                 )
@@ -182,17 +180,13 @@ class _Job:
 
     def _put(self, source: Source, names: Names, picture: Array, detections: Detections) -> None:
         self._say_cut(source, names)
-        found = self._of_classes(detections)
-        self._writing.put(Seen(source.name, names.stem, picture, found, drawn=names.picture))
+        self._writing.put(Seen(source.name, names.stem, picture, detections, names.picture))
 
     def _say_cut(self, source: Source, names: Names) -> None:
         if names.is_cut:
             self._show.say(f"{source.name}: its name is too long; its files are {names.stem}…")
 
-    def _of_classes(self, detections: Detections) -> Detections:
-        return detections if self._chosen is None else detections.of_classes(self._chosen)
-
-    def _skip(self, error: ImageError) -> None:
+    def _skip(self, error: MindSSDError) -> None:
         self._tally.errors.append(error)
         self._show.say(f"skipped: {error}")
 
@@ -200,8 +194,11 @@ class _Job:
 def _parts(source: Video | StandardInput) -> Iterator[Any]:
     """What a source is, opened, and if it moves, its frames behind it."""
     media = open_media(source)
-    yield media
-    if isinstance(media, VideoReader):
+    if not isinstance(media, VideoReader):
+        yield media
+        return
+    with closing(media):
+        yield media
         yield from media.frames()
 
 
@@ -215,16 +212,6 @@ def _pictures(
             yield frame.image
     except ImageError as error:
         faults.append(error)
-
-
-def _class_ids(detector: Detector, names: Sequence[str] | None) -> Array | None:
-    if names is None:
-        return None
-    known = detector.class_names
-    for name in names:
-        if name not in known:
-            raise ConfigError(f"--classes {name}: the model knows {', '.join(known)}")
-    return np.array([known.index(name) for name in names], np.int32)
 
 
 def _require_other_files(sources: Sequence[Source], out: Path, names: Collection[Names]) -> None:

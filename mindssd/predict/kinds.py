@@ -1,9 +1,12 @@
 """Pictures and videos told apart by their first bytes, and videos by their suffix."""
 
-VIDEO_SUFFIXES = frozenset(
+FILM_SUFFIXES = frozenset({".mjpg", ".mjpeg"})
+"""Pictures one after the other, which begin as a single one does."""
+
+VIDEO_SUFFIXES = FILM_SUFFIXES | frozenset(
     {".mp4", ".m4v", ".mov", ".qt", ".3gp", ".3g2", ".mkv", ".webm", ".avi", ".divx", ".flv"}
     | {".f4v", ".ts", ".mts", ".m2ts", ".mpg", ".mpeg", ".mpe", ".m2v", ".vob", ".wmv", ".asf"}
-    | {".ogv", ".ogm", ".mjpg", ".mjpeg", ".dv", ".mxf", ".y4m", ".gif"}
+    | {".ogv", ".ogm", ".dv", ".mxf", ".y4m", ".gif"}
 )
 """What counts as a video in a folder; a file given by name may be called anything."""
 
@@ -36,6 +39,7 @@ _VIDEOS = (
     b"YUV4MPEG2 ",
     b"\x06\x0e\x2b\x34",  # MXF
 )
+_OF_TEXT = b"\t\n\r\f\x1b"  # the last begins a colour of a terminal
 _QUICKTIME_ATOMS = frozenset({b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot"})
 
 
@@ -53,6 +57,11 @@ def looks_like_video(head: bytes) -> bool:
     if head[:4] == b"RIFF":
         return head[8:11] == b"AVI"
     return is_quicktime(head) or head.startswith(_VIDEOS) or is_transport_stream(head)
+
+
+def looks_like_text(head: bytes) -> bool:
+    """Tell text, such as a list of other videos, which FFmpeg would follow or draw."""
+    return not looks_like_video(head) and not any(b < 32 and b not in _OF_TEXT for b in head)
 
 
 def is_quicktime(head: bytes) -> bool:

@@ -13,6 +13,7 @@ from mindssd.predict.byte_streams import ByteStream, open_http
 from mindssd.predict.camera import Camera
 from mindssd.predict.containers import needs_seeking
 from mindssd.predict.kinds import (
+    FILM_SUFFIXES,
     GIF_SIGNATURE,
     HEAD_BYTES,
     VIDEO_SUFFIXES,
@@ -61,7 +62,8 @@ def _from_file(path: Path) -> Array | VideoReader:
         raise ImageError(f"{path}: cannot be read: {error.strerror}") from error
     if not head:
         raise ImageError(f"{path}: the file is empty")
-    if looks_like_picture(head) or (head.startswith(GIF_SIGNATURE) and _is_still(path)):
+    is_picture = looks_like_picture(head) and path.suffix.lower() not in FILM_SUFFIXES
+    if is_picture or (head.startswith(GIF_SIGNATURE) and _is_still(path)):
         return read_image(path)
     try:
         return VideoReader(path)
@@ -105,6 +107,8 @@ def _from_stream(
             stream.check()
             if data is not None:
                 return _from_bytes(data, stream, name)
+            # By their beginning alone FFmpeg would not be sure for a megabyte.
+            format_name = "png_pipe" if head.startswith(b"\x89PNG") else "mjpeg"
         if _needs_seeking(stream):
             file = stream.spooled()
             stream.check()

@@ -20,7 +20,7 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from mindssd.errors import ImageError, MindSSDError
+from mindssd.errors import MindSSDError, OutputError
 
 
 @dataclass
@@ -40,8 +40,8 @@ class Tally:
     def summary(self, out: Path) -> str:
         """One line."""
         rate = self.num_images / max(time.perf_counter() - self.began, 1e-9)
-        skipped = sum(isinstance(error, ImageError) for error in self.errors)
-        not_written = len(self.errors) - skipped
+        not_written = sum(isinstance(error, OutputError) for error in self.errors)
+        skipped = len(self.errors) - not_written
         found = f"{counted(self.num_detections, 'detection')} in "
         parts = [
             f"{found}{counted(self.num_images, self.unit)}: {out}",

@@ -12,6 +12,7 @@ from mindssd.errors import ImageError
 from mindssd.images import IMAGE_SUFFIXES
 from mindssd.predict.addresses import file_name, is_address, redacted
 from mindssd.predict.kinds import (
+    FILM_SUFFIXES,
     HEAD_BYTES,
     VIDEO_SUFFIXES,
     looks_like_picture,
@@ -216,10 +217,10 @@ def _of(path: Path) -> Source:
     """A file that is named: by its content, else by its suffix."""
     if not path.is_file():  # a pipe or device, which can be looked at only once
         return Video(str(path))
-    head = _head(path)
-    if looks_like_picture(head):
+    head, suffix = _head(path), path.suffix.lower()
+    if looks_like_picture(head) and suffix not in FILM_SUFFIXES:
         return ImageFile(path)
-    is_named_image = path.suffix.lower() in IMAGE_SUFFIXES
+    is_named_image = suffix in IMAGE_SUFFIXES
     return ImageFile(path) if is_named_image and not looks_like_video(head) else Video(str(path))
 
 

@@ -10,6 +10,7 @@ from mindssd.errors import ImageError, MindSSDError
 from mindssd.predict.byte_streams import TIMEOUT_S, ByteStream
 from mindssd.predict.containers import declared_size
 from mindssd.predict.frames import Clock, Frame, to_rgb
+from mindssd.predict.kinds import HEAD_BYTES, is_quicktime, looks_like_text
 
 UNKNOWN_RATE = 25.0
 """Frames a second where a video, camera or stream does not tell."""
@@ -19,6 +20,7 @@ HIGHEST_RATE = 240.0
 
 _OPEN_TIMEOUT_S = 15.0
 _MOST_THREADS = 4
+_LARGE_PIXELS = 1920 * 1088
 _MOST_FAULTS = 100
 """A container that has so many faults in a row is given up."""
 
@@ -27,10 +29,8 @@ _HEAD_BYTES = 1 << 16
 # A jump of a transport stream's time stamps means that they begin anew, as FFmpeg has it too.
 _LONGEST_GAP_S, _LONGEST_GAP_OF_BROADCASTS_S = 86400.0, 10.0
 
-_NO_VIDEOS = frozenset(
-    {"tty", "bin", "xbin", "adf", "idf", "concat", "hls", "dash", "image2", "image2pipe", "lavfi"}
-)
-"""Formats of FFmpeg that are text or name other files: never taken for a video by content."""
+_NO_VIDEOS = frozenset({"bin", "xbin", "adf", "idf", "image2", "image2pipe"})
+"""Formats of FFmpeg that are drawn letters or still pictures: no videos, whatever the name."""
 
 
 def import_pyav() -> ModuleType:
@@ -67,14 +67,19 @@ class VideoReader:
         self._fault: str | None = None
         self._ended_damaged = False
         self._container = _open(file, self.name, format_name, options or {})
+        av = import_pyav()
+        # Time stamps and packets of a broadcast may jump and be damaged without meaning an end.
+        self._is_broadcast = bool(self._container.format.flags & av.format.Flags.ts_discont.value)
         try:
-            self._stream = self._video_stream()
+            self._stream = self._video_stream(av)
         except BaseException:
             self.close()
             raise
         context = self._stream.codec_context
-        # Threads that decode a frame each delay it: not those of a camera.
-        context.thread_type = "SLICE" if is_live else "AUTO"
+        # Threads that each decode a frame delay a camera's pictures, and PyAV 18 loses some frames
+        # after a damaged one that is among the last: for what is too slow without them.
+        is_large = context.width * context.height > _LARGE_PIXELS
+        context.thread_type = "AUTO" if is_large and not is_live else "SLICE"
         context.thread_count = min(_MOST_THREADS, len(os.sched_getaffinity(0)))
         rates = (self._stream.average_rate, self._stream.guessed_rate)
         known = [float(rate) for rate in rates if rate and 0 < rate <= HIGHEST_RATE]
@@ -91,8 +96,7 @@ class VideoReader:
         """Each frame; ImageError at the end where there was none, or where the video broke off."""
         av = import_pyav()
         reformatter = av.video.reformatter.VideoReformatter()
-        is_broadcast = bool(self._container.format.flags & av.format.Flags.ts_discont.value)
-        gap = _LONGEST_GAP_OF_BROADCASTS_S if is_broadcast else _LONGEST_GAP_S
+        gap = _LONGEST_GAP_OF_BROADCASTS_S if self._is_broadcast else _LONGEST_GAP_S
         clock, num_frames = Clock(1 / self.rate, gap), 0
         try:
             for frame in self._decoded(av):
@@ -100,7 +104,7 @@ class VideoReader:
                 seconds = clock.seconds(stamp and float(stamp * self._stream.time_base))
                 yield Frame(to_rgb(frame, reformatter), seconds)
                 num_frames += 1
-            fault = self._why_it_ended(is_broadcast)
+            fault = self._why_it_ended()
         finally:
             self.close()
         if num_frames == 0:
@@ -118,6 +122,9 @@ class VideoReader:
                     num_faults += 1
                     continue
                 num_packets += packet.size > 0 and not packet.is_discard
+                if packet.is_corrupt and not self._is_broadcast:
+                    num_faults += 1  # the container has a part of it alone: never half a picture
+                    continue
                 try:
                     frames = packet.decode()
                 except av.FFmpegError:
@@ -156,39 +163,36 @@ class VideoReader:
         if isinstance(self._file, ByteStream):
             self._file.check()
 
-    def _why_it_ended(self, is_broadcast: bool) -> str | None:
+    def _why_it_ended(self) -> str | None:
         """A fault at the end, None of a proper one. A count of frames that is announced is none."""
         if isinstance(self._file, str):
             return self._fault  # of an address FFmpeg alone knows
-        head, size = _head_and_size(self._file)
         ends = [
             stream.index_entries[-1].pos + stream.index_entries[-1].size
             for stream in self._container.streams
             if len(stream.index_entries)
         ]
-        expected = max([declared_size(head) or 0, *ends])
+        expected = max([declared_size(_head(self._file)) or 0, *ends])
         if isinstance(self._file, ByteStream):
             while self._file.num_bytes < expected and self._file.read():
                 pass  # what lies behind the frames, such as an index
-            size = self._file.num_bytes
             if self._file.fault:
                 return self._file.fault
-        if self._fault is None and (expected > size or (self._ended_damaged and not is_broadcast)):
+        is_damaged = self._ended_damaged and not self._is_broadcast
+        if self._fault is None and (expected > _size(self._file) or is_damaged):
             return "the file is cut off"
         return self._fault
 
-    def _video_stream(self) -> Any:
-        """The best stream of the container that is no cover picture."""
-        av = import_pyav()
-        picture = av.stream.Disposition.attached_pic
-        streams = [s for s in self._container.streams.video if not s.disposition & picture]
+    def _video_stream(self, av: ModuleType) -> Any:
+        """The container's largest video, of several the first; a cover picture is none."""
+        cover = av.stream.Disposition.attached_pic
+        streams = [s for s in self._container.streams.video if not s.disposition & cover]
         if not streams:
             raise ImageError(f"{self.name}: has no video in it")
-        best = self._container.streams.best("video")
-        stream = best if best in streams else streams[0]
-        if stream.codec_context is None:
-            raise ImageError(f"{self.name}: its video is of a kind that PyAV cannot decode")
-        return stream
+        known = [s for s in streams if s.codec_context is not None]
+        if not known:
+            raise ImageError(f"{self.name}: its video is cut off, or PyAV cannot decode its kind")
+        return max(known, key=lambda s: s.codec_context.width * s.codec_context.height)
 
     def _announced_frames(self) -> int | None:
         if self._stream.frames:
@@ -211,6 +215,8 @@ def _open(
     except MindSSDError as error:
         raise ImageError(f"{name}: is a video or stream, which needs {error}") from error
     is_address = isinstance(file, str)
+    if not isinstance(file, str) and format_name is None and looks_like_text(_head(file)):
+        raise ImageError(f"{name}: is text, and no video")
     # A file never makes FFmpeg open another place.
     limits = (
         {} if is_address else {"protocol_whitelist": "file" if isinstance(file, Path) else "data"}
@@ -226,9 +232,10 @@ def _open(
     except av.FFmpegError as error:
         if isinstance(file, ByteStream):
             file.check()
-        what = "cannot be opened" if is_address else "cannot be read as a video"
+        fault = _in_words(error)
+        why = f"cannot be opened: {fault}" if isinstance(file, str) else _no_video(file, fault)
         # Not `from error`: it shows the address as it is.
-        raise ImageError(f"{name}: {what}: {_in_words(error)}") from None
+        raise ImageError(f"{name}: {why}") from None
     kinds = container.format.name.split(",")
     if (
         not is_address
@@ -240,15 +247,33 @@ def _open(
     return container
 
 
-def _head_and_size(file: Path | IO[bytes] | ByteStream) -> tuple[bytes, int]:
+def _no_video(file: Path | IO[bytes] | ByteStream, fault: str) -> str:
+    if is_quicktime(_head(file)):
+        fault += "; an MP4 or MOV that is cut off, or still being recorded, lacks its index"
+    return f"cannot be read as a video: {fault}"
+
+
+def _head(file: Path | IO[bytes] | ByteStream) -> bytes:
+    """The first bytes, none where they cannot be read."""
     if isinstance(file, ByteStream):
-        return file.head, file.num_bytes
-    if isinstance(file, Path):
-        with file.open("rb") as opened:
-            return opened.read(_HEAD_BYTES), os.fstat(opened.fileno()).st_size
-    size = file.seek(0, os.SEEK_END)
-    file.seek(0)
-    return file.read(_HEAD_BYTES), size
+        file.peek(HEAD_BYTES)
+        return file.head
+    try:
+        if isinstance(file, Path):
+            with file.open("rb") as opened:
+                return opened.read(_HEAD_BYTES)
+        file.seek(0)
+        head = file.read(_HEAD_BYTES)
+        file.seek(0)
+        return head
+    except OSError:
+        return b""
+
+
+def _size(file: Path | IO[bytes] | ByteStream) -> int:
+    if isinstance(file, ByteStream):
+        return file.num_bytes
+    return file.stat().st_size if isinstance(file, Path) else file.seek(0, os.SEEK_END)
 
 
 def _in_words(error: Any) -> str:

@@ -1,16 +1,16 @@
 """Videos written with PyAV: each frame at its own time, whole under their name or not at all."""
 
 import os
-import secrets
 from collections.abc import Mapping
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, BinaryIO, Self
 
 import cv2
 
 from mindssd.errors import MindSSDError
+from mindssd.files import FileAside
 from mindssd.predict.video import import_pyav
 from mindssd.types import Array, ImageSize
 
@@ -48,9 +48,9 @@ class VideoWriter:
         self._av = import_pyav()
         self._reformatter = self._av.video.reformatter.VideoReformatter()
         self._container: Any = None
-        self._temporary = path.with_name(f".video-{os.getpid()}-{secrets.token_hex(4)}.tmp")
         try:
-            self._output = _Output(self._temporary)
+            self._aside = FileAside(path)
+            self._output = _Output(self._aside.file)
         except OSError as error:
             raise self._cannot_be_written(error) from error
         try:
@@ -91,7 +91,7 @@ class VideoWriter:
                 self._put(None)
                 self._container.close()
                 self._output.finish()
-                self._temporary.replace(self._path)
+                self._aside.keep()
         except Exception as error:
             raise self._as_ours(error) from error
         finally:
@@ -137,7 +137,7 @@ class VideoWriter:
         if self._container is not None:
             self._container.close()
             self._container = self._stream = None
-        self._temporary.unlink(missing_ok=True)
+        self._aside.close()
 
     def _as_ours(self, error: BaseException) -> BaseException:
         """What PyAV or the disk raised as a MindSSDError; an interruption as it is."""
@@ -160,8 +160,8 @@ class _Output:
     `closed` tells PyAV that nothing more is to be written.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._file = path.open("xb")
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
         self._end = 0
         self.closed = False
         self.error: BaseException | None = None

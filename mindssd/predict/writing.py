@@ -34,13 +34,11 @@ SAVED = ("drawn", "json", "csv", "yolo", "crops")
 
 @dataclass(frozen=True)
 class Wanted:
-    """What to leave in the folder `out`, and of which detections."""
+    """What to leave in the folder `out`."""
 
     out: Path
     save: Sequence[str] = ("drawn", "json")
     sheet: bool = False
-    classes: Sequence[str] | None = None
-    score_threshold: float | None = None
 
     def __post_init__(self) -> None:
         for name in self.save:
@@ -48,10 +46,6 @@ class Wanted:
                 raise ConfigError(f"--save {name}: expected some of {', '.join(SAVED)}")
         if not self.save and not self.sheet:
             raise ConfigError(f"--save is empty: expected some of {', '.join(SAVED)}")
-        if self.classes is not None and not self.classes:
-            raise ConfigError(
-                "--classes is empty: expected names with commas; leave it out for all"
-            )
 
 
 class Writing:

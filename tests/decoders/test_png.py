@@ -57,8 +57,16 @@ def test_a_bit_that_fell_over_is_noticed(name: bytes) -> None:
 def test_a_file_without_its_end_is_truncated() -> None:
     data = encoded(picture(), "PNG")
     for missing in (1, 12, 13, len(data) - 20):
-        with pytest.raises(ImageError, match="truncated: the PNG file has"):
+        with pytest.raises(ImageError, match="truncated or damaged: the PNG file has"):
             decode_png(data[:-missing])
+
+
+def test_a_file_that_does_not_start_with_its_header_is_refused() -> None:
+    data = encoded(picture(), "PNG")
+    end = chunk(b"IEND", b"")
+    for wrong in (SIGNATURE + end, SIGNATURE + chunk(b"IHDR", b"") + end, data[:8] + data[33:]):
+        with pytest.raises(ImageError, match="does not start with its header"):
+            decode_png(wrong)
 
 
 def test_what_stands_behind_the_end_is_left_alone() -> None:

@@ -1,5 +1,6 @@
 """Exporting the tiny network: each format against its engine, and nothing left where it differs."""
 
+import shutil
 from io import StringIO
 from pathlib import Path
 from types import SimpleNamespace
@@ -17,7 +18,7 @@ from mindssd.deploy.export import ExportSettings, export_model, recipe_of
 from mindssd.deploy.manifest import InGraphNMS
 from mindssd.deploy.verify import Difference, compare
 from mindssd.engines.base import Parameters
-from mindssd.errors import ConfigError, MindSSDError
+from mindssd.errors import ConfigError, DatasetError, MindSSDError
 from mindssd.geometry.selection import Selection
 from mindssd.types import Array, Detections
 from mindssd.weights.mindspore_checkpoint import read_checkpoint
@@ -67,6 +68,23 @@ def test_the_file_detects_what_the_engine_detects_and_has_its_map(
     np.testing.assert_allclose(engine.scores, deployed.scores, atol=1e-4)
     kinds = {node.op_type for node in onnx.load(path).graph.node}
     assert "Conv" in kinds and "BatchNormalization" not in kinds
+
+
+def test_unreadable_images_are_left_out_of_the_comparison(
+    model: Path, shapes_dir: Path, tmp_path: Path
+) -> None:
+    data_dir = shutil.copytree(shapes_dir, tmp_path / "data")
+    for name in ("train2017/0.png", "val2017/0.png", "val2017/5.png"):
+        (data_dir / name).write_bytes(b"not a picture")
+    out = tmp_path / "a.onnx"
+    _, said = made(model, f"data_dir={data_dir}", out=out, int8=True, max_loss=1.0)
+    assert "8 images: boxes differ" in said and "on 11 training images" in said
+    assert said.count("skipped, others taken instead: ") == 2
+    for name in (data_dir / "val2017").iterdir():
+        name.write_bytes(b"not a picture")
+    with pytest.raises(DatasetError, match="none of its 12 images can be read"):
+        made(model, f"data_dir={data_dir}", out=tmp_path / "b.onnx")
+    assert not (tmp_path / "b.onnx").exists()
 
 
 def test_nms_inside_is_verified_too(model: Path, tmp_path: Path) -> None:

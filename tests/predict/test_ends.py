@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import pty
 import signal
 import subprocess
 import sys
@@ -17,6 +18,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from mindssd.predict.video_writer import VideoWriter
 from tests.predict import formula
 
 PATIENCE_S = 60
@@ -246,29 +248,62 @@ def test_the_next_run_removes_what_a_killed_one_left(
     assert not any(path.name.startswith(".") for path in command.out.rglob("*"))
 
 
-def test_a_full_disk_ends_it_in_one_line_with_what_was_seen(tmp_path: Path) -> None:
-    """On a disk of a megabyte, which the drawn pictures fill."""
+@pytest.mark.parametrize(
+    ("kind", "save"),
+    [("photos", "drawn,json,csv"), ("clip", "drawn,json,csv"), ("clip", "yolo,json")],
+)
+def test_a_full_disk_ends_it_in_one_line_with_what_was_seen(
+    tmp_path: Path, kind: str, save: str
+) -> None:
+    """On a disk of a megabyte, which drawn noise fills, or small files."""
     rng = np.random.default_rng(0)
-    for index in range(40):
-        noise = rng.integers(0, 255, (400, 400, 3), dtype=np.uint8)
-        Image.fromarray(noise).save(tmp_path / f"{index:02d}.jpg")
+    side, count = (32, 400) if "yolo" in save else (400, 30)
+    noise = [rng.integers(0, 255, (side, side, 3), dtype=np.uint8) for _ in range(30)]
+    sources = tmp_path / "in"
+    sources.mkdir()
+    if kind == "photos":
+        for index, picture in enumerate(noise):
+            Image.fromarray(picture).save(sources / f"{index:02d}.jpg")
+    else:
+        with VideoWriter(sources / "clip.mp4", (side, side), 25) as video:
+            for index in range(count):
+                video.write(noise[index % 30], index / 25)
     out, kept = tmp_path / "out", tmp_path / "kept"
     out.mkdir()
-    command = f"{sys.executable} -m tests.predict.formula model {tmp_path} --out {out}"
-    script = f"mount -t tmpfs -o size=1m none {out} || exit 77\n{command} --save drawn,json,csv\n"
+    command = f"{sys.executable} -m tests.predict.formula model {sources} --out {out}"
+    script = f"mount -t tmpfs -o size=1m none {out} || exit 77\n{command} --save {save}\n"
     script += f"status=$?; cp -r {out} {kept}; exit $status"
     done = subprocess.run(
         ["unshare", "-rm", "sh", "-c", script], capture_output=True, text=True, check=False
     )
     if done.returncode == 77 or "unshare" in done.stderr:
         pytest.skip("no file system can be mounted here")
-    assert done.returncode == 1
+    assert done.returncode == 1, done.stdout
     (line,) = done.stderr.splitlines()
     assert line.startswith(f"mindssd: {out}/") and "No space left on device" in line
     tree = json.loads((kept / "detections.json").read_text())
+    assert len(tree["images"]) >= 3
+    if "csv" in save:
+        with (kept / "detections.csv").open() as file:
+            assert len(list(csv.reader(file))) == 1 + len(tree["annotations"])
     drawn = {path.name for path in kept.glob("*.jpg")}
-    assert len(drawn) >= 3
     assert drawn <= {Path(image["file_name"]).name for image in tree["images"]}
-    with (kept / "detections.csv").open() as file:
-        assert len(list(csv.reader(file))) == 1 + len(tree["annotations"])
+    assert not (kept / "clip.mp4").exists()
     assert [path for path in kept.iterdir() if path.name.startswith(".")] == []
+
+
+def test_a_terminal_that_is_closed_ends_it_with_what_was_seen(tmp_path: Path, photos: Path) -> None:
+    out = tmp_path / "out"
+    command = [sys.executable, "-m", "tests.predict.formula", "model", str(photos)]
+    process, terminal = pty.fork()
+    if process == 0:
+        os.environ[formula.DELAY] = "0.02"
+        os.execv(sys.executable, [*command, "--out", str(out), *SAVE])
+    printed = b""
+    end = time.monotonic() + PATIENCE_S
+    while len(list(out.glob("labels/*.txt"))) < 5:
+        assert time.monotonic() < end, printed
+        printed += os.read(terminal, 1 << 16)
+    os.close(terminal)
+    assert os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) == 128 + signal.SIGHUP
+    assert seen(out) >= 5 and b"detecting" in printed

@@ -133,6 +133,20 @@ def test_a_broken_image_is_told_and_the_others_are_done(tmp_path: Path, loads: l
     assert len(json.loads((tmp_path / "out" / "detections.json").read_text())["images"]) == 1
 
 
+def test_what_pictures_leave_out_of_their_files_is_one_line(
+    tmp_path: Path, loads: list[Any]
+) -> None:
+    page = Image.new("RGB", (20, 10), "grey")
+    for name in ("a.tif", "b.tif", "c.tif"):
+        page.save(tmp_path / name, save_all=True, append_images=[page])
+    console = Console(file=io.StringIO(), width=40)
+    names = [str(tmp_path / name) for name in ("a.tif", "b.tif", "c.tif")]
+    assert job.predict_files(Path("m"), names, Wanted(tmp_path / "out"), {}, console) == []
+    assert isinstance(console.file, io.StringIO)
+    line = f"3 images, such as {names[0]}: several pages or frames: only the first is used\n"
+    assert console.file.getvalue().count("several pages") == 1 and line in console.file.getvalue()
+
+
 def test_names_with_square_brackets_are_printed_as_they_are(
     tmp_path: Path, loads: list[Any]
 ) -> None:

@@ -15,7 +15,7 @@ import pytest
 from rich.console import Console
 
 from mindssd.detector import Detector
-from mindssd.errors import ImageError, MindSSDError
+from mindssd.errors import MindSSDError
 from mindssd.geometry.default_boxes import DefaultBoxes
 from mindssd.geometry.postprocess import PostProcess
 from mindssd.images import Normalization
@@ -61,12 +61,8 @@ def clip(tmp_path: Path) -> Path:
     return path
 
 
-def run(
-    out: Path, *words: object, save: str = "drawn,json", classes: str | None = None
-) -> list[ImageError]:
-    wanted = Wanted(
-        out, save=save.split(","), classes=None if classes is None else classes.split(",")
-    )
+def run(out: Path, *words: object, save: str = "drawn,json") -> list[MindSSDError]:
+    wanted = Wanted(out, save=save.split(","))
     return job.predict_files(Path("m"), [str(w) for w in words], wanted, {}, Console(quiet=True))
 
 
@@ -167,15 +163,6 @@ def test_each_kind_of_result_is_written_when_asked_for(photos: Path, tmp_path: P
         out / "labels" / "b.txt"
     ).read_text() == "1 0.500000 0.500000 0.500000 0.500000 0.952574\n"
     assert cv2.imread(str(out / "crops" / "dark" / "a_1.jpg")).shape == (21, 41, 3)
-
-
-def test_only_the_classes_asked_for_are_kept(photos: Path, tmp_path: Path) -> None:
-    run(tmp_path / "out", photos, classes="dark", save="json,yolo")
-    found = json.loads((tmp_path / "out" / "detections.json").read_text())
-    assert [a["category_name"] for a in found["annotations"]] == ["dark"]
-    assert (tmp_path / "out" / "labels" / "b.txt").read_text() == ""
-    with pytest.raises(MindSSDError, match=r"--classes cow: the model knows dark, \.\./bright"):
-        run(tmp_path / "out", photos, classes="cow")
 
 
 def test_an_unknown_kind_of_result_is_named() -> None:

@@ -3,6 +3,7 @@
 import os
 import tempfile
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
@@ -32,16 +33,19 @@ class CocoJson(Sink):
             {"id": category_id, "name": name}
             for category_id, name in zip(category_ids, class_names, strict=True)
         ]
-        try:
-            self._aside = FileAside(path)
-            # Its name is gone at once: the system removes it with the process.
-            self._images_file = tempfile.TemporaryFile(dir=path.parent)  # noqa: SIM115 - see `close`
-            self._annotations = Records(self._aside.file)
-            self._images = Records(cast(BinaryIO, self._images_file))
-            head = b'{"categories": ' + msgspec.json.encode(categories) + b',\n"annotations": ['
-            self._annotations.append(head)
-        except OSError as error:
-            raise not_written(path, error) from error
+        head = b'{"categories": ' + msgspec.json.encode(categories) + b',\n"annotations": ['
+        with ExitStack() as stack:
+            try:
+                self._aside = stack.enter_context(FileAside(path))
+                # Its name is gone at once: the system removes it with the process.
+                images = tempfile.TemporaryFile(dir=path.parent)  # noqa: SIM115 - see `close`
+                self._images_file = cast(BinaryIO, stack.enter_context(images))
+                self._annotations = Records(self._aside.file)
+                self._images = Records(self._images_file)
+                self._annotations.append(head)
+            except OSError as error:
+                raise not_written(path, error) from error
+            stack.pop_all()
 
     def put(self, seen: Seen) -> None:
         height, width = seen.picture.shape[:2]

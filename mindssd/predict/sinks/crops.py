@@ -37,7 +37,7 @@ def _write_crops(folders: Sequence[Path], seen: Seen) -> None:
         except OutputError as error:
             failed.append(error)
     if failed:
-        rest = f"; nor can {len(failed) - 1} more crops of that image" if len(failed) > 1 else ""
+        rest = f"; and {len(failed) - 1} more of its crops" if len(failed) > 1 else ""
         raise OutputError(f"{failed[0]}{rest}") from failed[0]
 
 

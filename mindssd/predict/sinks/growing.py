@@ -6,6 +6,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
+from mindssd.files import not_written
+
 _SLACK = (1 << 18, 1 << 16, 1 << 14)
 """Bytes beside what is asked for: for buffers, ends and a contact sheet; less on a small disk."""
 
@@ -44,8 +46,11 @@ class Reserve:
     """Room on a folder's disk to end in when that is full, as far as the file system has it."""
 
     def __init__(self, folder: Path) -> None:
-        self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - held until `release`
         self._size = 0
+        try:
+            self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - held until `release`
+        except OSError as error:
+            raise not_written(folder, error) from error
         self.hold(0)
 
     def hold(self, size: int) -> None:
