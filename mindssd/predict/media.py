@@ -2,7 +2,9 @@
 
 import io
 import sys
+from contextlib import ExitStack
 from pathlib import Path
+from typing import IO
 
 from PIL import Image
 
@@ -110,19 +112,27 @@ def _from_stream(
             # By their beginning alone FFmpeg would not be sure for a megabyte.
             format_name = "png_pipe" if head.startswith(b"\x89PNG") else "mjpeg"
         if _needs_seeking(stream):
-            file = stream.spooled()
-            stream.check()
-            if stream.fault:
-                raise ImageError(f"{name}: breaks off: {stream.fault}")
-            stream.close()
-            return VideoReader(file, name)
+            return VideoReader(_spooled(stream, name), name)
         return VideoReader(stream, name, is_live=True, format_name=format_name, options=options)
-    except OSError as error:
-        stream.close()
-        raise ImageError(f"{name}: cannot be kept in a temporary file: {error.strerror}") from error
     except BaseException:
         stream.close()
         raise
+
+
+def _spooled(stream: ByteStream, name: str) -> IO[bytes]:
+    """The whole stream in a temporary file, and the stream closed."""
+    try:
+        file = stream.spooled()
+    except OSError as error:
+        raise ImageError(f"{name}: cannot be kept in a temporary file: {error.strerror}") from error
+    with ExitStack() as stack:
+        stack.callback(file.close)
+        stream.check()
+        if stream.fault:
+            raise ImageError(f"{name}: breaks off: {stream.fault}")
+        stream.close()
+        stack.pop_all()
+    return file
 
 
 def _from_bytes(data: bytes, stream: ByteStream, name: str) -> Array | VideoReader:

@@ -205,7 +205,7 @@ class _Looked:
                 f"{_some([str(path) for path in inner])} (name them, or {within})"
             )
         if not self._taken:
-            expected = "" if inner else f" ({', '.join(sorted(_SUFFIXES))})"
+            expected = "" if inner else " (expected .jpg, .png, .tif, .mp4, .mkv and their like)"
             parts.insert(0, f"no images there, and no videos{expected}")
             raise ImageError(f"{self._word}: {'; '.join(parts)}")
         if parts:
