@@ -10,7 +10,13 @@ from pathlib import Path
 
 from mindssd.errors import ImageError
 from mindssd.images import IMAGE_SUFFIXES
-from mindssd.predict.addresses import file_name, is_address, redacted
+from mindssd.predict.addresses import (
+    SCHEMES,
+    file_name,
+    is_address,
+    looks_like_address,
+    redacted,
+)
 from mindssd.predict.kinds import (
     FILM_SUFFIXES,
     HEAD_BYTES,
@@ -134,9 +140,12 @@ def _expand(word: str, notes: list[str]) -> list[Source]:
     # Only now: neither a colon nor digits alone keep a name from being a file's.
     if is_address(word) or word.isdecimal():
         return [Video(word, is_live=True)]
+    if looks_like_address(word):
+        kinds = ", ".join(SCHEMES)
+        raise ImageError(f"{redacted(word)}: no such file, and no address that is read ({kinds})")
     if glob.has_magic(expanded):
         return _matches(expanded, word, notes)
-    raise ImageError(f"{redacted(word)}: no such file or folder")
+    raise ImageError(f"{word}: no such file or folder")
 
 
 def _in_folder(folder: Path, word: str, notes: list[str]) -> list[Source]:

@@ -125,8 +125,9 @@ def test_an_address_is_a_file_where_there_is_one() -> None:
 
 @pytest.mark.parametrize("name", ["absent.jpg", "a:b.mp4", "C:\\x.mp4", "ftp://h/x", "*.gif"])
 def test_a_name_that_is_nothing_is_an_error(name: str) -> None:
-    with pytest.raises(ImageError, match="no "):
+    with pytest.raises(ImageError) as caught:
         find_sources([name])
+    assert str(caught.value).startswith(f"{name}: no ")
 
 
 @pytest.mark.parametrize(
@@ -152,6 +153,13 @@ def test_an_address_is_shown_without_its_secrets(address: str, shown: str, file:
     assert source.name == shown and source.path == Path(file)
     assert source.stem == (Path(file).stem if file in ("photo.JPG", "a_b.mp4", "x.jpg") else file)
     assert "secret" not in repr(source)
+
+
+@pytest.mark.parametrize("scheme", ["rstp", "srt", "ftp", "rtsp ", "file"])
+def test_what_is_no_address_that_is_read_shows_no_secrets_either(scheme: str) -> None:
+    with pytest.raises(ImageError, match=r"host/x.*: no ") as caught:
+        find_sources([f"{scheme}://u:secret@host/x y?token=secret"])
+    assert "secret" not in str(caught.value)
 
 
 def test_addresses_that_look_the_same_without_their_secrets_are_told_apart() -> None:
