@@ -18,7 +18,6 @@ from mindssd.predict.addresses import (
     redacted,
 )
 from mindssd.predict.kinds import (
-    FILM_SUFFIXES,
     HEAD_BYTES,
     VIDEO_SUFFIXES,
     looks_like_picture,
@@ -223,14 +222,10 @@ class _Looked:
 
 
 def _of(path: Path) -> Source:
-    """A file that is named: by its content, else by its suffix."""
-    if not path.is_file():  # a pipe or device, which can be looked at only once
-        return Video(str(path))
-    head, suffix = _head(path), path.suffix.lower()
-    if looks_like_picture(head) and suffix not in FILM_SUFFIXES:
-        return ImageFile(path)
-    is_named_image = suffix in IMAGE_SUFFIXES
-    return ImageFile(path) if is_named_image and not looks_like_video(head) else Video(str(path))
+    """A file that is named: an image by its suffix, or what shows when it is opened."""
+    # Of a pipe or device the beginning can be looked at only once.
+    is_image = path.suffix.lower() in IMAGE_SUFFIXES and path.is_file()
+    return ImageFile(path) if is_image and not looks_like_video(_head(path)) else Video(str(path))
 
 
 def _by_suffix(path: Path) -> Source | None:
@@ -242,9 +237,7 @@ def _by_suffix(path: Path) -> Source | None:
 
 def _by_content(path: Path) -> Source | None:
     head = _head(path)
-    if looks_like_picture(head):
-        return ImageFile(path)
-    return Video(str(path)) if looks_like_video(head) else None
+    return Video(str(path)) if looks_like_picture(head) or looks_like_video(head) else None
 
 
 def _head(path: Path) -> bytes:

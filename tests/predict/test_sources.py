@@ -78,26 +78,20 @@ def test_a_glob_takes_what_shows_its_kind_and_counts_the_rest() -> None:
     put("in/c.bin", data=MP4)
     put("in/d.txt", "in/e.jpg")
     assert found("in/*") == (
-        ["in/a", "in/b.dat", "in/e.jpg"],
-        ["in/c.bin"],
+        ["in/e.jpg"],
+        ["in/a", "in/b.dat", "in/c.bin"],
         ["in/*: 1 file passed by (.txt)"],
     )
 
 
 def test_a_file_that_is_named_may_be_called_anything() -> None:
-    put("picture", "picture.mp4", data=JPEG)
-    put("film", "film.jpg", data=MP4)
+    put("film.jpg", data=MP4)
     put("stream.png", data=TRANSPORT)
-    put("film.mjpeg", data=JPEG)
-    put("broken.jpg", "broken.mp4", "broken")
-    assert found("picture", "picture.mp4", "film", "film.jpg", "stream.png", "film.mjpeg") == (
-        ["picture", "picture.mp4"],
-        ["film", "film.jpg", "stream.png", "film.mjpeg"],
-        [],
-    )
-    assert found("broken.jpg", "broken.mp4", "broken")[:2] == (
+    put("film", "notes.txt", "broken.jpg", "broken.mp4")
+    assert found("film", "film.jpg", "stream.png", "broken.jpg", "broken.mp4", "notes.txt") == (
         ["broken.jpg"],
-        ["broken.mp4", "broken"],
+        ["film", "film.jpg", "stream.png", "broken.mp4", "notes.txt"],  # until they are opened
+        [],
     )
 
 
