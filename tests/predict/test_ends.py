@@ -182,9 +182,9 @@ def test_before_anything_is_seen_a_signal_leaves_the_results_of_before(
     assert [path for path in out.iterdir() if path.name.startswith(".")] == []
 
 
-@pytest.fixture
-def stream(clip: Path) -> Iterator[str]:
-    """The address of a camera that sends a hundred frames or so, then hangs."""
+@pytest.fixture(params=["hangs", "goes on"])
+def stream(clip: Path, request: pytest.FixtureRequest) -> Iterator[str]:
+    """The address of a camera that sends a hundred frames or so at once, and slowly some more."""
     ended = threading.Event()
 
     class Camera(BaseHTTPRequestHandler):
@@ -192,13 +192,22 @@ def stream(clip: Path) -> Iterator[str]:
             self.send_response(200)
             self.send_header("Content-Type", "video/x-msvideo")
             self.end_headers()
-            self.wfile.write(clip.read_bytes()[:150_000])
-            ended.wait(PATIENCE_S)
+            data = clip.read_bytes()
+            self.wfile.write(data[:150_000])
+            for start in range(150_000, len(data), 1000):
+                if ended.wait(PATIENCE_S if request.param == "hangs" else 0.02):
+                    break
+                self.wfile.write(data[start : start + 1000])
 
         def log_message(self, *arguments: object) -> None: ...
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Camera)
-    server.daemon_threads = True
+    class Server(ThreadingHTTPServer):
+        daemon_threads = True
+
+        def handle_error(self, *arguments: object) -> None:
+            """The other side has ended."""
+
+    server = Server(("127.0.0.1", 0), Camera)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield f"http://127.0.0.1:{server.server_port}/street"
     ended.set()
@@ -207,7 +216,7 @@ def stream(clip: Path) -> Iterator[str]:
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 0), (signal.SIGTERM, 143)])
 @pytest.mark.parametrize("options", [(), ("--tile", "32")])
-def test_a_live_source_ends_by_ctrl_c_as_it_is_meant_to_though_it_hangs(
+def test_ctrl_c_is_the_end_of_a_live_source_and_another_signal_ends_it_too(
     start: Callable[..., Command],
     stream: str,
     number: signal.Signals,
