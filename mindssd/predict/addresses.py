@@ -3,13 +3,19 @@
 import re
 from urllib.parse import unquote
 
-_SCHEMES = "rtsp|rtsps|rtmp|rtmps|http|https|udp|tcp|rtp"
-_ADDRESS = re.compile(rf"(?:{_SCHEMES})://\S+", re.IGNORECASE)
+SCHEMES = ("rtsp", "rtsps", "rtmp", "rtmps", "http", "https", "udp", "tcp", "rtp")
+
+_ADDRESS = re.compile(rf"(?:{'|'.join(SCHEMES)})://\S+", re.IGNORECASE)
 _PLAIN_HOST = re.compile(r"(?:\[[0-9a-fA-F:.%]+\]|[^:@/?#\[\]]+)(?::\d*)?(?=[/?#]|$)")
 
 
 def is_address(word: str) -> bool:
     return _ADDRESS.fullmatch(word) is not None
+
+
+def looks_like_address(word: str) -> bool:
+    """Whether it is one, if only of a kind that is not read, or with a mistyped scheme or space."""
+    return "://" in word
 
 
 def is_http(address: str) -> bool:

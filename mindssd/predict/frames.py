@@ -61,7 +61,7 @@ class Clock:
     """Times of frames from the first on, which never go back.
 
     `step` is what a frame without a time stamp takes. Stamps that jump by more than `longest_gap`
-    seconds, or back by more than a second, begin anew, as where recordings were joined.
+    seconds, or back by more than a step and a half, begin anew, as where recordings were joined.
     """
 
     def __init__(self, step: float, longest_gap: float) -> None:
@@ -78,7 +78,7 @@ class Clock:
             seconds = self._last + self._step
         else:
             seconds = stamp - self._start
-            if -1 <= seconds - self._last <= self._longest_gap:
+            if -1.5 * self._step <= seconds - self._last <= self._longest_gap:
                 seconds = max(seconds, self._last)  # a hair's breadth back is no new beginning
             else:
                 seconds, self._start = self._last + self._step, None

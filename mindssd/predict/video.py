@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Generator, Iterator, Mapping
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 from types import ModuleType
 from typing import IO, Any
@@ -73,7 +73,11 @@ class VideoReader:
         self._fault: str | None = None
         self._ended_damaged = False
         self._stream: Any = None
-        self._container = _open(file, self.name, format_name, options or {})
+        with ExitStack() as stack:
+            if not isinstance(file, Path | str):
+                stack.callback(file.close)
+            self._container = _open(file, self.name, format_name, options or {})
+            stack.pop_all()
         av = import_pyav()
         # Time stamps and packets of a broadcast may jump and be damaged without meaning an end.
         self._is_broadcast = bool(self._container.format.flags & av.format.Flags.ts_discont.value)

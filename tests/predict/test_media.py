@@ -137,6 +137,23 @@ def test_a_pipe_that_goes_on_is_read_frame_by_frame(
     thread.join()
 
 
+@pytest.mark.parametrize("name", ["a", "a.mp4", "a.dat", "a.txt"])
+def test_a_file_is_what_its_content_is(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    path.write_bytes(photo(orientation=6))
+    image = open_media(Video(str(path)))
+    assert isinstance(image, np.ndarray) and image.shape == (40, 20, 3)
+    path.write_bytes(write_clip(tmp_path / "b.ts").read_bytes())
+    assert said_at_end(open_media(Video(str(path)))) == (20, "")
+    path.write_bytes(photo() * 3)  # one after the other
+    assert said_at_end(open_media(Video(str(path)))) == (3, "")
+    path.write_bytes(photo("PNG") * 3)
+    assert said_at_end(open_media(Video(str(path)))) == (3, "")
+    path.write_text("a text")
+    with pytest.raises(ImageError, match=r"is text, and no video|is neither an image nor"):
+        open_media(Video(str(path)))
+
+
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF", "MPO", "GIF", "BMP"])
 def test_a_piped_picture_is_a_picture(monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
     with piped(photo(kind), monkeypatch):

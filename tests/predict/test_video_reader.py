@@ -257,6 +257,7 @@ def test_times_never_go_back() -> None:
     assert of(None, None, 3.0, 4.0) == [0, 0.5, 1.0, 2.0]  # without stamps, a step each
     assert of(0.0, 0.1, 0.099, 0.2) == [0, 0.1, 0.1, 0.2]
     assert of(0.0, 50.0, 1.0, 1.5) == [0, 50.0, 50.5, 51.0]  # two recordings joined
+    assert of(0.0, 0.8, 0.0, 0.8) == [0, 0.8, 1.3, 2.1]  # short ones too
     assert of(0.0, 1.0, 1e9, 1e9 + 1) == [0, 1.0, 1.5, 2.5]  # a stamp that is damaged
 
 
