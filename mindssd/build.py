@@ -19,8 +19,9 @@ from mindssd.config.schema import (
     SharedHeadConfig,
 )
 from mindssd.data.augment import Augmentation
+from mindssd.data.classes import with_classes
 from mindssd.data.dataset import DetectionDataset
-from mindssd.data.formats.coco import load_coco_split
+from mindssd.data.formats.coco import find_annotations, load_coco_split, read_class_names
 from mindssd.data.loader import TrainingLoader
 from mindssd.data.samples import TrainingSamples
 from mindssd.data.targets import Targets
@@ -51,7 +52,7 @@ from mindssd.training.schedule import Schedule
 from mindssd.types import Array, ImageSize
 from mindssd.weights.download import resolve_backbone
 from mindssd.weights.safetensors_file import ModelMetadata
-from mindssd.weights.transfer import FitReport, load_backbone, load_detector
+from mindssd.weights.transfer import FitReport, load_backbone, start_from_detector
 
 if TYPE_CHECKING:
     from mindssd.weights.download import Progress
@@ -251,7 +252,10 @@ def class_prior_biases(
 
 
 def load_initial_weights(
-    config: Config, network: Network, progress: "Progress | None" = None
+    config: Config,
+    network: Network,
+    class_names: tuple[str, ...],
+    progress: "Progress | None" = None,
 ) -> list[str]:
     """Load what the config starts from; return a line to print for each file."""
     shapes = {name: value.shape for name, value in network.parameters().items()}
@@ -263,8 +267,8 @@ def load_initial_weights(
         network.load_parameters(parameters)
         said.append(f"backbone from {path}: {report.summary()}")
     if config.initial_weights is not None:
-        parameters, report = load_detector(
-            Path(config.initial_weights).expanduser(), shapes, allow_other_classes=True
+        parameters, report = start_from_detector(
+            Path(config.initial_weights).expanduser(), network.parameters(), class_names
         )
         network.load_parameters(parameters)
         said.append(f"detector from {config.initial_weights}: {report.summary()}")
@@ -286,6 +290,26 @@ def build_dataset(config: Config, split: str) -> DetectionDataset:
     # do, so all of val's are looked at.
     seconds = SECONDS_FOR_SIZES if split == "train" else None
     return load_coco_split(Path(config.data_dir).expanduser(), split, seconds)
+
+
+def training_classes(config: Config) -> tuple[str, ...] | None:
+    """The classes of data_dir's training annotations; None where there are none."""
+    if config.data_dir is None:
+        return None
+    path = find_annotations(Path(config.data_dir).expanduser(), "train")
+    return None if path is None else read_class_names(path)
+
+
+def with_classes_of(
+    dataset: DetectionDataset, class_names: tuple[str, ...], model: Path
+) -> DetectionDataset:
+    """The same images with a model's classes, in its order; DatasetError where it lacks one."""
+    return with_classes(
+        dataset,
+        class_names,
+        str(model),
+        "a model is scored on classes that it knows: leave the others out of the annotations",
+    )
 
 
 def normalization(config: Config) -> Normalization:

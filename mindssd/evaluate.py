@@ -17,7 +17,7 @@ from mindssd.config.load import load_config, override
 from mindssd.config.schema import Config
 from mindssd.deploy.runtime import RuntimeSettings, Session, is_deployed, open_session
 from mindssd.detector import deployed_predictor, described_config, load_model
-from mindssd.errors import ConfigError, DatasetError
+from mindssd.errors import ConfigError
 from mindssd.evaluation.coco import Evaluation, evaluate
 from mindssd.evaluation.protocol import PROTOCOLS, Protocol
 from mindssd.images import counted_remarks
@@ -42,15 +42,15 @@ def evaluate_model(
     session = _session(path, recipe, overrides) if is_deployed(path) else None
     config = _config(path, session, recipe, overrides)
     dataset = build.build_dataset(config, "val")
+    protocol = PROTOCOLS[protocol_name or config.evaluation.protocol]
+    class_names = dataset.class_names
+    if session is None and read_description(path) is None:
+        # Its classes are in the order of the annotations that it was trained on.
+        class_names = build.training_classes(config) or class_names
+    predictor = _predictor(path, session, config, class_names, protocol)
+    dataset = build.with_classes_of(dataset, predictor.class_names, path)
     for line in dataset.report.lines():
         console.print(line, highlight=False, markup=False, soft_wrap=True)
-    protocol = PROTOCOLS[protocol_name or config.evaluation.protocol]
-    predictor = _predictor(path, session, config, dataset.class_names, protocol)
-    if predictor.class_names != dataset.class_names:
-        raise DatasetError(
-            f"{path} detects {list(predictor.class_names)}, but {dataset.annotation_file} has the "
-            f"classes {list(dataset.class_names)}; a model is scored on its own classes, in order"
-        )
     with Progress(console=console, transient=True) as progress, counted_remarks() as remarks:
         task = progress.add_task("evaluating", total=None)
 

@@ -26,8 +26,9 @@ from mindssd.errors import ImageError
 from mindssd.types import Array, ImageSize
 
 IMAGE_SUFFIXES = frozenset(
-    {".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".webp", ".bmp", ".dib", ".tif", ".tiff"}
-    | {".ppm", ".pgm", ".pbm", ".pnm", ".jp2", ".j2k", ".jpx", ".avif", ".heic", ".heif", ".hif"}
+    {".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".apng", ".webp", ".bmp", ".dib", ".tif"}
+    | {".tiff", ".ppm", ".pgm", ".pbm", ".pnm", ".jp2", ".j2k", ".j2c", ".jpc", ".jpx", ".jpf"}
+    | {".avif", ".heic", ".heif", ".hif"}
 )
 """What counts as an image in a folder; a file given by name may be called anything.
 
@@ -113,7 +114,7 @@ def from_pillow(image: Any) -> Array:
 
 
 class Remarks(logging.Filter):
-    """Counts the images of which something is logged, with the first as an example."""
+    """Counts the images of which something is logged, with the first by name as an example."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -125,13 +126,15 @@ class Remarks(logging.Filter):
         """Take a record, which then goes no further."""
         source, text = record.args if isinstance(record.args, tuple) else ("", record.msg)
         with self._lock:
-            self._examples.setdefault(str(text), str(source))
+            # The same example whichever thread was the first.
+            example = self._examples.setdefault(str(text), str(source))
+            self._examples[str(text)] = min(example, str(source))
             # An image may be read again and again; its name would take more memory.
             self._images[str(text)].add(hash(source))
         return False
 
     def lines(self) -> list[str]:
-        """A line for each thing said: of how many images, which first, and what."""
+        """A line for each thing said: of how many images, such as which, and what."""
         with self._lock:
             return [
                 f"{self._examples[text]}: {text}"

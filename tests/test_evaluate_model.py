@@ -1,6 +1,7 @@
 """Which protocol, config and classes an evaluation from a file takes; no framework runs."""
 
 import io
+import json
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -106,3 +107,35 @@ def test_what_a_data_set_has_wrong_is_printed_as_it_is(
     write_checkpoint(path, PARAMETERS)
     evaluate.evaluate_model(path, "demo", [], None, Console(file=printed))
     assert line in printed.getvalue()
+
+
+def test_a_file_without_a_description_has_the_classes_of_the_training_annotations(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, data_dir = tmp_path / "m.ckpt", tmp_path / "data"
+    write_checkpoint(path, PARAMETERS)
+    for split, names in (("train", ["fish", "crab", "eel"]), ("val", ["eel", "fish"])):
+        (data_dir / f"{split}2017").mkdir(parents=True)
+        (data_dir / f"{split}2017" / "a.png").touch()
+        content = {
+            "images": [{"id": 1, "file_name": "a.png", "width": 9, "height": 9}],
+            "annotations": [{"image_id": 1, "category_id": 1, "bbox": [1, 1, 5, 5]}],
+            "categories": [{"id": place, "name": name} for place, name in enumerate(names, 1)],
+        }
+        file = data_dir / "annotations" / f"instances_{split}2017.json"
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(json.dumps(content))
+
+    def load_model(path: Path, config: Any, names: tuple[str, ...]) -> SimpleNamespace:
+        return SimpleNamespace(network=None, class_names=names)
+
+    def score(predictor: Any, dataset: Any, protocol: Any, show: Any) -> Any:
+        return predictor, dataset
+
+    monkeypatch.setattr(evaluate, "load_model", load_model)
+    monkeypatch.setattr(evaluate.build, "build_predictor", lambda *wanted: load_model(*wanted[:3]))
+    monkeypatch.setattr(evaluate, "evaluate", score)
+    asked = [f"data_dir={data_dir}"]
+    predictor, dataset = evaluate.evaluate_model(path, "demo", asked, None, Console(quiet=True))  # type: ignore[misc]
+    assert predictor.class_names == dataset.class_names == ("fish", "crab", "eel")
+    assert dataset[0].labels.tolist() == [3]

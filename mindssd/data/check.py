@@ -54,7 +54,8 @@ class CheckReport:
             f"{self.annotation_file}: {self.num_images} images, {self.num_boxes} boxes, "
             f"{self.num_crowds} crowds, {self.num_empty_images} images without boxes"
         )
-        return [summary, *(f"  {finding}" for finding in self.findings)]
+        empty = [] if self.num_boxes else ["  no boxes: nothing to learn, and no AP"]
+        return [summary, *empty, *(f"  {finding}" for finding in self.findings)]
 
     def with_findings(self, *findings: Finding) -> Self:
         return replace(self, findings=(*self.findings, *findings))

@@ -4,11 +4,11 @@ Pillow warns of a damaged directory and goes on, leaves black what a directory f
 nothing of what libjpeg says of damage.
 """
 
-import functools
 import io
 import math
 import struct
 from dataclasses import replace
+from functools import cache, partial
 from typing import Any
 
 import simplejpeg
@@ -34,6 +34,8 @@ _REDUCED_OR_MASK = 1 | 4
 
 def decode_tiff(data: bytes) -> Decoded:
     """Decode a TIFF file's first page; ImageError where it is damaged or of a rare layout."""
+    if data.startswith(b"MM\0+"):
+        raise ImageError("is a BigTIFF in big-endian order, which Pillow misreads: convert it")
     try:
         structure = Structure(data)
         directory = structure.directory(structure.first)
@@ -53,7 +55,7 @@ def decode_tiff(data: bytes) -> Decoded:
     )
 
 
-@functools.cache
+@cache
 def _reader() -> Any:
     from PIL import Image, ImageFile, TiffImagePlugin
 
@@ -74,6 +76,10 @@ def _reader() -> Any:
     return TiffFile
 
 
+def _one(structure: Structure, directory: Directory, tag: int, default: int) -> int:
+    return (*structure.integers(directory, tag), default)[0]
+
+
 def _require_whole(structure: Structure, directory: Directory) -> None:
     """Refuse a directory of which a part, or the pixels, lie outside the file or are missing."""
     length = len(structure.data)
@@ -84,40 +90,42 @@ def _require_whole(structure: Structure, directory: Directory) -> None:
             raise ImageError(f"damaged: tag {tag} has {field.count} values; expected 1")
     if sum(field.size for field in directory.fields.values() if field.size > 4) > length:
         raise ImageError("damaged: the directory is larger than the file")
+    one = partial(_one, structure, directory)
+    num_planes = one(_SAMPLES, 1) if one(_PLANES, 1) == _SEPARATE else 1
+    compression, bits = one(_COMPRESSION, _RAW), one(_BITS, 1)
+    if compression == _RAW and num_planes > 1 and bits > 8:
+        raise ImageError("has planes of 16 bits, uncompressed, which Pillow misreads: convert it")
+    pieces = _pieces(structure, directory, num_planes)
+    if any(start + size > length for start, size in pieces):
+        raise ImageError("truncated: pixels of the TIFF file lie beyond its end")
+    if compression == _JPEG and bits == 8:
+        _require_sound_jpegs(structure, directory, pieces)
 
-    def one(tag: int, default: int = 0) -> int:
-        return (*structure.integers(directory, tag), default)[0]
 
-    height, width = one(_HEIGHT), one(_WIDTH)
-    planes = one(_SAMPLES, 1) if one(_PLANES, 1) == _SEPARATE else 1
+def _pieces(structure: Structure, directory: Directory, num_planes: int) -> list[tuple[int, int]]:
+    """Where each strip or tile starts, and its size: as many as the picture needs."""
+    one = partial(_one, structure, directory)
+    height, width = one(_HEIGHT, 0), one(_WIDTH, 0)
+    starts_tag, sizes_tag = _STRIPS, _STRIP_SIZES
+    piece_height, piece_width = one(_ROWS_PER_STRIP, height), width
     if _TILES in directory.fields:
-        pieces, sizes = _TILES, _TILE_SIZES
-        tile_height, tile_width = one(_TILE_HEIGHT), one(_TILE_WIDTH)
-    else:
-        pieces, sizes = _STRIPS, _STRIP_SIZES
-        tile_height, tile_width = one(_ROWS_PER_STRIP, height), width
-    if min(height, width, tile_height, tile_width) < 1:
+        starts_tag, sizes_tag = _TILES, _TILE_SIZES
+        piece_height, piece_width = one(_TILE_HEIGHT, 0), one(_TILE_WIDTH, 0)
+    if min(height, width, piece_height, piece_width) < 1:
         raise ImageError(f"damaged: the TIFF file has {width} x {height} pixels in pieces of none")
-    starts, lengths = structure.integers(directory, pieces), structure.integers(directory, sizes)
-    expected = math.ceil(height / tile_height) * math.ceil(width / tile_width) * planes
+    starts = structure.integers(directory, starts_tag)
+    sizes = structure.integers(directory, sizes_tag)
+    expected = math.ceil(height / piece_height) * math.ceil(width / piece_width) * num_planes
     if len(starts) < expected:
         raise ImageError(f"truncated or damaged: has {len(starts)} of {expected} pieces")
-    if any(start + size > length for start, size in zip(starts, lengths, strict=False)):
-        raise ImageError("truncated: pixels of the TIFF file lie beyond its end")
-    compression = one(_COMPRESSION, _RAW)
-    if compression == _RAW and planes > 1 and one(_BITS) > 8:
-        raise ImageError("has planes of 16 bits, uncompressed, which Pillow misreads: convert it")
-    if compression == _JPEG and one(_BITS) == 8:
-        _require_sound_jpegs(structure, directory, list(zip(starts, lengths, strict=False)))
+    return list(zip(starts, sizes, strict=False))  # without sizes, what is there is not known
 
 
 def _described(structure: Structure, directory: Directory) -> str:
     """The layout, of which there are many, for who wants to write another."""
     bits = structure.integers(directory, _BITS) or (1,)
     names = {_SAMPLES: "samples", _PHOTOMETRIC: "photometric", _COMPRESSION: "compression"}
-    numbers = [
-        f"{name} {(*structure.integers(directory, tag), 1)[0]}" for tag, name in names.items()
-    ]
+    numbers = [f"{name} {_one(structure, directory, tag, 1)}" for tag, name in names.items()]
     return f"TIFF, bits {'+'.join(map(str, bits))}, {', '.join(numbers)}"
 
 
@@ -143,7 +151,7 @@ def _require_sound_jpegs(
 
 def _remarks(structure: Structure, directory: Directory) -> tuple[str, ...]:
     remarks = [SEVERAL] if _has_more_pages(structure, directory) else []
-    compression = (*structure.integers(directory, _COMPRESSION), _RAW)[0]
+    compression = _one(structure, directory, _COMPRESSION, _RAW)
     is_ycbcr = _YCBCR in structure.integers(directory, _PHOTOMETRIC)
     # There libtiff goes on after what it calls an error, and Pillow does not hear of it.
     if compression in _FAXES or (is_ycbcr and compression not in (_RAW, _JPEG)):
@@ -160,6 +168,6 @@ def _has_more_pages(structure: Structure, directory: Directory) -> bool:
             directory = structure.directory(directory.next)
         except struct.error:  # damaged: Pillow does not go there
             return False
-        if not (*structure.integers(directory, _SUBFILE), 0)[0] & _REDUCED_OR_MASK:
+        if not _one(structure, directory, _SUBFILE, 0) & _REDUCED_OR_MASK:
             return True
     return False

@@ -163,12 +163,10 @@ class _Export:
         self.engine = build.build_predictor(
             config, model.network, model.class_names, self.compared, batch_size=1
         )
-        self.dataset = build.build_dataset(config, "val") if config.data_dir else None
-        if self.dataset is not None and self.dataset.class_names != metadata.class_names:
-            raise ConfigError(
-                f"data_dir={config.data_dir} has the classes {list(self.dataset.class_names)}; "
-                f"the model knows {list(metadata.class_names)}"
-            )
+        self.dataset: DetectionDataset | None = None
+        if config.data_dir:
+            dataset = build.build_dataset(config, "val")
+            self.dataset = build.with_classes_of(dataset, metadata.class_names, path)
 
     def run(self, target: Path) -> None:
         manifest = Manifest(

@@ -107,6 +107,8 @@ def _from_stream(
             stream.check()
             if data is not None:
                 return _from_bytes(data, stream, name)
+            # By their beginning alone FFmpeg would not be sure for a megabyte.
+            format_name = "png_pipe" if head.startswith(b"\x89PNG") else "mjpeg"
         if _needs_seeking(stream):
             file = stream.spooled()
             stream.check()
@@ -138,7 +140,7 @@ def _is_still(file: Path | io.BytesIO) -> bool:
     try:
         with Image.open(file) as image:
             return getattr(image, "n_frames", 1) == 1
-    except (OSError, ValueError, SyntaxError):
+    except Exception:  # Pillow has no one error for what is damaged
         return False
 
 

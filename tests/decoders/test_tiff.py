@@ -141,6 +141,11 @@ def test_a_directory_that_is_wrong_is_said_to_be(tag: int, value: int, said: str
         decode_tiff(written(bands(3), **{f"_{tag}": value}))
 
 
+def test_an_order_that_pillow_misreads_is_named() -> None:
+    with pytest.raises(ImageError, match=r"BigTIFF in big-endian order.*convert it"):
+        decode_tiff(b"MM\0+" + bytes(100))
+
+
 def test_a_tag_outside_the_file_is_an_error_and_no_warning(
     recwarn: pytest.WarningsRecorder,
 ) -> None:

@@ -29,8 +29,8 @@ _MOST_PIXELS = 2**24
 """A header that was made to claim more is tried by us, and not by the judge."""
 
 
-_HARMLESS = "TIFFFetchNormalTag"
-"""libtiff's word on tags that no pixel needs."""
+_HARMLESS = ("TIFFFetchNormalTag", "_TIFFVSetField", "libpng")
+"""libtiff's words on tags that no pixel needs, and libpng's on sums that were made to be right."""
 
 
 _EXTRA_SAMPLES = 338
@@ -177,6 +177,8 @@ def _on_white(image: Any, has_alpha: bool) -> tuple[Any, str]:
         if "transparency" in image.info:
             return None, ""
         return np.repeat((np.asarray(image) >> 8).astype(int)[:, :, None], 3, axis=2), ""
+    if image.mode == "La":
+        image = image.convert("LA")
     if image.has_transparency_data and has_alpha:
         image = image.convert("RGBA")
         ground = Image.new("RGBA", image.size, "white")

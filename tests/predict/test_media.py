@@ -401,6 +401,26 @@ def test_a_playlist_of_a_server_is_followed(tmp_path: Path) -> None:
     assert (count, said) == (20, "")
 
 
+def test_a_live_playlist_whose_server_dies_breaks_off(tmp_path: Path) -> None:
+    """No #EXT-X-ENDLIST: more is to come."""
+    data = write_clip(tmp_path / "a.ts", 10, options={"g": "1"}).read_bytes()
+
+    def answer(handler: BaseHTTPRequestHandler) -> None:
+        is_list = handler.path.startswith("/live.m3u8")
+        part = b"#EXT-X-DISCONTINUITY\n#EXTINF:1,\na.ts\n"
+        playlist = b"#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXT-X-MEDIA-SEQUENCE:0\n" + part * 3
+        kind = "application/vnd.apple.mpegurl" if is_list else "video/mp2t"
+        body(playlist if is_list else data, kind)(handler)
+
+    with serving(answer) as address:
+        video = open_media(Video(f"{address}/live.m3u8", is_live=True))
+        assert isinstance(video, VideoReader)
+        frames = video.frames()
+        next(frames)
+    with pytest.raises(ImageError, match=r"live\.m3u8: breaks off .*: its server has gone"):
+        list(frames)
+
+
 def test_a_ctrl_c_within_ffmpegs_reading_is_not_lost(tmp_path: Path) -> None:
     data = faststart(tmp_path / "a.mp4").read_bytes()
 

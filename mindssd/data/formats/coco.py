@@ -41,19 +41,33 @@ def load_coco_split(
     is missing. `seconds_for_sizes` as in `load_coco`.
     """
     data_dir = data_dir.expanduser()
-    names = [f"{stem}_{split}2017.json" for stem in ("instances", "instance")]
     image_dir = data_dir / f"{split}2017"
-    layout = (
-        f"expected {data_dir}/annotations/{names[0]} (or {names[1]}) and the images in {image_dir}/"
-    )
+    first, second = _annotation_files(data_dir, split)
+    layout = f"expected {first} (or {second.name}) and the images in {image_dir}/"
     if not data_dir.is_dir():
         raise DatasetError(f"{data_dir}: no such folder; {layout}")
-    found = [path for path in (data_dir / "annotations" / name for name in names) if path.is_file()]
-    if not found:
-        raise DatasetError(f"{data_dir / 'annotations' / names[0]}: no such file; {layout}")
+    annotation_file = find_annotations(data_dir, split)
+    if annotation_file is None:
+        raise DatasetError(f"{first}: no such file; {layout}")
     if not image_dir.is_dir():
         raise DatasetError(f"{image_dir}: no such folder; {layout}")
-    return load_coco(found[0], image_dir, seconds_for_sizes)
+    return load_coco(annotation_file, image_dir, seconds_for_sizes)
+
+
+def find_annotations(data_dir: Path, split: str) -> Path | None:
+    """The annotation file of a split, None where there is none."""
+    return next((path for path in _annotation_files(data_dir, split) if path.is_file()), None)
+
+
+def _annotation_files(data_dir: Path, split: str) -> list[Path]:
+    return [
+        data_dir / "annotations" / f"{stem}_{split}2017.json" for stem in ("instances", "instance")
+    ]
+
+
+def read_class_names(annotation_file: Path) -> tuple[str, ...]:
+    """The classes of an annotation file, as a data set loaded from it has them."""
+    return _parse(annotation_file).class_names
 
 
 def load_coco(
