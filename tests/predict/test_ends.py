@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import av
 import cv2
 import numpy as np
 import pytest
@@ -259,7 +260,7 @@ def test_the_next_run_removes_what_a_killed_one_left(
 
 @pytest.mark.parametrize(
     ("kind", "save"),
-    [("photos", "drawn,json,csv"), ("clip", "drawn,json,csv"), ("clip", "yolo,json")],
+    [("photos", "drawn,json,csv"), ("clip", "drawn,json,csv"), ("clip", "yolo,json,drawn")],
 )
 def test_a_full_disk_ends_it_in_one_line_with_what_was_seen(
     tmp_path: Path, kind: str, save: str
@@ -297,7 +298,13 @@ def test_a_full_disk_ends_it_in_one_line_with_what_was_seen(
             assert len(list(csv.reader(file))) == 1 + len(tree["annotations"])
     drawn = {path.name for path in kept.glob("*.jpg")}
     assert drawn <= {Path(image["file_name"]).name for image in tree["images"]}
-    assert not (kept / "clip.mp4").exists()
+    if kind == "clip" and "clip.mp4" not in line:
+        # The small files have filled the disk: the video's own end has room left.
+        with av.open(str(kept / "clip.mp4")) as container:
+            num_frames = sum(1 for _ in container.decode(video=0))
+        assert num_frames in (len(tree["images"]), len(tree["images"]) - 1)
+    else:  # a part of it never has its name
+        assert not (kept / "clip.mp4").exists()
     assert [path for path in kept.iterdir() if path.name.startswith(".")] == []
 
 
