@@ -180,6 +180,13 @@ class _Export:
         if self.settings.format == "mindir":
             self._mindir(manifest, target)
             return
+        nms = self.settings.nms
+        if nms is not None and nms.iou_threshold != FOR_PEOPLE.iou_threshold:
+            self._say(
+                f"NMS inside at IoU {nms.iou_threshold:g}: at the {FOR_PEOPLE.iou_threshold:g} "
+                "that `mindssd predict` shows people, a few detections of low score will be "
+                f"missing; --nms-iou {FOR_PEOPLE.iou_threshold:g} has them all"
+            )
         raw = self._raw()
         self._write(raw, replace(manifest, precision="float32"), target)
         self._verify(target)
