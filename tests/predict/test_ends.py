@@ -4,12 +4,14 @@ import csv
 import json
 import os
 import pty
+import shutil
 import signal
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -33,7 +35,7 @@ class Command:
         self.out = out
         command = [sys.executable, "-m", "tests.predict.formula", "model", *map(str, words)]
         self.process = subprocess.Popen(
-            [*command, "--out", str(out), *SAVE],
+            [*command, "--out", str(out), *([] if "--save" in words else SAVE)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -256,6 +258,33 @@ def test_the_next_run_removes_what_a_killed_one_left(
     assert any(path.name.startswith(".mindssd-") for path in command.out.iterdir())
     assert start(photos / "0000.png").end()[0] == 0
     assert not any(path.name.startswith(".") for path in command.out.rglob("*"))
+
+
+def num_files_with_content(folder: Path) -> int:
+    count = 0
+    for path in folder.glob("*"):
+        with suppress(FileNotFoundError):  # it has got another name meanwhile
+            count += path.stat().st_size > 0
+    return count
+
+
+@pytest.mark.parametrize("save", ["json,csv", "drawn,json,csv,yolo"])
+def test_a_folder_that_is_removed_ends_it_in_one_line_with_what_was_seen(
+    tmp_path: Path, photos: Path, save: str
+) -> None:
+    out = tmp_path / "out"
+    command = Command(out, photos, "--save", save)
+    end = time.monotonic() + PATIENCE_S
+    while num_files_with_content(out) < 2:
+        assert time.monotonic() < end  # some images' records are written
+        time.sleep(0.01)
+    out.rename(tmp_path / "away")  # at once, whatever is being written into it
+    shutil.rmtree(tmp_path / "away")
+    status, output = command.end()
+    assert status == 1 and "Traceback" not in output
+    assert output.splitlines()[-1].startswith(f"mindssd: {out}/"), output
+    images = json.loads((out / "detections.json").read_text())["images"]
+    assert len(images) < 2000 and (out / "detections.csv").exists()
 
 
 @pytest.mark.parametrize(
