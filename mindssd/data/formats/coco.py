@@ -187,17 +187,18 @@ def _sound(
         raise DatasetError(f"{annotation_file}: {error}") from error
     a = annotations
     first = first_of_twins(a.images, a.categories, a.boxes_xywh, a.is_crowd)
-    no_area = a.areas <= 0
-    box_areas = a.boxes_xywh[:, 2] * a.boxes_xywh[:, 3]
-    areas = np.where(np.isfinite(a.areas) & ~no_area, a.areas, box_areas)
     findings += count_where(
         keep & ~first, "boxes annotated twice, of one class and image: kept once", boxes.example
     )
     keep &= first
     findings += count_where(
-        keep & no_area, "areas of 0 or less: that of the box taken", boxes.example
+        keep & (a.areas <= 0), "areas of 0 or less: that of the box taken", boxes.example
     )
-    return replace(annotations, areas=areas).at(keep), findings
+    a = a.at(keep)
+    box_areas = a.boxes_xywh[:, 2] * a.boxes_xywh[:, 3]
+    return replace(
+        a, areas=np.where(np.isfinite(a.areas) & (a.areas > 0), a.areas, box_areas)
+    ), findings
 
 
 @contextmanager
