@@ -164,7 +164,8 @@ class VideoReader:
                     num_faults = 0
                     if packet.size:
                         self._ended_damaged = packet.is_corrupt
-                    yield packet
+                        yield packet
+                    # An empty one in the midst, as AVI has them, repeats the frame before.
                 break
             except av.error.InvalidDataError as error:
                 num_faults += 1
@@ -174,12 +175,14 @@ class VideoReader:
                 self._fault = _in_words(error)
             except av.FFmpegError as error:
                 self._fault = _in_words(error)
-            packet = av.Packet()
-            packet.stream = self._stream
-            yield packet
+            except IndexError:
+                pass  # PyAV 18 at the end of what has more streams than its beginning told
             break
         if isinstance(self._file, ByteStream):
             self._file.check()
+        last = av.Packet()
+        last.stream = self._stream
+        yield last
 
     def _why_it_ended(self) -> str | None:
         """A fault at the end, None of a proper one. A count of frames that is announced is none."""
