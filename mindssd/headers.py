@@ -12,7 +12,7 @@ from typing import cast
 
 from mindssd.decoders import jpeg, jpeg2000, pillow, png
 from mindssd.decoders.containers import container_of
-from mindssd.decoders.exif import ORIENTATION, TIFF_SIGNATURES, Structure, orientation_of
+from mindssd.decoders.exif import TIFF_SIGNATURES, Structure, orientation_of
 from mindssd.errors import ImageError
 from mindssd.types import ImageSize
 
@@ -138,8 +138,7 @@ def _tiff_header(data: _Bytes) -> Header:
         directory = structure.directory(structure.first)
         (width,) = structure.integers(directory, _TIFF_WIDTH)
         (height,) = structure.integers(directory, _TIFF_HEIGHT)
-        orientation = (*structure.integers(directory, ORIENTATION), 1)[0]
-        return Header(height, width, turned=orientation in (5, 6, 7, 8))
+        return Header(height, width, turned=structure.orientation() >= 5)
 
 
 def _is_turned(exif: bytes) -> bool:

@@ -48,7 +48,7 @@ class Structure:
     def __init__(self, data: bytes, may_be_big: bool = True) -> None:
         self.data = data
         self._order = "<" if data[:2] == b"II" else ">"
-        self._is_big = may_be_big and data.startswith(_BIG_SIGNATURES)
+        self._is_big = may_be_big and data[:4] in _BIG_SIGNATURES
         start, letter = (8, "Q") if self._is_big else (4, "I")
         (self.first,) = self._unpack(letter, start)
 

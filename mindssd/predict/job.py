@@ -127,14 +127,14 @@ class _Job:
             except MindSSDError as error:  # it cannot be read, or not without PyAV
                 self._skip(error)
                 return
-            if is_live and media is not None:
-                self._show.say(f"{source.name}: Ctrl-C ends it")
             if isinstance(media, VideoReader):
+                if is_live:
+                    self._show.say(f"{source.name}: Ctrl-C ends it")
                 self._frames(source, media, parts, left)
+                if is_live and self._stop.number == SIGINT:
+                    self._stop.forget()  # which is how it is meant to be ended
             elif media is not None:
                 self._still(source, media)
-        if is_live and self._stop.number == SIGINT:
-            self._stop.forget()  # which is how it is meant to be ended
 
     def _still(self, source: Source, picture: Array) -> None:
         self._show.advance()
