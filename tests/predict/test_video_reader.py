@@ -106,7 +106,7 @@ def test_a_stream_that_begins_on_the_way_does_no_harm(tmp_path: Path) -> None:
 
 
 def test_pyavs_slip_at_the_end_of_such_a_stream_is_its_end(tmp_path: Path) -> None:
-    """Its `demux` looks there for a stream beyond those it knows, as chance will have it."""
+    """Its `demux` looks there for a stream beyond those it knows, or not: that is chance."""
 
     class Slipping:
         def __init__(self, container: Any) -> None:
