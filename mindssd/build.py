@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Mapping
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,7 +17,7 @@ from mindssd.data.dataset import DetectionDataset
 from mindssd.data.formats.coco import load_coco_split
 from mindssd.data.loader import TrainingLoader
 from mindssd.data.samples import TrainingSamples
-from mindssd.data.targets import Targets
+from mindssd.data.targets import Matcher, Targets
 from mindssd.engines.base import (
     Alone,
     Cluster,
@@ -33,8 +34,10 @@ from mindssd.engines.base import (
 )
 from mindssd.errors import ConfigError, EngineError
 from mindssd.evaluation.protocol import Protocol
+from mindssd.geometry.atss import match_adaptively
 from mindssd.geometry.coding import MAX_LOG_SIZE_RATIO
 from mindssd.geometry.default_boxes import DefaultBoxes, GridDefaultBoxes, PaperDefaultBoxes
+from mindssd.geometry.matching import match
 from mindssd.geometry.postprocess import PostProcess
 from mindssd.images import Normalization
 from mindssd.predictor import Predictor
@@ -301,9 +304,16 @@ def build_samples(
             contrast=augment.contrast,
             saturation=augment.saturation,
         ),
-        targets=Targets(default_boxes, config.matching.variances, config.matching.iou_threshold),
+        targets=Targets(default_boxes, config.matching.variances, matcher(config)),
         seed=config.seed,
     )
+
+
+def matcher(config: Config) -> Matcher:
+    matching = config.matching
+    if matching.kind == "atss":
+        return partial(match_adaptively, num_cells=matching.nearest_cells)
+    return partial(match, iou_threshold=matching.iou_threshold)
 
 
 def build_loader(

@@ -66,7 +66,12 @@ class DefaultBoxConfig(_Group, frozen=True):
 
 
 class MatchingConfig(_Group, frozen=True):
+    """`iou`: the paper's. `atss`: an IoU for each truth (arXiv:1912.02424)."""
+
+    kind: Literal["iou", "atss"] = "iou"
     iou_threshold: Fraction = 0.5
+    nearest_cells: Count = 9
+    """`atss`: the cells of each level whose default boxes are a truth's candidates."""
     variances: tuple[Positive, Positive] = (0.1, 0.2)
 
 
