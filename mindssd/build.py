@@ -364,6 +364,7 @@ def build_schedule(config: Config, steps_per_epoch: int) -> Schedule:
         peak=schedule.learning_rate,
         warmup_start=min(schedule.warmup_start, schedule.learning_rate),
         final_factor=schedule.final_factor,
+        flat_share=schedule.flat_share,
         warmup_steps=round(schedule.warmup_epochs * steps_per_epoch),
         total_steps=config.epochs * steps_per_epoch,
     )

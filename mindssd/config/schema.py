@@ -103,6 +103,8 @@ class ScheduleConfig(_Group, frozen=True):
     """The learning rate of the very first step."""
     final_factor: Fraction = 0.001
     """The cosine ends at the learning rate times this."""
+    flat_share: Annotated[float, Meta(ge=0, lt=1)] = 0.0
+    """So large a share of the steps after the warm-up stays at the peak."""
 
 
 class AugmentConfig(_Group, frozen=True):

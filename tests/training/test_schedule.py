@@ -21,6 +21,13 @@ def test_then_half_a_cosine_falls():
     assert [BY_HAND.learning_rate(step) for step in range(4, 8)] == pytest.approx(expected)
 
 
+def test_a_flat_share_of_the_steps_after_the_warm_up_stays_at_the_peak():
+    # Four steps after the warm-up: two at the peak, then half a cosine over two.
+    schedule = Schedule(0.5, 0.1, 0.1, warmup_steps=4, total_steps=8, flat_share=0.5)
+    rates = [schedule.learning_rate(step) for step in range(3, 9)]
+    assert rates == pytest.approx([0.4, 0.5, 0.5, 0.5, 0.05 + 0.45 * 0.5, 0.05])
+
+
 def test_beyond_the_last_step_it_stays_at_the_end():
     assert BY_HAND.learning_rate(8) == pytest.approx(0.05)
     assert BY_HAND.learning_rate(1000) == BY_HAND.learning_rate(8)
