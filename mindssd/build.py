@@ -25,6 +25,7 @@ from mindssd.engines.base import (
     ExtrasNeck,
     FPNNeck,
     Group,
+    LossSpec,
     Network,
     NetworkSpec,
     PerLevelHead,
@@ -330,10 +331,21 @@ def build_loader(
 def step_spec(config: Config, parameter_names: list[str]) -> StepSpec:
     optimizer, loss = config.optimizer, config.loss
     return StepSpec(
-        focal_alpha=loss.focal_alpha,
-        focal_gamma=loss.focal_gamma,
-        box_loss_weight=loss.box_weight,
+        loss=LossSpec(
+            class_kind=loss.class_kind,
+            focal_alpha=loss.focal_alpha,
+            focal_gamma=loss.focal_gamma,
+            class_weight=loss.class_weight,
+            box_kind=loss.box_kind,
+            box_weight=loss.box_weight,
+            box_weight_by_score=loss.box_weight_by_score,
+            variances=config.matching.variances,
+            max_log_size_ratio=MAX_LOG_SIZE_RATIO,
+        ),
+        optimizer=optimizer.kind,
         momentum=optimizer.momentum,
+        second_momentum=optimizer.second_momentum,
+        backbone_rate=optimizer.backbone_rate,
         weight_decay=optimizer.weight_decay,
         decayed=optimizer.decayed,
         loss_scale=optimizer.loss_scale,

@@ -76,12 +76,26 @@ class MatchingConfig(_Group, frozen=True):
 
 
 class LossConfig(_Group, frozen=True):
+    class_kind: Literal["focal", "quality_focal"] = "focal"
+    """`quality_focal`: a positive's goal is its box's IoU with the truth (arXiv:2006.04388)."""
     focal_alpha: Fraction = 0.75
     focal_gamma: NotNegative = 2.0
+    class_weight: NotNegative = 1.0
+    box_kind: Literal["smooth_l1", "giou"] = "smooth_l1"
+    """`giou`: of the decoded boxes (arXiv:1902.09630)."""
     box_weight: NotNegative = 1.0
+    box_weight_by_score: bool = False
+    """A positive's box counts as much as its class scores (arXiv:2006.04388)."""
 
 
 class OptimizerConfig(_Group, frozen=True):
+    """`sgd`: with momentum. `adamw`: arXiv:1711.05101."""
+
+    kind: Literal["sgd", "adamw"] = "sgd"
+    backbone_rate: Positive = 1.0
+    """The backbone's learning rate as a share of the rest's."""
+    second_momentum: Annotated[float, Meta(ge=0, lt=1)] = 0.999
+    """AdamW's second beta; `momentum` is its first."""
     momentum: Annotated[float, Meta(ge=0, lt=1)] = 0.9
     weight_decay: NotNegative = 1.5e-4
     decayed: Literal["all", "all_but_norm", "weights"] = "all_but_norm"
