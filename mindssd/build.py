@@ -370,21 +370,31 @@ def frozen_prefixes(parameter_names: list[str], num_layers: int) -> tuple[str, .
     return tuple(in_order[:num_layers])
 
 
+def num_epochs(config: Config, steps_per_epoch: int) -> int:
+    """`epochs`, or as many as hold `schedule.total_steps`."""
+    if config.schedule.total_steps is None:
+        return config.epochs
+    return -(-config.schedule.total_steps // steps_per_epoch)
+
+
 def build_schedule(config: Config, steps_per_epoch: int) -> Schedule:
     schedule = config.schedule
+    warmup_steps = schedule.warmup_steps
+    if warmup_steps is None:
+        warmup_steps = round(schedule.warmup_epochs * steps_per_epoch)
     return Schedule(
         peak=schedule.learning_rate,
         warmup_start=min(schedule.warmup_start, schedule.learning_rate),
         final_factor=schedule.final_factor,
         flat_share=schedule.flat_share,
-        warmup_steps=round(schedule.warmup_epochs * steps_per_epoch),
-        total_steps=config.epochs * steps_per_epoch,
+        warmup_steps=warmup_steps,
+        total_steps=num_epochs(config, steps_per_epoch) * steps_per_epoch,
     )
 
 
 def build_plan(config: Config, steps_per_epoch: int) -> Plan:
     return Plan(
-        epochs=config.epochs,
+        epochs=num_epochs(config, steps_per_epoch),
         steps_per_epoch=steps_per_epoch,
         evaluate_every=config.evaluation.every_epochs,
         max_bad_steps=config.max_bad_steps,

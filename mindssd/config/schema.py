@@ -111,8 +111,12 @@ class OptimizerConfig(_Group, frozen=True):
 
 
 class ScheduleConfig(_Group, frozen=True):
+    total_steps: Count | None = None
+    """So many steps, in whole epochs, instead of `epochs`."""
     learning_rate: Positive = 0.05
     warmup_epochs: NotNegative = 2.0
+    warmup_steps: Natural | None = None
+    """So many steps instead of `warmup_epochs`."""
     warmup_start: NotNegative = 0.001
     """The learning rate of the very first step."""
     final_factor: Fraction = 0.001

@@ -62,3 +62,18 @@ def test_the_average_forgets_fast_at_first():
     assert ema_decay(0, 0.999) == 0.1
     assert ema_decay(90, 0.999) == 0.91
     assert ema_decay(100_000, 0.999) == 0.999
+
+
+def test_a_length_in_steps_is_rounded_up_to_whole_epochs():
+    config = load_config("small_data", ["schedule={total_steps: 1000, warmup_steps: 30}"])
+    for steps_per_epoch, epochs in ((37, 28), (15, 67), (5, 200), (1000, 1), (3000, 1)):
+        assert build.build_plan(config, steps_per_epoch).epochs == epochs
+        schedule = build.build_schedule(config, steps_per_epoch)
+        assert (schedule.warmup_steps, schedule.total_steps) == (30, epochs * steps_per_epoch)
+
+
+def test_without_a_length_in_steps_epochs_tell_it():
+    config = load_config("small_data", ["epochs=9", "schedule.warmup_epochs=1.5"])
+    schedule = build.build_schedule(config, 20)
+    assert (schedule.warmup_steps, schedule.total_steps) == (30, 180)
+    assert build.build_plan(config, 20).epochs == 9
