@@ -312,7 +312,7 @@ def build_samples(
 
 def matcher(config: Config) -> Matcher:
     matching = config.matching
-    if matching.kind == "atss":
+    if matching.assignment == "atss":
         return partial(match_adaptively, num_cells=matching.nearest_cells)
     return partial(match, iou_threshold=matching.iou_threshold)
 
@@ -342,7 +342,7 @@ def step_spec(config: Config, parameter_names: list[str]) -> StepSpec:
             variances=config.matching.variances,
             max_log_size_ratio=MAX_LOG_SIZE_RATIO,
         ),
-        optimizer=optimizer.kind,
+        optimizer=optimizer.method,
         momentum=optimizer.momentum,
         second_momentum=optimizer.second_momentum,
         backbone_rate=optimizer.backbone_rate,

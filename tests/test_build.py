@@ -126,7 +126,7 @@ def test_the_other_losses_and_adamw_reach_the_step():
             "loss={class_kind: quality_focal, class_weight: 0.5, box_kind: giou, box_weight: 2}",
             "loss.box_weight_by_score=true",
             "matching.variances=[0.2, 0.4]",
-            "optimizer={kind: adamw, second_momentum: 0.99, backbone_rate: 0.25}",
+            "optimizer={method: adamw, second_momentum: 0.99, backbone_rate: 0.25}",
         ],
     )
     spec = build.step_spec(config, NAMES)
@@ -143,7 +143,7 @@ def test_the_matcher_is_the_configurations():
     truth = np.array([[0.1, 0.1, 0.5, 0.3]], np.float32)
     for text, expected in (
         ("{iou_threshold: 0.7}", match(truth, default_boxes, 0.7)),
-        ("{kind: atss, nearest_cells: 4}", match_adaptively(truth, default_boxes, 4)),
+        ("{assignment: atss, nearest_cells: 4}", match_adaptively(truth, default_boxes, 4)),
     ):
         config = load_config("small_data", [f"matching={text}"])
         np.testing.assert_array_equal(build.matcher(config)(truth, default_boxes), expected)

@@ -150,9 +150,9 @@ SHORT = [
 
 
 ADAMW = [
-    "matching.kind=atss",
+    "matching.assignment=atss",
     "loss={class_kind: quality_focal, box_kind: giou, box_weight_by_score: true}",
-    "optimizer={kind: adamw, backbone_rate: 0.25, weight_decay: 0.05}",
+    "optimizer={method: adamw, backbone_rate: 0.25, weight_decay: 0.05}",
     "schedule={learning_rate: 0.001, flat_share: 0.5}",
 ]
 

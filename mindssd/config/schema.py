@@ -68,7 +68,7 @@ class DefaultBoxConfig(_Group, frozen=True):
 class MatchingConfig(_Group, frozen=True):
     """`iou`: the paper's. `atss`: an IoU for each truth (arXiv:1912.02424)."""
 
-    kind: Literal["iou", "atss"] = "iou"
+    assignment: Literal["iou", "atss"] = "iou"
     iou_threshold: Fraction = 0.5
     nearest_cells: Count = 9
     """`atss`: the cells of each level whose default boxes are a truth's candidates."""
@@ -91,7 +91,7 @@ class LossConfig(_Group, frozen=True):
 class OptimizerConfig(_Group, frozen=True):
     """`sgd`: with momentum. `adamw`: arXiv:1711.05101."""
 
-    kind: Literal["sgd", "adamw"] = "sgd"
+    method: Literal["sgd", "adamw"] = "sgd"
     backbone_rate: Positive = 1.0
     """The backbone's learning rate as a share of the rest's."""
     second_momentum: Annotated[float, Meta(ge=0, lt=1)] = 0.999
