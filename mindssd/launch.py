@@ -11,15 +11,17 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from types import FrameType
 from typing import IO
 
 from mindssd import build
 from mindssd.errors import ConfigError, TrainingError
-from mindssd.processes import LifeSign, die_with_parent
+from mindssd.processes import Heartbeat, die_with_parent
 from mindssd.training.run_folder import RunFolder
+from mindssd.training.signals import HANDLED
 
 POLL_S = 0.2
 FROZEN_S = 30.0
@@ -38,10 +40,6 @@ PROGRAM = [sys.executable, "-m", "mindssd"]
 
 class _NoRendezvousError(Exception):
     """The processes cannot meet."""
-
-
-class _AskedToEndError(TrainingError):
-    """A failure after a signal, which no restart shall follow."""
 
 
 def launch(
@@ -64,22 +62,48 @@ def launch(
         )
     if command != resume:
         RunFolder(folder).require_free()  # or a restart would go on with an older run
-    for attempt in range(restarts + 1):
-        try:
-            return _run(command, num_processes, patience_s, engine)
-        except TrainingError as error:
-            if attempt == restarts or isinstance(error, _AskedToEndError):
-                raise
-            print(f"mindssd: {error}; restart {attempt + 1} of {restarts}", file=sys.stderr)
-        if RunFolder(folder).last_file.exists():
-            command = resume
+    with _noted_signals() as signals:
+        for attempt in range(restarts + 1):
+            try:
+                return _run(command, num_processes, patience_s, engine, signals)
+            except TrainingError as error:
+                if attempt == restarts or signals:
+                    raise
+                print(f"mindssd: {error}; restart {attempt + 1} of {restarts}", file=sys.stderr)
+            if RunFolder(folder).can_be_resumed:
+                command = resume
     raise AssertionError("the last attempt returns or raises")
 
 
-def _run(command: Sequence[str], num_processes: int, patience_s: float, engine: str) -> int:
+@contextmanager
+def _noted_signals() -> Iterator[list[int]]:
+    """Let signals be noted, in their order, and no more: who looks at the list passes them on.
+
+    So none is lost, whatever it breaks into: the start of a process, or the end of an attempt.
+    """
+    signals: list[int] = []
+    before = {}
+    try:
+        for number in HANDLED:
+            handler = signal.getsignal(number)
+            if number == signal.SIGHUP and handler == signal.SIG_IGN:  # under nohup
+                continue
+            before[number] = handler
+            signal.signal(number, lambda number, frame: signals.append(number))
+        yield signals
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _run(
+    command: Sequence[str], num_processes: int, patience_s: float, engine: str, signals: list[int]
+) -> int:
     for _ in range(RENDEZVOUS_TRIES):
         try:
-            return _Job(command, num_processes, patience_s, engine).run()
+            with tempfile.TemporaryDirectory(prefix="mindssd-") as folder:
+                job = _Job(command, num_processes, patience_s, engine, signals, Path(folder))
+                return job.run()
         except _NoRendezvousError as error:
             failure = error
     raise TrainingError(f"the processes could not meet, {RENDEZVOUS_TRIES} times: {failure}")
@@ -89,42 +113,47 @@ class _Job:
     """Workers, and the process that lets them meet."""
 
     def __init__(
-        self, command: Sequence[str], num_processes: int, patience_s: float, engine: str
+        self,
+        command: Sequence[str],
+        num_processes: int,
+        patience_s: float,
+        engine: str,
+        signals: list[int],
+        folder: Path,
     ) -> None:
         self.command = command
         self.size = num_processes
         self.patience_s = patience_s
         self.engine = engine
-        self.life: list[LifeSign] = []
+        self.signals = signals
+        self.folder = folder
+        self.heartbeats: list[Heartbeat] = []
         self.workers: list[subprocess.Popen[bytes]] = []
         self.outputs: list[IO[bytes]] = []
         """The helper's first, then those of rank 1 and up; rank 0 speaks for itself."""
-        self.signals: list[int] = []
         self._stopped_since: dict[int, float] = {}
 
     def run(self) -> int:
         cluster = build.build_cluster(self.size, self.engine)
-        before = {n: signal.signal(n, self._forward) for n in (signal.SIGINT, signal.SIGTERM)}
-        helper = self._start(*cluster.helper())
+        started: list[subprocess.Popen[bytes]] = []
         try:
+            helper = self._start(*cluster.helper())
+            started.append(helper)
             for rank in range(self.size):
                 if self.signals:  # those that are not there yet would not hear of it
                     return 128 + self.signals[0]
-                self.life.append(LifeSign())
-                variables = cluster.worker_environment(rank) | self.life[rank].environment
-                command = [*PROGRAM, *self.command]
-                self.workers.append(self._start(command, variables, speaks=rank == 0))
+                self.heartbeats.append(Heartbeat(self.folder, f"rank{rank}"))
+                variables = cluster.worker_environment(rank) | self.heartbeats[rank].environment
+                worker = self._start([*PROGRAM, *self.command], variables, speaks=rank == 0)
+                started.append(worker)
+                self.workers.append(worker)
             return self._watch(helper)
         finally:
-            for process in (*self.workers, helper):
+            for process in started[::-1]:
                 process.kill()
                 process.wait()
             for output in self.outputs:
                 output.close()
-            for sign in self.life:
-                sign.close()
-            for number, handler in before.items():
-                signal.signal(number, handler)
 
     def _start(
         self, command: list[str], environment: dict[str, str], speaks: bool = False
@@ -141,19 +170,24 @@ class _Job:
             stdout=output,
             stderr=subprocess.STDOUT if output else None,
             start_new_session=True,
-            pass_fds=[sign.descriptor for sign in self.life[-1:]],
-            preexec_fn=die_with_parent,
+            preexec_fn=partial(die_with_parent, parent=os.getpid()),
         )
 
     def _watch(self, helper: subprocess.Popen[bytes]) -> int:
         """Wait for the workers; their common status, or TrainingError that names a failed one."""
+        passed_on = False
         while True:
+            if self.signals and not passed_on:
+                passed_on = True
+                for worker in self.workers:
+                    # For SIGINT too: a collective operation of MindSpore 2.10.0 makes it SIGTERM.
+                    worker.send_signal(signal.SIGTERM)
             time.sleep(POLL_S)
             if len(self.signals) > 1:
                 return 128 + self.signals[1]
             met = helper.poll()  # asked first: it ends behind the workers
             statuses = [worker.poll() for worker in self.workers]
-            asked_for = 128 + signal.SIGTERM if self.signals else 0
+            asked_for = 128 + signal.SIGTERM if passed_on else 0
             for rank, status in enumerate(statuses):
                 if status is None and self._is_frozen(rank):
                     self._fail(rank, f"has been stopped for {FROZEN_S:.0f} s")
@@ -165,11 +199,11 @@ class _Job:
                 return 128 + self.signals[0] if any(statuses) else 0
             if met and not self.signals and all(status is None for status in statuses):
                 self._miss_helper(met)
-            self._check_life(statuses)
+            self._check_heartbeats(statuses)
 
     def _miss_helper(self, status: int) -> None:
         how = f"the process that lets them meet {_how_it_ended(status)}{self._last_words(0)}"
-        if any(sign.shown for sign in self.life):
+        if any(heartbeat.begun for heartbeat in self.heartbeats):
             raise TrainingError(how)
         raise _NoRendezvousError(how)
 
@@ -183,16 +217,18 @@ class _Job:
             return False
         return time.monotonic() - self._stopped_since.setdefault(rank, time.monotonic()) > FROZEN_S
 
-    def _check_life(self, statuses: Sequence[int | None]) -> None:
-        """Fail where a process has shown no life for too long.
+    def _check_heartbeats(self, statuses: Sequence[int | None]) -> None:
+        """Fail where a process's heart has not beaten for too long.
 
         The others wait for it, but took their part of the step before they did.
         """
-        shown = {
-            rank: self.life[rank].last() for rank in range(self.size) if statuses[rank] is None
+        last = {
+            rank: heartbeat.last()
+            for rank, heartbeat in enumerate(self.heartbeats)
+            if statuses[rank] is None
         }
-        if shown and time.monotonic() - min(shown.values()) > self.patience_s:
-            rank = min(shown, key=lambda rank: shown[rank])
+        if last and time.monotonic() - min(last.values()) > self.patience_s:
+            rank = min(last, key=lambda rank: last[rank])
             self._fail(rank, f"has hung for {self.patience_s:.0f} s, the longest of all")
 
     def _culprit(self, rank: int, status: int, asked_for: int) -> tuple[int, str]:
@@ -210,8 +246,7 @@ class _Job:
 
     def _fail(self, rank: int, how: str) -> None:
         words = self._last_words(rank) if rank > 0 else ""
-        kind = _AskedToEndError if self.signals else TrainingError
-        raise kind(f"rank {rank} of {self.size} {how}{words}")
+        raise TrainingError(f"rank {rank} of {self.size} {how}{words}")
 
     def _last_words(self, output: int) -> str:
         file = self.outputs[output]
@@ -219,12 +254,6 @@ class _Job:
         lines = file.read().decode(errors="replace").strip().splitlines()
         lines = [line for line in lines if line and not line.startswith(("[INFO]", "[WARNING]"))]
         return f": {lines[-1].removeprefix('mindssd: ')}" if lines else ""
-
-    def _forward(self, number: int, frame: FrameType | None) -> None:
-        self.signals.append(number)
-        for worker in self.workers:
-            # For SIGINT too: a collective operation of MindSpore 2.10.0 makes it SIGTERM anyway.
-            worker.send_signal(signal.SIGTERM)
 
 
 def _how_it_ended(status: int) -> str:

@@ -4,25 +4,32 @@ import ctypes
 import os
 import signal
 import socket
+import stat
 import struct
 import sys
-import tempfile
 import time
+from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
 _SET_PARENT_DEATH_SIGNAL = 1
 MPI_GRACE_S = 60
 """Once mpirun has ended, its ranks have so long to save and end."""
-
+PASSED_ON = (signal.SIGINT, signal.SIGTERM)
+"""The signals that a process passes on to the one that trains in its place."""
 
 OWN_LAUNCHER = "MINDSSD_LAUNCHER"
 """Set where mindssd itself has started the processes, and sees to their end."""
 
 
-def die_with_parent(number: int = signal.SIGKILL) -> None:
-    """Get a signal when the parent process ends, however it ends, so that none is left behind."""
+def die_with_parent(number: int = signal.SIGKILL, parent: int | None = None) -> None:
+    """Get a signal when the parent process ends, however it ends, so that none is left behind.
+
+    With the id of that `parent`, also where it has ended before this was called.
+    """
     ctypes.CDLL(None).prctl(_SET_PARENT_DEATH_SIGNAL, number)
+    if parent is not None and os.getppid() != parent:
+        os.kill(os.getpid(), number)
 
 
 def free_port() -> int:
@@ -44,19 +51,23 @@ def outlive_mpirun() -> None:
         return
     sys.stdout.flush()
     sys.stderr.flush()
+    # What comes before a process is ready to pass it on waits until it is.
+    signal.pthread_sigmask(signal.SIG_BLOCK, PASSED_ON)
+    known, above = os.getpid(), os.getppid()
     guard = os.fork()
     if guard:
-        _follow(guard)
+        _follow(guard, above)
     os.setsid()
+    guard = os.getpid()
     worker = os.fork()
     if worker:
-        _follow(worker)
-    die_with_parent()
+        _follow(worker, known)
+    die_with_parent(parent=guard)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, PASSED_ON)
 
 
-def _follow(child: int) -> NoReturn:
-    """Pass signals on to a child, and end as it does; ask it to end where our parent has."""
-    parent = os.getppid()
+def _follow(child: int, parent: int) -> NoReturn:
+    """Pass signals on to a child, and end as it does; ask it to end where our `parent` has."""
     asked: list[int] = []
 
     def pass_on(number: int, frame: FrameType | None) -> None:
@@ -70,11 +81,12 @@ def _follow(child: int) -> NoReturn:
         if not asked:  # a second one would end it at once
             pass_on(signal.SIGTERM, frame)
 
-    signal.signal(signal.SIGINT, pass_on)
-    signal.signal(signal.SIGTERM, pass_on)
+    for number in PASSED_ON:
+        signal.signal(number, pass_on)
     signal.signal(signal.SIGALRM, lambda number, frame: os.kill(child, signal.SIGKILL))
     signal.signal(signal.SIGRTMIN, parent_ended)
-    die_with_parent(signal.SIGRTMIN)
+    die_with_parent(signal.SIGRTMIN, parent)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, PASSED_ON)
     _, status = os.waitpid(child, 0)
     ended_by = os.WTERMSIG(status) if os.WIFSIGNALED(status) else None
     if ended_by is not None:
@@ -84,37 +96,58 @@ def _follow(child: int) -> NoReturn:
     os._exit(os.waitstatus_to_exitcode(status))
 
 
-LIFE = "MINDSSD_LIFE"
-"""Names the open file of a `LifeSign`, in the environment of the process that writes into it."""
+HEARTBEAT = "MINDSSD_HEARTBEAT"
+"""Names the file of a `Heartbeat`, in the environment of the process that writes into it."""
+_HEARTBEAT_START = b"mindssd heartbeat\n"
+"""By this a heartbeat's file is known: into no other is ever written."""
 
 
-class LifeSign:
-    """A file that a process started with `environment` and `file` writes the time into as it works.
+class Heartbeat:
+    """A file that a process started with `environment` writes the time into as it works.
 
-    The process does so by `show_life`; `last` tells when it last did. No sign yet counts from now.
+    The process does so by `beat`; `last` tells when it last did. No beat yet counts from now. The
+    file lies in `folder`, which is nobody else's to write to.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, folder: Path, name: str) -> None:
         self._began = time.monotonic()
-        self._file = tempfile.TemporaryFile()  # noqa: SIM115 - kept open for the process's life
-        self.descriptor = self._file.fileno()
-        self.environment = {LIFE: str(self.descriptor)}
+        self._file = folder / name
+        # As long as it will be, so that a full disk stops no heart.
+        self._file.write_bytes(_HEARTBEAT_START + struct.pack("d", 0.0))
+        self.environment = {HEARTBEAT: str(self._file)}
 
     @property
-    def shown(self) -> bool:
+    def begun(self) -> bool:
         """Whether the process has written at all."""
-        return os.fstat(self.descriptor).st_size > 0
+        return self._time() > 0
 
     def last(self) -> float:
         """On the clock of `time.monotonic`, which all processes of a machine share."""
-        content = os.pread(self.descriptor, 8, 0)
-        return struct.unpack("d", content)[0] if len(content) == 8 else self._began
+        return self._time() or self._began
 
-    def close(self) -> None:
-        self._file.close()
+    def _time(self) -> float:
+        (seconds,) = struct.unpack("d", self._file.read_bytes()[len(_HEARTBEAT_START) :])
+        return float(seconds)
 
 
-def show_life() -> None:
-    """Tell the launcher, if it is one that listens, that this process goes on."""
-    if LIFE in os.environ:
-        os.pwrite(int(os.environ[LIFE]), struct.pack("d", time.monotonic()), 0)
+def beat() -> None:
+    """Tell the launcher, if one listens, that this process goes on.
+
+    The variable may be stale, or somebody else's: what is not a heartbeat's file of this user is
+    left alone. It is opened each time, for a descriptor that was kept may be another file by now.
+    """
+    path = os.environ.get(HEARTBEAT)
+    if path is None:
+        return
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:  # the launcher has gone, and its files with it
+        return
+    try:
+        status = os.fstat(descriptor)
+        ours = stat.S_ISREG(status.st_mode) and status.st_uid == os.geteuid()
+        if ours and os.pread(descriptor, len(_HEARTBEAT_START), 0) == _HEARTBEAT_START:
+            now = struct.pack("d", time.monotonic())
+            os.pwrite(descriptor, now, len(_HEARTBEAT_START))
+    finally:
+        os.close(descriptor)

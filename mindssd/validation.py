@@ -1,7 +1,9 @@
 """What a run does with its validation images: scores them, and draws some for TensorBoard."""
 
-import pickle
+import io
 from contextlib import suppress
+
+import numpy as np
 
 from mindssd import build
 from mindssd.config.schema import Config
@@ -17,7 +19,7 @@ from mindssd.evaluation.coco import (
 )
 from mindssd.evaluation.protocol import PROTOCOLS
 from mindssd.images import read_image
-from mindssd.processes import show_life
+from mindssd.processes import beat
 from mindssd.training.loop import Metrics
 from mindssd.training.signals import StopRequest
 from mindssd.types import Array
@@ -42,7 +44,11 @@ class Validation:
         self.group = group
         self.protocol = PROTOCOLS[config.evaluation.protocol]
         self.predictor = build.build_predictor(
-            config, network, dataset.class_names, self.protocol, config.evaluation.batch_size
+            config,
+            network,
+            dataset.class_names,
+            self.protocol.selection,
+            config.evaluation.batch_size,
         )
         self.last: Evaluation | None = None
         self.stop: StopRequest | None = None
@@ -62,7 +68,7 @@ class Validation:
         if self.stop is not None:
             self.stop.check()
         assert table is not None
-        parts = [pickle.loads(part) for part in self.group.gather(pickle.dumps(table))]
+        parts = [from_bytes(part) for part in self.group.gather(to_bytes(table))]
         self.last = score(DetectionTable.merge(parts), self.dataset, indices, self.protocol)
         if self.last.num_images and len(self.last.unreadable) == self.last.num_images:
             raise DatasetError(
@@ -72,7 +78,7 @@ class Validation:
         return self.last.twelve_numbers()
 
     def _between_batches(self, done: int, total: int) -> None:
-        show_life()
+        beat()
         if self.stop is not None and self.stop.requested:
             raise _EvaluationStoppedError
 
@@ -91,3 +97,32 @@ class Validation:
                 compare(image, record.boxes, record.labels - 1, found, score_threshold=SAMPLE_SCORE)
             )
         return contact_sheet(drawn) if drawn else None
+
+
+def to_bytes(table: DetectionTable) -> bytes:
+    """A table as arrays alone, for another process to read: what it gets, it need not trust."""
+    file = io.BytesIO()
+    np.savez(
+        file,
+        allow_pickle=False,
+        image_ids=table.image_ids,
+        class_ids=table.class_ids,
+        boxes=table.boxes,
+        scores=table.scores,
+        unreadable=np.array(table.unreadable, np.str_),
+        seconds=np.float64(table.seconds),
+    )
+    return file.getvalue()
+
+
+def from_bytes(data: bytes) -> DetectionTable:
+    """The table of `to_bytes`."""
+    with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
+        return DetectionTable(
+            image_ids=arrays["image_ids"],
+            class_ids=arrays["class_ids"],
+            boxes=arrays["boxes"],
+            scores=arrays["scores"],
+            unreadable=tuple(arrays["unreadable"].tolist()),
+            seconds=float(arrays["seconds"]),
+        )

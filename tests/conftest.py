@@ -40,6 +40,12 @@ def backbone_checkpoint() -> Path:
     return _shared("weights/mobilenet_v2_100.ckpt")
 
 
+@pytest.fixture(scope="session")
+def models_of_before() -> Path:
+    """A trained model and its exports, as an earlier version wrote them."""
+    return _shared("cases/models_of_before")
+
+
 TINY_CONFIG = """
 # A detector that trains in seconds.
 inherits: ssd_mobilenetv2

@@ -149,6 +149,13 @@ def test_the_matcher_is_the_configurations():
         np.testing.assert_array_equal(build.matcher(config)(truth, default_boxes), expected)
 
 
+def test_a_run_too_short_for_one_update_is_refused():
+    config = load_config(RECIPE, ["epochs=1", "optimizer.accumulate_steps=4"])
+    assert build.build_plan(config, steps_per_epoch=4).accumulate_steps == 4
+    with pytest.raises(ConfigError, match="accumulate_steps=4: the run has 3 steps, so that no"):
+        build.build_plan(config, steps_per_epoch=3)
+
+
 def test_without_a_data_dir_the_way_out_is_said():
     with pytest.raises(ConfigError, match=r"data_dir is not set: give data_dir=PATH.*mindssd demo"):
         build.build_dataset(load_config(RECIPE), "train")
@@ -222,12 +229,12 @@ class _Network:
         return np.zeros((batch, 1917, 4), np.float32), np.full((batch, 1917, 4), -9, np.float32)
 
 
-def test_a_predictor_detects_by_its_protocol():
+def test_a_predictor_detects_by_its_selection():
     names = ("a", "b", "c")
     config = load_config(RECIPE)
-    predictor = build.build_predictor(config, _Network(), names, PROTOCOLS["mindcv"], batch_size=2)
-    assert predictor.postprocess.score_threshold == 0.1
-    assert predictor.postprocess.pixel_offset == 1.0
+    selection = PROTOCOLS["mindcv"].selection
+    predictor = build.build_predictor(config, _Network(), names, selection, batch_size=2)
+    assert predictor.postprocess.selection is selection
     assert predictor.image_size == (300, 300)
     (found,) = predictor.detect([np.zeros((20, 30, 3), np.uint8)])
     assert len(found) == 0 and found.class_names == names

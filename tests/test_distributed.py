@@ -194,7 +194,13 @@ for step in range(10):
     losses.append(stepper.step(batch, 0.01 if synchronised else 0.05, 0.0).loss)
 checksum = sum(float(value.astype(np.float64).sum()) for value in network.parameters().values())
 words = [part.decode() for part in group.gather(b"word" * (group.rank + 1))]
-print(json.dumps({"losses": losses, "checksum": checksum, "words": words,
+long = [bytes(range(256)) * 9000 * rank for rank in range(group.size)]  # none, and some rounds
+exact = group.gather(long[group.rank]) == long
+bits = np.array([-0.0, np.nan, 1e-45, np.inf, 16777217], np.float32)
+mine = bits if group.rank == 0 else np.zeros_like(bits)
+sent = group.broadcast({"a": mine[:1], "b": mine[1:].reshape(2, 2)})
+exact &= np.concatenate([sent["a"], sent["b"].ravel()]).tobytes() == bits.tobytes()
+print(json.dumps({"losses": losses, "checksum": checksum, "words": words, "exact": exact,
                   "any": [group.any(group.rank == 1), group.any(False)]}))
 """
 
@@ -233,6 +239,7 @@ def test_two_halves_of_a_batch_train_as_the_whole_one(engine, statistics):
     assert first["checksum"] == second["checksum"] == pytest.approx(alone["checksum"], rel=1e-6)
     assert first["words"] == ["word", "wordword"]
     assert first["any"] == second["any"] == [True, False]
+    assert first["exact"] and second["exact"] and alone["exact"]
 
 
 def test_with_the_whole_batchs_statistics_the_whole_network_trains_as_on_one_device():

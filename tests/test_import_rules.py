@@ -45,12 +45,15 @@ LAYERS = {
     "types": _layer(third_party="numpy"),
     "files": _layer(),
     "processes": _layer(),
-    "annotations": _layer(third_party="msgspec"),
     "config": _layer(third_party="yaml msgspec"),
     "geometry": _layer("types", "numpy"),
-    "images": _layer("types", "numpy cv2"),
-    "visualize": _layer("types images", "numpy cv2"),
-    "data": _layer("types annotations geometry images", "numpy cv2 grain msgspec"),
+    "decoders": _layer("types", "numpy cv2 PIL simplejpeg"),
+    "images": _layer("types decoders", "numpy cv2"),
+    "fonts": _layer(),
+    "headers": _layer("types decoders"),
+    "lettering": _layer("types fonts", "numpy cv2 PIL anyascii"),
+    "visualize": _layer("types images lettering", "numpy cv2"),
+    "data": _layer("types files geometry headers images", "numpy cv2 grain msgspec"),
     "weights": _layer("types files", "numpy safetensors google rich"),  # google.protobuf
     "engines": _layer(),
     "engines.base": _layer("types", "numpy"),
@@ -65,22 +68,22 @@ LAYERS = {
     # Its job takes a detector from the application.
     "predict": _layer(
         "application types files images geometry visualize predictor weights evaluation",
-        "numpy cv2 msgspec rich",
+        "numpy cv2 PIL av msgspec rich",
     ),
     # Its export puts parts together, and is of the application.
     "deploy": _layer(
         "types geometry predictor weights engines.base", "numpy onnx onnxruntime openvino"
     ),
-    "evaluation": _layer(
-        "types annotations files predictor", "numpy faster_coco_eval rich msgspec"
-    ),
+    "evaluation": _layer("types files geometry predictor", "numpy faster_coco_eval rich"),
     "application": _layer(
         f"{_ALL_PARTS} evaluation engines.mindspore engines.torch",
         "numpy cv2 rich msgspec onnx onnxruntime openvino",
     ),
-    # `data` is for `demo` and `doctor`, `weights` for `weights`, `evaluation` for its report.
+    # `data` is for `demo` and `doctor`, `weights` for `weights`, `evaluation` for its report,
+    # `training` for a console that outlives its terminal.
     "cli": _layer(
-        "application predict config data weights evaluation visualize files processes deploy",
+        "application predict config data weights training evaluation visualize files processes"
+        " deploy",
         "typer rich",
     ),
     # `import mindssd` and `python -m mindssd`.
@@ -97,6 +100,7 @@ ONLY_IN = {
     "tensorboardX": "training",
     "faster_coco_eval": "evaluation",
     "yaml": "config",
+    "av": "predict",
 }
 """Each of these has one home."""
 
@@ -220,6 +224,12 @@ def test_the_framework_is_reached_inside_a_function_of_build_alone():
     assert doors == {("build.py", False)}
 
 
+def test_nothing_is_unpickled():
+    """A pickle runs what it holds: neither files nor other processes are trusted so far."""
+    banned = {"pickle", "marshal", "shelve", "dill", "cloudpickle", "joblib"}
+    assert [str(i) for _, i in _all_imports() if i.module.partition(".")[0] in banned] == []
+
+
 def test_a_command_imports_at_its_top_only_what_its_help_needs():
     light = {"typer", *sys.stdlib_module_names}
     offences = [
@@ -246,7 +256,7 @@ def test_no_init_file_imports_anything_of_weight():
 
 HEAVY = (
     *("mindspore", "mindcv", "torch", "onnx", "onnxruntime", "openvino"),
-    *("grain", "cv2", "faster_coco_eval", "tensorboardX", "safetensors"),
+    *("grain", "cv2", "av", "faster_coco_eval", "tensorboardX", "safetensors"),
 )
 
 

@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from dataclasses import dataclass
@@ -18,12 +19,12 @@ import pytest
 from mindssd import build, launch
 from mindssd.cli.train import train
 from mindssd.errors import ConfigError, TrainingError
-from mindssd.processes import LIFE, LifeSign, show_life
+from mindssd.processes import HEARTBEAT, Heartbeat, beat
 
 WORKER = """
 import os, signal, sys, time
 from pathlib import Path
-from mindssd.processes import show_life
+from mindssd.processes import beat
 rank, folder, resumes = os.environ["RANK"], Path(sys.argv[1]), "again" in sys.argv
 with (folder / "starts").open("a") as file:
     file.write(f"{rank} {os.getpid()} {sys.argv[2]}\\n")
@@ -108,7 +109,7 @@ def test_a_process_that_hangs_is_named(run):
     """Both take steps; then one of them spins, and the other waits for it a moment longer."""
     program = """
 for step in range(9):
-    show_life()
+    beat()
     while rank == "1" and step == 3: pass
     time.sleep(0.1)
 time.sleep(60)
@@ -117,7 +118,7 @@ time.sleep(60)
         run(program, patience_s=2)
 
 
-def test_a_process_that_never_shows_life_hangs_too(run):
+def test_a_process_whose_heart_never_beats_hangs_too(run):
     with pytest.raises(TrainingError, match=r"rank . of 2 has hung for 1 s"):
         run("time.sleep(60)", patience_s=1)
 
@@ -158,7 +159,9 @@ def test_under_another_launcher_there_is_nothing_to_launch(run, monkeypatch, var
         run("")
 
 
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+@pytest.mark.parametrize(
+    ("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGHUP, 129)]
+)
 def test_a_signal_reaches_all_and_its_status_comes_back(run, tmp_path, number, status):
     program = """
 def end(number, frame): sys.exit(128 + number)
@@ -235,7 +238,7 @@ def test_processes_that_can_never_meet_say_why(run):
 def test_a_helper_that_dies_amid_training_is_a_failure(run, tmp_path):
     dies = [sys.executable, "-c", "import sys, time; time.sleep(2); sys.exit(1)"]
     with pytest.raises(TrainingError, match=r"^the process that lets them meet ended"):
-        run("show_life(); time.sleep(60)", [dies])
+        run("beat(); time.sleep(60)", [dies])
     assert len(_starts(tmp_path)) == 2
 
 
@@ -265,22 +268,87 @@ def test_the_commands_patience_is_the_launchers():
     assert inspect.signature(train).parameters["patience"].default == launch.PATIENCE_S
 
 
-def test_a_life_sign_is_the_time_it_was_given():
-    before = time.monotonic()
-    sign = LifeSign()
-    assert not sign.shown and before <= sign.last() <= time.monotonic()
-    shown = time.monotonic()
-    program = "from mindssd.processes import show_life; show_life()"
+def _beat(environment: dict[str, str], *descriptors: int) -> None:
+    """In another process, which has these open files as well."""
+    program = "from mindssd.processes import beat; beat()"
     subprocess.run(
         [sys.executable, "-c", program],
-        env={**os.environ, **sign.environment},
-        pass_fds=[sign.descriptor],
+        env={**os.environ, **environment},
+        pass_fds=descriptors,
         check=True,
+        timeout=30,
     )
-    assert sign.shown and shown <= sign.last() <= time.monotonic()
-    sign.close()
 
 
-def test_without_a_launcher_that_listens_life_goes_unseen(monkeypatch):
-    monkeypatch.delenv(LIFE, raising=False)
-    show_life()
+def test_a_heartbeat_is_the_time_it_was_given(tmp_path):
+    before = time.monotonic()
+    heartbeat = Heartbeat(tmp_path, "rank0")
+    assert not heartbeat.begun and before <= heartbeat.last() <= time.monotonic()
+    began = time.monotonic()
+    _beat(heartbeat.environment)
+    assert heartbeat.begun and began <= heartbeat.last() <= time.monotonic()
+
+
+def test_without_a_launcher_that_listens_a_heartbeat_goes_unheard(monkeypatch):
+    monkeypatch.delenv(HEARTBEAT, raising=False)
+    beat()
+
+
+def test_into_what_is_not_a_heartbeats_file_nothing_is_written(tmp_path, monkeypatch):
+    """The variable may be stale, or another program's, or a descriptor's number."""
+    heartbeat = Heartbeat(tmp_path, "rank0")
+    other, link = tmp_path / "thesis.tex", tmp_path / "link"
+    other.write_text("many words of a thesis")
+    link.symlink_to(tmp_path / "rank0")
+    os.mkfifo(tmp_path / "pipe")
+    for path in (other, link, tmp_path / "pipe", tmp_path, tmp_path / "gone" / "rank0", "", "7"):
+        monkeypatch.setenv(HEARTBEAT, str(path))
+        beat()
+    assert other.read_text() == "many words of a thesis"
+    assert not heartbeat.begun
+    with other.open("r+b") as file:
+        _beat({HEARTBEAT: str(file.fileno())}, file.fileno())
+    assert other.read_text() == "many words of a thesis"
+
+
+def test_a_job_leaves_no_file_in_the_temporary_folder(run, tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    assert run("beat()") == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["starts"]
+
+
+def test_a_signal_amid_the_start_of_the_last_process_reaches_it_too(run, tmp_path, monkeypatch):
+    last = []
+
+    class Noting(Processes):
+        def worker_environment(self, rank: int) -> dict[str, str]:
+            last[:] = [rank == 1]
+            return super().worker_environment(rank)
+
+    def signal_launcher(*arguments, **options) -> None:
+        if last == [True]:  # in the new process, before it becomes the worker
+            os.kill(os.getppid(), signal.SIGTERM)
+
+    monkeypatch.setattr(sys.modules[__name__], "Processes", Noting)
+    monkeypatch.setattr(launch, "die_with_parent", signal_launcher)
+    program = """
+time.sleep(20)
+sys.exit(5)
+"""
+    assert run(program) == 143
+
+
+def test_a_signal_amid_the_end_of_an_attempt_is_the_last_ones_end(monkeypatch, tmp_path):
+    attempts = []
+
+    def fail(*arguments) -> int:
+        attempts.append(arguments)
+        os.kill(os.getpid(), signal.SIGTERM)
+        raise TrainingError("rank 1 of 2 ended with status 1")
+
+    monkeypatch.setattr(launch, "_run", fail)
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(TrainingError, match="rank 1 of 2"):
+        launch.launch(["first"], ["again"], tmp_path / "run", 2, restarts=3)
+    assert len(attempts) == 1
+    assert signal.getsignal(signal.SIGTERM) is before

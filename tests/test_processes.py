@@ -102,6 +102,48 @@ def test_a_rank_that_is_asked_to_end_by_itself_passes_it_on(tmp_path):
     assert all((tmp_path / f"saved{rank}").exists() for rank in "01")
 
 
+SIGNALLED_AMID_THE_START = """
+import os, signal, sys, time
+from mindssd import processes
+fork, asked = os.fork, []
+
+def signalled_fork():
+    child = fork()
+    if child and os.getpid() == known:
+        os.kill(known, signal.SIGTERM)
+    return child
+
+known, os.fork = os.getpid(), signalled_fork
+signal.signal(signal.SIGTERM, lambda number, frame: asked.append(number))
+processes.outlive_mpirun()
+end = time.monotonic() + 20
+while not asked and time.monotonic() < end: time.sleep(0.05)
+sys.exit(143 if asked else 5)
+"""
+
+
+def test_a_signal_amid_the_start_of_a_ranks_own_process_is_passed_on_to_it():
+    done = subprocess.run(
+        [sys.executable, "-c", SIGNALLED_AMID_THE_START],
+        env={**os.environ, "OMPI_COMM_WORLD_RANK": "0"},
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 143
+
+
+def test_a_process_whose_parent_has_ended_before_it_asked_ends_too():
+    """As a launcher that is killed while it starts a process."""
+    program = (
+        "import os, time\n"
+        "from mindssd.processes import die_with_parent\n"
+        "die_with_parent(parent=os.getppid() + 1)\n"
+        "time.sleep(20)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], timeout=60, check=False)
+    assert done.returncode == -signal.SIGKILL
+
+
 def test_without_mpirun_the_process_stays_the_same():
     program = "import os; a = os.getpid(); from mindssd.processes import outlive_mpirun as o; o()"
     program += "; print(a == os.getpid())"

@@ -266,10 +266,13 @@ def _close(iterator: list[Any]) -> None:
 def _start_worker(worker: int, num_workers: int) -> None:
     """Prepare a worker process: one OpenCV thread, and an end with its parent's.
 
-    Ctrl-C reaches every process of a terminal, but it is the training process that decides.
+    Ctrl-C and a terminal's end reach every process of it, but the training process decides.
     """
     cv2.setNumThreads(1)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # What is said of an image would be said in each epoch, to nobody.
+    logging.getLogger("mindssd.images").setLevel(logging.ERROR)
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
     parent = multiprocessing.parent_process()
     if parent is not None:
         # Without it, killing the training process would leave its workers waiting for ever.

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from mindssd.geometry.boxes import pairwise_iou
-from mindssd.geometry.postprocess import PostProcess, PostProcessDecoded, Selection
+from mindssd.geometry.postprocess import PostProcess, PostProcessDecoded
+from mindssd.geometry.selection import Selection
 from mindssd.predictor import Predictor
 from mindssd.types import Array, Detections
 
@@ -56,7 +57,7 @@ def compare(engine: Predictor, deployed: Predictor, images: Sequence[Array]) -> 
             score = max(score, float(np.abs(scores - other_scores).max(initial=0)))
         (ours,), (theirs,) = engine.detect([image]), deployed.detect([image])
         scale = pixels / np.array([image.shape[1], image.shape[0]] * 2, np.float32)
-        pairs, unmatched = _pair(ours, theirs, scale, engine.postprocess)
+        pairs, unmatched = _pair(ours, theirs, scale, engine.postprocess.selection)
         num_detections += len(ours)
         num_unmatched += unmatched
         for i, j in pairs:

@@ -3,9 +3,8 @@
 import hashlib
 import json
 import math
-import os
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -58,12 +57,19 @@ class Checkpoint:
     """Written between an epoch's last step and its evaluation."""
     unlogged: Sequence[Sequence[Any]] = ()
     """The figures (`StepResult`) of the steps that the next line of the log will be the mean of."""
+    losses: Mapping[str, Any] = field(default_factory=dict)
+    """What `Losses` knows; nothing of a run of 0.1.0."""
 
 
 def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
-    """Write atomically and flushed: after a crash the old file is there, or the whole new one."""
+    """Write atomically and flushed, and keep the one before, if that is whole, as the previous one.
+
+    At each moment `read_newest` finds a whole one, once there has been any: a damaged file never
+    takes the previous one's place.
+    """
     from safetensors.numpy import save
 
+    keeps = _is_whole(path)
     arrays = _prefixed("parameters/", checkpoint.parameters)
     arrays |= _prefixed("stepper/", checkpoint.stepper.arrays)
     position = {
@@ -75,13 +81,13 @@ def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
         "elapsed_s": checkpoint.elapsed_s,
         "evaluation_due": checkpoint.evaluation_due,
         "unlogged": checkpoint.unlogged,
+        "losses": checkpoint.losses,
     }
     metadata = {"format": FORMAT, "position": json.dumps(position)}
     metadata["checksum"] = _checksum(arrays, metadata["position"])
     content = save(arrays, metadata=metadata)
     path.parent.mkdir(parents=True, exist_ok=True)
-    _keep_previous(path)
-    with atomic_writer(path) as file:
+    with atomic_writer(path, keep_old_as=previous_file(path) if keeps else None) as file:
         file.write(content)
 
 
@@ -90,14 +96,23 @@ def previous_file(path: Path) -> Path:
     return path.with_name(f"previous-{path.name}")
 
 
+def has_checkpoint(path: Path) -> bool:
+    """Whether there is anything that `read_newest` could read."""
+    return path.is_file() or previous_file(path).is_file()
+
+
 def read_newest(path: Path) -> tuple[Checkpoint, str | None]:
-    """The checkpoint at `path`, or where that is damaged the one before, and then why."""
+    """The checkpoint at `path`, or where that is damaged or missing the one before, and then why.
+
+    It is missing where the process was killed between the two renames of a write.
+    """
     try:
         return read_checkpoint(path), None
     except WeightsError as error:
         if not previous_file(path).exists():
             raise
-        return read_checkpoint(previous_file(path)), str(error)
+        reason = str(error) if path.exists() else f"{path} is missing"
+        return read_checkpoint(previous_file(path)), reason
 
 
 def read_checkpoint(path: Path) -> Checkpoint:
@@ -125,6 +140,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
             elapsed_s=position["elapsed_s"],
             evaluation_due=position["evaluation_due"],
             unlogged=position["unlogged"],
+            losses=position.get("losses", {}),
         )
     except (SafetensorError, KeyError, TypeError, ValueError) as error:
         raise WeightsError(
@@ -132,17 +148,13 @@ def read_checkpoint(path: Path) -> Checkpoint:
         ) from error
 
 
-def _keep_previous(path: Path) -> None:
-    """Let the file at `path` live on as the previous one, if there is one; never without either."""
-    if not path.exists():
-        return
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.link")
+def _is_whole(path: Path) -> bool:
+    """Whether a checkpoint is at `path`, every bit of it as it was written."""
     try:
-        temporary.unlink(missing_ok=True)
-        os.link(path, temporary)
-        temporary.replace(previous_file(path))
-    except OSError:  # a file system without hard links: the newest alone is kept
-        temporary.unlink(missing_ok=True)
+        read_checkpoint(path)
+    except WeightsError:
+        return False
+    return True
 
 
 def _checksum(arrays: Mapping[str, Array], position: str) -> str:

@@ -5,12 +5,13 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import astuple, dataclass
+from dataclasses import asdict, astuple, dataclass
 
 from mindssd.engines.base import Alone, Group, Network, Parameters, Stepper, StepResult
 from mindssd.errors import TrainingError
-from mindssd.processes import show_life
+from mindssd.processes import beat
 from mindssd.training.checkpoint import Checkpoint, Origin, write_checkpoint
+from mindssd.training.losses import Losses
 from mindssd.training.progress import Display
 from mindssd.training.run_folder import Log, NoLog, RunFolder
 from mindssd.training.schedule import Schedule, ema_decay
@@ -22,6 +23,13 @@ Metrics = Mapping[str, float | None]
 
 LOGS_AN_EPOCH = 20
 """log.jsonl has the mean of so many stretches of each epoch."""
+
+
+FOUND = 1e-3
+"""An AP below this is chance."""
+
+WAY_OUT = "lower schedule.learning_rate or set optimizer.clip_norm"
+"""Where the loss explodes."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +76,17 @@ class Outcome:
     skipped_steps: int
     unreadable_images: tuple[int, ...]
     elapsed_s: float
+    losses: Losses
+
+    @property
+    def found_nothing(self) -> bool:
+        """Whether no evaluation found anything to speak of, where there was something to find."""
+        return self.metrics["AP"] is not None and self.best < FOUND
+
+    @property
+    def learnt_nothing(self) -> bool:
+        """Whether that is because the loss exploded."""
+        return self.losses.exploded and self.best < FOUND
 
 
 class TrainingLoop:
@@ -102,6 +121,7 @@ class TrainingLoop:
         self.best: float | None = None
         self.skipped_steps = 0
         self.elapsed_s = 0.0
+        self.losses = Losses()
         self._compiled_steps = 0
         self._evaluation_due = False
         self._bad_in_a_row = 0
@@ -120,6 +140,7 @@ class TrainingLoop:
         self.skipped_steps = checkpoint.skipped_steps
         self.elapsed_s = checkpoint.elapsed_s
         self._evaluation_due = checkpoint.evaluation_due
+        self.losses = Losses(**checkpoint.losses)
         self._results = [StepResult(*values) for values in checkpoint.unlogged]
 
     def run(self, batches: Iterator[Batch], log: Log) -> Outcome:
@@ -150,6 +171,7 @@ class TrainingLoop:
             skipped_steps=self.skipped_steps,
             unreadable_images=tuple(sorted(self._unreadable)),
             elapsed_s=time.monotonic() - self._started,
+            losses=self.losses,
         )
 
     def _run_epoch(self, batches: Iterator[Batch]) -> None:
@@ -160,7 +182,7 @@ class TrainingLoop:
         readable = done > 0  # what came before a resume in mid-epoch was
         while self.step < end:
             batch = next(batches)
-            show_life()
+            beat()
             self._report_unreadable(batch)
             # Every process takes a step that any of them has images for.
             if not self.group.any(bool(batch.weights.any())):
@@ -180,6 +202,7 @@ class TrainingLoop:
             self._recent.append((time.monotonic(), int(batch.weights.sum())))
             self.step += 1
             self._check_finite(result)
+            self.losses.add(result)
             self._results.append(result)
             if len(self._results) >= stretch or self.step == end:
                 self._log_stretch(self._results, rate)
@@ -194,12 +217,21 @@ class TrainingLoop:
             if self.step < end:  # an epoch's end is saved anyway
                 self._check_stop()
 
+        self._end_losses()
         self._share_unreadable()
         if not readable:
             raise TrainingError(
                 f"none of the training images of epoch {self.step // self.plan.steps_per_epoch} "
                 f"could be read ({len(self._unreadable)} so far); check data_dir's train2017/"
             )
+
+    def _end_losses(self) -> None:
+        """Say it, once, where an epoch's loss shows that training has gone astray."""
+        before = self.losses.exploded
+        self.losses.end_epoch()
+        if self.losses.exploded and not before:
+            self.log.event("exploded", self.step, first=self.losses.first, loss=self.losses.last)
+            self.display.say(f"warning: {self.losses}: this training diverges; {WAY_OUT}")
 
     def _check_stop(self) -> None:
         """Raise Stopped if that is asked for, once the run is saved."""
@@ -219,8 +251,7 @@ class TrainingLoop:
         if self._bad_in_a_row >= self.plan.max_bad_steps:
             raise TrainingError(
                 f"step {self.step}: the loss or its gradient was not finite in "
-                f"{self._bad_in_a_row} steps in a row (loss {result.loss}); lower "
-                "schedule.learning_rate or set optimizer.clip_norm"
+                f"{self._bad_in_a_row} steps in a row (loss {result.loss}); {WAY_OUT}"
             )
 
     def _report_unreadable(self, batch: Batch) -> None:
@@ -321,6 +352,7 @@ class TrainingLoop:
                 elapsed_s=self.elapsed_s,
                 evaluation_due=self._evaluation_due,
                 unlogged=[astuple(result) for result in self._results],
+                losses=asdict(self.losses),
             ),
         )
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from mindssd.errors import TrainingError
+from mindssd.training.checkpoint import has_checkpoint
 from mindssd.types import Array
 from mindssd.weights.atomic import atomic_writer
 
@@ -27,9 +28,14 @@ class RunFolder:
         self.last_file = path / "last" / "checkpoint.safetensors"
         self.report_file = path / "evaluation.json"
 
+    @property
+    def can_be_resumed(self) -> bool:
+        """Whether there is a checkpoint."""
+        return has_checkpoint(self.last_file)
+
     def require_free(self) -> None:
         """Raise TrainingError if there is a run already: none is ever overwritten."""
-        if self.last_file.exists() or self.best_file.exists():
+        if self.can_be_resumed or self.best_file.exists():
             raise TrainingError(
                 f"{self.path} holds a run already; choose another name=…, "
                 f"or go on with it: mindssd train --resume {self.path}"
@@ -58,6 +64,8 @@ class RunFolder:
                 ) from None
             except OSError:
                 pass  # a network file system without locks
+            else:
+                self._remove_leftovers()
             file.truncate(0)
             file.write(f"process {os.getpid()} on {socket.gethostname()}")
             file.flush()
@@ -67,6 +75,12 @@ class RunFolder:
                 if list(self.path.iterdir()) == [lock_file]:  # it ended before it made anything
                     lock_file.unlink()
                     self.path.rmdir()
+
+    def _remove_leftovers(self) -> None:
+        """Remove what a process that was killed had half written."""
+        for folder in (self.path, self.last_file.parent):
+            for leftover in folder.glob(".*.tmp"):  # as `atomic_writer` names them
+                leftover.unlink(missing_ok=True)
 
     def require_room(self, num_bytes: int) -> None:
         """Raise TrainingError unless the disk has so much room."""
@@ -100,7 +114,7 @@ class RunFolder:
             raise TrainingError(f"{self.path}: no such folder; runs are kept under runs/")
         if not self.config_file.is_file():
             raise TrainingError(f"{self.path} is not a run's folder: it has no config.yaml")
-        if not self.last_file.is_file():
+        if not self.can_be_resumed:
             raise TrainingError(
                 f"{self.path} has no last/checkpoint.safetensors yet: it ended before its first "
                 "epoch; start it again with the same name"

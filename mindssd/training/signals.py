@@ -1,19 +1,21 @@
 """Signals that end a run: the first after its step, saved; a second one at once.
 
-Ctrl-C is SIGINT, `kill` and a cluster's scheduler send SIGTERM. The exit status is the shell's:
-128 and the signal's number, so 130 and 143.
+Ctrl-C is SIGINT, `kill` and a cluster's scheduler send SIGTERM, a terminal that closes SIGHUP. The
+exit status is the shell's: 128 and the signal's number, so 130, 143 and 129.
 """
 
 import os
 import signal
-import sys
 import threading
+from collections.abc import Callable
+from queue import SimpleQueue
 from types import FrameType
 from typing import Any, Protocol, Self
 
 from mindssd.engines.base import Alone, Group
 
-HANDLED = (signal.SIGINT, signal.SIGTERM)
+HANDLED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+SHOW_CURSOR = b"\x1b[?25h"
 
 
 class Stopped(SystemExit):
@@ -35,18 +37,22 @@ class StopRequest(Protocol):
 
 
 class StopSignals:
-    """While entered, the process's first SIGINT or SIGTERM is only noted, for `check` to raise.
+    """While entered, the process's first signal of `HANDLED` is only noted, for `check` to raise.
 
-    `say` is called with one line when it comes. Signals reach a program's main thread alone; in
-    another thread this does nothing. In a `group` one process's signal stops all, after one step:
-    all of them must check together.
+    `say` is called with one line when it comes, in a thread of its own: the handler may have broken
+    into a write of the very terminal or file that `say` writes to. Signals reach a program's main
+    thread alone; in another thread this does nothing. In a `group` one process's signal stops all,
+    after one step: all of them must check together.
     """
 
-    def __init__(self, say: Any = print, group: Group | None = None) -> None:
+    def __init__(self, say: Callable[[str], object] = print, group: Group | None = None) -> None:
         self._say = say
         self._group = group or Alone()
         self._requested: int | None = None
         self._before: dict[int, Any] = {}
+        # Its `put` may break into itself, as a handler's must.
+        self._noted: SimpleQueue[int | None] = SimpleQueue()
+        self._teller: threading.Thread | None = None
 
     @property
     def requested(self) -> bool:
@@ -62,20 +68,34 @@ class StopSignals:
 
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():
-            self._before = {number: signal.signal(number, self._handle) for number in HANDLED}
+            self._teller = threading.Thread(target=self._tell, name="mindssd-signals", daemon=True)
+            self._teller.start()
+            for number in HANDLED:
+                # Under nohup the end of the terminal is none of the run's business.
+                if number == signal.SIGHUP and signal.getsignal(number) == signal.SIG_IGN:
+                    continue
+                self._before[number] = signal.signal(number, self._handle)
         return self
 
     def __exit__(self, *error: object) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)
         self._before = {}
+        if self._teller is not None:
+            self._noted.put(None)
+            self._teller.join()
+            self._teller = None
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
+        """Note it, and no more: what the main thread was doing may be half done."""
         if self._requested is not None:
-            if sys.stdout.isatty():
-                sys.stdout.write("\x1b[?25h")  # the progress bar has hidden the cursor
-                sys.stdout.flush()
+            if os.isatty(1):
+                os.write(1, SHOW_CURSOR)  # the progress bar has hidden it
             os._exit(128 + number)
         self._requested = number
-        name = signal.Signals(number).name
-        self._say(f"{name}: ends after this step, saved; once more ends it now, unsaved")
+        self._noted.put(number)
+
+    def _tell(self) -> None:
+        while (number := self._noted.get()) is not None:
+            name = signal.Signals(number).name
+            self._say(f"{name}: ends after this step, saved; once more ends it now, unsaved")

@@ -25,11 +25,12 @@ def describe_write_error(path: Path, error: OSError) -> WeightsError:
 
 
 @contextmanager
-def atomic_writer(path: Path) -> Iterator[BinaryIO]:
+def atomic_writer(path: Path, keep_old_as: Path | None = None) -> Iterator[BinaryIO]:
     """Yield a file that takes the place of `path`, flushed to the disk, when the block ends well.
 
     If the block or the disk fails, what was at `path` is untouched and nothing is left beside it; a
-    disk's failure is a WeightsError.
+    disk's failure is a WeightsError. What was at `path` lives on at `keep_old_as`, in the same
+    folder: it goes there by a rename, which every file system has, once the new one is flushed.
     """
     # In the same folder, because a rename is atomic within one file system only.
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
@@ -38,6 +39,8 @@ def atomic_writer(path: Path) -> Iterator[BinaryIO]:
             yield file
             file.flush()
             os.fsync(file.fileno())
+        if keep_old_as is not None:
+            path.replace(keep_old_as)
         temporary.replace(path)
         _flush_folder(path.parent)
     except OSError as error:

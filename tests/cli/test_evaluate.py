@@ -52,6 +52,14 @@ def test_without_a_data_dir_the_way_out_is_said(mindssd, untrained_model):
     assert mindssd("eval", untrained_model).fault.startswith("data_dir is not set: give data_dir=")
 
 
+@pytest.mark.parametrize("setting", ["image_size=512", "schedule.learning_rate=0.1"])
+def test_what_a_model_has_decided_is_refused(mindssd, untrained_model, deploy, shapes_dir, setting):
+    for model in (untrained_model, deploy()):
+        fault = mindssd("eval", model, f"data_dir={shapes_dir}", setting).fault
+        assert fault.startswith(f"{setting.partition('=')[0]} changes nothing here: `mindssd eval`")
+        assert "takes data_dir, evaluation.protocol, " in fault
+
+
 def test_data_of_other_classes_is_refused(mindssd, untrained_model, shapes_dir, tmp_path):
     """A detector of ellipses cannot be scored on circles; by number they would be the same."""
     data_dir = tmp_path / "data"

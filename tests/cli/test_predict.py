@@ -57,6 +57,13 @@ def test_images_are_drawn_and_listed_and_a_broken_one_skipped(
         assert annotation["score"] > 0.3
 
 
+def test_the_limit_of_detections_is_an_option(mindssd, deploy, photos, tmp_path):
+    for words, count in (([], 100), (["--max-detections", 7], 7)):
+        out = tmp_path / str(count)
+        mindssd("predict", deploy(), photos / "0.png", "--out", out, "--save", "json", *words)
+        assert len(json.loads((out / "detections.json").read_text())["annotations"]) == count
+
+
 def test_a_higher_score_shows_less(mindssd, untrained_model, photos, tmp_path):
     """The model scores everything 0.88."""
     for score, any_found in ((0.8, True), (0.9, False)):

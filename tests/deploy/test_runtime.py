@@ -1,5 +1,9 @@
 """Opening deployed files: the same detections by each runtime, and what is refused."""
 
+import os
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +16,7 @@ from mindssd.deploy import runtime
 from mindssd.deploy.export import write_openvino
 from mindssd.deploy.manifest import InGraphNMS, Manifest
 from mindssd.deploy.onnx_file import read_metadata
-from mindssd.deploy.runtime import RuntimeSettings, is_deployed, open_session
+from mindssd.deploy.runtime import RUNTIMES, RuntimeSettings, is_deployed, open_session
 from mindssd.errors import ConfigError, EngineError, WeightsError
 from mindssd.types import Array
 from mindssd.weights.safetensors_file import write_model
@@ -61,9 +65,40 @@ def test_batches_and_nms_inside_change_no_detection(deploy: Deploy) -> None:
     expected = arrays(path, iou_threshold=0.5)
     together = mindssd.load(path, batch_size=3)([PHOTO, PHOTO[:50]])[0]
     np.testing.assert_allclose(expected[1], together.scores, atol=1e-6)
-    inside = arrays(deploy(nms=InGraphNMS(0.3, 0.5, 100), name="nms.onnx"), iou_threshold=0.5)
+    inside = arrays(deploy(nms=InGraphNMS(0.3, 0.5, 300), name="nms.onnx"), iou_threshold=0.5)
     for one, other in zip(expected, inside, strict=True):
         np.testing.assert_allclose(one, other, atol=1e-3)
+
+
+def test_rows_that_nms_inside_has_cut_off_are_lost_and_no_others(deploy: Deploy) -> None:
+    """Suppression across classes comes behind the file's rows: what they hold is shown right."""
+    expected = arrays(deploy(), iou_threshold=0.5)[1]
+    cut_off = deploy(nms=InGraphNMS(0.3, 0.5, 100), name="nms.onnx")
+    scores = arrays(cut_off, iou_threshold=0.5)[1]
+    assert len(scores) < len(expected)
+    np.testing.assert_allclose(scores, expected[: len(scores)], atol=1e-6)
+
+
+def test_the_chosen_classes_alone_are_shown_counted_and_suppress(deploy: Deploy) -> None:
+    path, nms = deploy(), deploy(nms=InGraphNMS(0.01, 0.6, 9999), name="nms.onnx")
+    name, other, *_ = CLASS_NAMES
+    every = {"max_detections": 9999, "score_threshold": 0.05}
+    for file in (path, nms):
+        alone = mindssd.load(file, classes=[name], **every)(PHOTO)
+        both = mindssd.load(file, classes=[other, name], **every)(PHOTO)
+        assert {CLASS_NAMES[i] for i in alone.class_ids} == {name}
+        assert {CLASS_NAMES[i] for i in both.class_ids} == {name, other}
+        assert len(alone) > sum(CLASS_NAMES[i] == name for i in both.class_ids)
+        limited = mindssd.load(file, classes=[name], score_threshold=0.05, max_detections=5)(PHOTO)
+        np.testing.assert_allclose(limited.scores, alone.scores[:5])
+        tiled = mindssd.load(file, classes=[name], tile=64, max_detections=5)(PHOTO)
+        assert len(tiled) == 5 and {CLASS_NAMES[i] for i in tiled.class_ids} == {name}
+    for wrong in (["zebra"], [name, "zebra"]):
+        with pytest.raises(ConfigError, match=f"no class 'zebra'; it has {name}, "):
+            mindssd.load(path, classes=wrong)
+    for empty in ([], name):
+        with pytest.raises(ConfigError, match=f"expected a list of names of {name}, "):
+            mindssd.load(path, classes=empty)
 
 
 def test_thresholds_that_nms_inside_has_cut_off_are_refused(deploy: Deploy) -> None:
@@ -191,3 +226,125 @@ def test_runtime_settings_are_not_for_a_training_engines_file(tmp_path: Path) ->
     write_model(tmp_path / "m", {"x": np.zeros(1, np.float32)}, manifest().metadata)
     with pytest.raises(ConfigError, match="threads is for files of `mindssd export`"):
         mindssd.load(tmp_path / "m", threads=2)
+
+
+@pytest.mark.parametrize("name", ["onnxruntime", "openvino"])
+def test_eight_threads_get_the_answers_of_one(deploy: Deploy, name: str) -> None:
+    session = open_session(deploy(), RuntimeSettings(name))
+    images = np.random.default_rng(0).normal(size=(10, 1, 3, 48, 64)).astype(np.float32)
+    expected = [session.forward(image) for image in images]
+
+    def is_right(call: int) -> bool:
+        found = session.forward(images[call % 10])
+        return all(map(np.array_equal, found, expected[call % 10]))
+
+    with ThreadPoolExecutor(8) as pool:
+        assert sum(pool.map(is_right, range(8 * 200))) == 8 * 200
+
+
+@pytest.mark.parametrize("name", ["onnxruntime", "openvino"])
+def test_a_fault_of_a_runtime_is_one_line_and_the_next_call_is_sound(
+    deploy: Deploy, name: str
+) -> None:
+    session = open_session(deploy(), RuntimeSettings(name))
+    images = np.random.default_rng(0).normal(size=(1, 3, 48, 64)).astype(np.float32)
+    expected = session.forward(images)
+    message = r"model\.onnx: (ONNX Runtime|OpenVINO .*) fails \(.+\)"
+    for wrong in (images[:, :, 1:], images[0]):
+        with pytest.raises(EngineError, match=message):
+            session.forward(wrong)
+    for one, other in zip(expected, session.forward(images), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_a_runtime_that_cannot_be_imported_is_one_line(
+    deploy: Deploy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is installed, but a library of the system's that it needs is not."""
+    path = deploy()
+    for name in RUNTIMES:
+        (tmp_path / f"{name}.py").write_text("raise ImportError('libc.so.7: no such file')")
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    monkeypatch.syspath_prepend(tmp_path)
+    for name, spoken in RUNTIMES.items():
+        with pytest.raises(EngineError, match=rf"{spoken} fails \(libc\.so\.7: no such file\)"):
+            open_session(path, RuntimeSettings(name))
+
+
+LIMITED = """
+import sys
+from mindssd.deploy.runtime import RuntimeSettings, open_session
+from mindssd.errors import EngineError
+try:
+    open_session(sys.argv[1], RuntimeSettings("openvino", precision="bfloat16"))
+except EngineError as error:
+    print(error)
+"""
+
+
+def test_bfloat16_that_the_environment_takes_away_is_said_at_opening(
+    models_of_before: Path,
+) -> None:
+    """OpenVINO offers it all the same, and fails when it is run."""
+    import openvino as ov
+
+    if "BF16" not in ov.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+        pytest.skip("this CPU has no bfloat16")
+    done = subprocess.run(
+        [sys.executable, "-c", LIMITED, str(models_of_before / "demo.onnx")],
+        env={**os.environ, "ONEDNN_MAX_CPU_ISA": "AVX2"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "demo.onnx: OpenVINO in bfloat16 fails" in done.stdout
+    assert "ONEDNN_MAX_CPU_ISA=AVX2 is set: try without it" in done.stdout
+    assert len(done.stdout.splitlines()) == 1
+
+
+FORKED = """
+import os, sys, threading, time
+import numpy as np
+import mindssd
+from mindssd.errors import EngineError
+
+path, runtime, busy = sys.argv[1], sys.argv[2], sys.argv[3] == "busy"
+detector = mindssd.load(path, runtime=runtime, score_threshold=0.1)
+photo = np.random.default_rng(0).integers(0, 256, (90, 120, 3), np.uint8)
+expected = detector(photo)
+ended = False
+
+def detect_on():
+    while not ended: detector(photo)
+
+thread = threading.Thread(target=detect_on)
+if busy: thread.start()
+statuses = []
+for _ in range(4):
+    child = os.fork()
+    if child == 0:
+        try:
+            os._exit(0 if np.array_equal(detector(photo).boxes, expected.boxes) else 1)
+        except EngineError as error:
+            os._exit(2 if "spawn" in str(error) else 1)
+    limit = time.monotonic() + 60
+    while not (done := os.waitpid(child, os.WNOHANG))[0]:
+        if time.monotonic() > limit:
+            os.kill(child, 9)
+        time.sleep(0.005)
+    statuses.append(os.waitstatus_to_exitcode(done[1]))
+ended = True
+print(*statuses)
+"""
+
+
+@pytest.mark.parametrize("name", ["onnxruntime", "openvino"])
+@pytest.mark.parametrize("parent", ["idle", "busy"])
+def test_forked_children_detect_or_say_what_to_do(
+    models_of_before: Path, name: str, parent: str
+) -> None:
+    """Of a parent whose other thread is in OpenVINO at that moment they cannot."""
+    command = [sys.executable, "-c", FORKED, str(models_of_before / "demo.onnx"), name, parent]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    allowed = {"0", "2"} if (name, parent) == ("openvino", "busy") else {"0"}
+    assert set(done.stdout.split()) <= allowed

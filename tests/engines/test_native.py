@@ -45,7 +45,7 @@ def test_what_does_not_compile_is_told_and_left_alone(source, capsys):
     (line,) = capsys.readouterr().err.splitlines()
     assert "answer.c was not compiled" in line and "error: expected expression" in line
     assert "CC names" in line and files.CACHE_VARIABLE in line
-    assert list((source.parent / "cache" / "native").iterdir()) == []
+    assert list((source.parent / "cache" / "kernels").iterdir()) == []
 
 
 def test_without_a_compiler_there_is_no_library(source, monkeypatch):
@@ -85,7 +85,7 @@ def test_a_compiler_that_makes_nothing_of_use_is_told(source, monkeypatch, capsy
 def test_a_path_that_mindspore_cannot_take_is_told(source, monkeypatch, tmp_path, capsys):
     monkeypatch.setenv(files.CACHE_VARIABLE, str(tmp_path / "a:b"))
     assert native.compiled(source) is None
-    assert "a:b/native has a colon in its path" in capsys.readouterr().err
+    assert "a:b/kernels has a colon in its path" in capsys.readouterr().err
 
 
 def test_a_user_without_a_home_goes_without(source, monkeypatch, capsys):
@@ -95,3 +95,12 @@ def test_a_user_without_a_home_goes_without(source, monkeypatch, capsys):
     monkeypatch.setattr(native, "cache_dir", nowhere)
     assert native.compiled(source) is None
     assert "no home folder" in capsys.readouterr().err
+
+
+def test_what_others_could_have_put_there_is_not_run(source, capsys):
+    library = native.compiled(source)
+    library.parent.chmod(0o777)
+    native.compiled.cache_clear()
+    assert native.compiled(source) is None
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "kernels may be written to by others" in line and files.CACHE_VARIABLE in line

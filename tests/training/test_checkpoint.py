@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from mindssd.errors import WeightsError
 from mindssd.training.checkpoint import (
     Checkpoint,
     Origin,
+    has_checkpoint,
     previous_file,
     read_checkpoint,
     read_newest,
@@ -112,57 +114,122 @@ def test_two_damaged_checkpoints_are_an_error(tmp_path):
 
 
 WRITER = """
-import itertools, os, signal, sys
+import os, signal, sys
 from pathlib import Path
 import numpy as np
 from mindssd.engines.base import StepperState
 from mindssd.training import checkpoint
-from mindssd.weights import atomic
 
-def killed(*args, **options):
-    os.kill(os.getpid(), signal.SIGKILL)
+def kill_at(owner, name, call, when):
+    \"\"\"SIGKILL before or after that call of a function, counted from 1.\"\"\"
+    original, calls = getattr(owner, name), []
+    def counted(*args, **options):
+        calls.append(name)
+        if when == "before" and len(calls) == call:
+            os.kill(os.getpid(), signal.SIGKILL)
+        result = original(*args, **options)
+        if when == "after" and len(calls) == call:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return result
+    setattr(owner, name, counted)
 
-path, point = Path(sys.argv[1]), sys.argv[2]
+path, first, last, (when, point, call) = Path(sys.argv[1]), *map(int, sys.argv[2:4]), sys.argv[4:]
 weights = {"w": np.zeros(1 << 16, np.float32)}
-for step in itertools.count(1):
-    if step == 3:  # two are there: the last and the one before
-        if point in ("link", "fsync", "open"):
-            setattr(os, point, killed)
-        elif point == "write":
-            checkpoint.atomic_writer = torn
-        else:
-            setattr(Path, "replace", killed)
+for step in range(first, last + 1):
+    if step == last:
+        owner = {"replace": Path, "fsync": os, "open": os, "read_bytes": checkpoint}[point]
+        kill_at(owner, point, int(call), when)
     origin = checkpoint.Origin({}, [], 1, "", 1)
     state = checkpoint.Checkpoint(weights, StepperState(), step, origin, None, 0, 0.0)
     checkpoint.write_checkpoint(path, state)
 """
 
-TORN = """
-import contextlib
-@contextlib.contextmanager
-def torn(path):
-    with path.with_name(".torn").open("wb") as file:
-        file.write(b"half")
-        file.flush()
-        killed()
-        yield file
-"""
+POINTS = [
+    "before read_bytes 1",  # the newest is looked at
+    "before fsync 1",  # the new one is written
+    "after fsync 1",
+    "before replace 1",  # what was the newest becomes the previous one
+    "after replace 1",
+    "before replace 2",  # the new one becomes the newest
+    "after replace 2",
+    "before open 1",  # the folder is flushed
+]
 
 
-@pytest.mark.parametrize("point", ["link", "replace", "write", "fsync", "open"])
-def test_a_kill_at_any_point_of_the_write_leaves_a_whole_checkpoint(tmp_path, point):
-    """SIGKILL while the third is linked aside, renamed, written, flushed, and flushed as a name."""
-    path = tmp_path / "last" / "checkpoint.safetensors"
+def _write_and_be_killed(path: Path, first: int, last: int, point: str) -> None:
+    """Write checkpoints of these steps; the process is killed in the last one's write."""
+    numbers = [str(first), str(last)]
     done = subprocess.run(
-        [sys.executable, "-c", TORN + WRITER, str(path), point], check=False, timeout=60
+        [sys.executable, "-c", WRITER, str(path), *numbers, *point.split()], check=False, timeout=60
     )
-    assert done.returncode == -signal.SIGKILL
+    assert done.returncode in (0, -signal.SIGKILL)
+
+
+@pytest.mark.parametrize("point", POINTS)
+def test_a_kill_at_any_point_of_the_write_leaves_a_whole_checkpoint(tmp_path, point):
+    """SIGKILL while the third is written: the second or the third is gone on with."""
+    path = tmp_path / "last" / "checkpoint.safetensors"
+    _write_and_be_killed(path, 1, 3, point)
     checkpoint, damage = read_newest(path)
-    assert damage is None
-    # The folder's own flush comes behind the rename: the new one is there by then.
-    assert checkpoint.step == (3 if point == "open" else 2)
+    swapped = point in ("after replace 2", "before open 1")
+    assert checkpoint.step == (3 if swapped else 2)
+    between = point in ("after replace 1", "before replace 2")
+    assert damage == (f"{path} is missing" if between else None)
     write_checkpoint(path, _checkpoint(step=9))  # and what it left is in nobody's way
     assert read_newest(path)[0].step == 9
+
+
+@pytest.mark.parametrize("point", POINTS)
+def test_behind_a_damaged_checkpoint_a_kill_leaves_the_one_before(tmp_path, point):
+    """The newest is damaged, the run has gone on from the previous one, and is killed again."""
+    path = tmp_path / "last" / "checkpoint.safetensors"
+    for step in (1, 2):
+        write_checkpoint(path, _checkpoint(step=step))
+    path.write_bytes(path.read_bytes()[:-1])
+    _write_and_be_killed(path, 3, 3, point)
+    # There is one rename alone, of the new one: the damaged one is not kept.
+    renamed = point in ("after replace 1", "before replace 2", "after replace 2", "before open 1")
+    assert read_newest(path)[0].step == (3 if renamed else 1)
+    assert read_checkpoint(previous_file(path)).step == 1
+    write_checkpoint(path, _checkpoint(step=9))
+    assert read_newest(path)[0].step == 9
+
+
+def test_a_damaged_checkpoint_never_takes_the_place_of_the_one_before(tmp_path):
+    path = tmp_path / "checkpoint.safetensors"
+    for step in (7, 14):
+        write_checkpoint(path, _checkpoint(step=step))
+    path.write_bytes(path.read_bytes()[:-1])
+    write_checkpoint(path, _checkpoint(step=21))
+    assert (read_checkpoint(path).step, read_checkpoint(previous_file(path)).step) == (21, 7)
+
+
+def test_the_one_before_is_kept_without_hard_links_too(tmp_path, monkeypatch):
+    """As FAT and some network mounts are."""
+
+    def refuse(*arguments, **options):
+        raise OSError(errno.EPERM, os.strerror(errno.EPERM))
+
+    monkeypatch.setattr(os, "link", refuse)
+    path = tmp_path / "checkpoint.safetensors"
+    for step in (7, 14):
+        write_checkpoint(path, _checkpoint(step=step))
+    assert (read_checkpoint(path).step, read_checkpoint(previous_file(path)).step) == (14, 7)
+
+
+def test_where_the_newest_is_missing_the_one_before_is_gone_on_with(tmp_path):
+    path = tmp_path / "checkpoint.safetensors"
+    for step in (7, 14):
+        write_checkpoint(path, _checkpoint(step=step))
+    assert has_checkpoint(path)
+    path.unlink()
+    assert has_checkpoint(path)
+    checkpoint, damage = read_newest(path)
+    assert (checkpoint.step, damage) == (7, f"{path} is missing")
+    previous_file(path).unlink()
+    assert not has_checkpoint(path)
+    with pytest.raises(WeightsError, match="no such file"):
+        read_newest(path)
 
 
 def test_a_model_is_no_checkpoint_to_resume_from(tmp_path):
@@ -188,5 +255,4 @@ def test_a_write_that_fails_leaves_the_old_checkpoint(tmp_path, monkeypatch):
     with pytest.raises(WeightsError, match="no room on the disk"):
         write_checkpoint(path, _checkpoint(step=14))
     assert read_checkpoint(path).step == 7
-    assert read_checkpoint(previous_file(path)).step == 7
-    assert {file.name for file in tmp_path.iterdir()} == {path.name, previous_file(path).name}
+    assert list(tmp_path.iterdir()) == [path]

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from mindssd.errors import TrainingError
+from mindssd.training.checkpoint import previous_file
 from mindssd.training.run_folder import RunFolder, RunLog
 
 
@@ -62,6 +63,21 @@ def test_what_cannot_be_resumed_says_why(tmp_path):
         folder.require_existing()
     _make_last(folder)
     folder.require_existing()
+    folder.last_file.rename(previous_file(folder.last_file))  # killed between two renames
+    folder.require_existing()
+    with pytest.raises(TrainingError, match="holds a run already"):
+        folder.require_free()
+
+
+def test_what_a_killed_process_had_half_written_is_removed(tmp_path):
+    folder = RunFolder(tmp_path)
+    _make_last(folder)
+    leftovers = [tmp_path / ".best.safetensors.7.tmp", folder.last_file.with_name(".c.7.tmp")]
+    for leftover in leftovers:
+        leftover.touch()
+    with folder.locked():
+        assert not any(leftover.exists() for leftover in leftovers)
+    assert folder.last_file.exists()
 
 
 def test_the_log_is_a_line_an_event_and_goes_on_where_it_ended(tmp_path):

@@ -18,6 +18,15 @@ def test_the_file_appears_only_when_all_is_written(tmp_path):
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_the_old_file_is_kept_where_asked(tmp_path):
+    path, old = tmp_path / "model", tmp_path / "previous"
+    path.write_bytes(b"old")
+    with atomic_writer(path, keep_old_as=old) as file:
+        file.write(b"new")
+        assert path.read_bytes() == b"old" and not old.exists()
+    assert (path.read_bytes(), old.read_bytes()) == (b"new", b"old")
+
+
 def test_a_failure_leaves_the_old_file_and_nothing_beside_it(tmp_path):
     path = tmp_path / "model"
     path.write_bytes(b"old")

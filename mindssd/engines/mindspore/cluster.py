@@ -14,15 +14,17 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-from mindssd.errors import EngineError
+from mindssd.errors import EngineError, MindSSDError
+from mindssd.files import private_folder, write_file
 from mindssd.processes import OWN_LAUNCHER, die_with_parent, free_port
 
 RENDEZVOUS_S = 120
 SCHEDULER_END_S = 10
-NOTE_AGE_S = 600
-"""An older note is another job's, of the same name, that was killed."""
+PORT_FILE_AGE_S = 600
+"""An older file is another job's, of the same name, that was killed."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,8 @@ def adopt_mpi() -> None:
     """Under OpenMPI's mpirun on one host, set the variables that its ranks need.
 
     MindSpore has no collectives of MPI on a CPU. Rank 0 starts the scheduler, which ends with it,
-    and tells the others its port by a file named after mpirun's job.
+    and tells the others its port by a file named after mpirun's job, in a folder that no other user
+    can write to. EngineError where one has put his own in its place.
     """
     if not under_mpirun() or "MS_ROLE" in os.environ:
         return
@@ -63,7 +66,7 @@ def adopt_mpi() -> None:
         )
     rank = int(os.environ["OMPI_COMM_WORLD_RANK"])
     job = os.environ["PMIX_NAMESPACE"]  # OpenMPI 4's and 5's
-    note = Path(tempfile.gettempdir()) / f"mindssd-{os.getuid()}-{job.replace('/', '_')}"
+    port_file = _private_temporary_folder() / f"rendezvous-{job.replace('/', '_')}"
     if rank == 0:
         port = free_port()
         command, environment = MindSporeCluster(size, port).helper()
@@ -71,16 +74,21 @@ def adopt_mpi() -> None:
             command,
             env={**os.environ, **environment},
             stdout=subprocess.DEVNULL,
-            preexec_fn=die_with_parent,
+            preexec_fn=partial(die_with_parent, parent=os.getpid()),
         )
-        atexit.register(_end, scheduler, note)
-        partial = note.with_name(note.name + ".partial")
-        partial.write_text(str(port))
-        partial.replace(note)
+        atexit.register(_end, scheduler, port_file)
+        write_file(port_file, str(port).encode())
     else:
-        port = int(_read_when_there(note))
+        port = int(_read_when_there(port_file))
     os.environ.update(MindSporeCluster(size, port).worker_environment(rank))
     del os.environ[OWN_LAUNCHER]  # mpirun's own rules for its ranks
+
+
+def _private_temporary_folder() -> Path:
+    try:
+        return private_folder(Path(tempfile.gettempdir()) / f"mindssd-{os.getuid()}")
+    except MindSSDError as error:
+        raise EngineError(f"{error}, or set TMPDIR to a folder of yours") from error
 
 
 def rank_table_device(target: str) -> int | None:
@@ -104,30 +112,34 @@ def under_mpirun() -> bool:
     return int(os.environ.get("OMPI_COMM_WORLD_SIZE", "1")) > 1
 
 
-def _end(scheduler: subprocess.Popen[bytes], note: Path) -> None:
-    note.unlink(missing_ok=True)
+def _end(scheduler: subprocess.Popen[bytes], port_file: Path) -> None:
+    port_file.unlink(missing_ok=True)
     try:  # it ends by itself once all workers have left
         scheduler.wait(SCHEDULER_END_S)
     except subprocess.TimeoutExpired:
         scheduler.kill()
 
 
-def _read_when_there(note: Path) -> str:
+def _read_when_there(port_file: Path) -> str:
     end = time.monotonic() + RENDEZVOUS_S
-    while not note.exists() or time.time() - note.stat().st_mtime > NOTE_AGE_S:
+    while True:
+        with suppress(FileNotFoundError):
+            if time.time() - port_file.stat().st_mtime <= PORT_FILE_AGE_S:
+                return port_file.read_text()
         if time.monotonic() > end:
-            raise EngineError(f"mpirun's rank 0 did not say its port in {note} within 2 minutes")
+            raise EngineError(
+                f"mpirun's rank 0 did not say its port in {port_file} within 2 minutes"
+            )
         time.sleep(0.05)
-    return note.read_text()
 
 
-def meeting_point() -> str:
+def rendezvous_address() -> str:
     """Where this process's variables tell it to meet the others."""
     return f"{os.environ.get('MS_SCHED_HOST')}:{os.environ.get('MS_SCHED_PORT')}"
 
 
 @contextmanager
-def meeting() -> Iterator[None]:
+def rendezvous() -> Iterator[None]:
     """Meet the others in this block; under msrun, mend what MindSpore 2.10.0's leaves undone.
 
     Where its scheduler fails, because the port is taken, msrun waits without end for workers that
@@ -143,8 +155,8 @@ def meeting() -> Iterator[None]:
         yield
     except RuntimeError as error:
         message = (
-            f"the processes cannot meet at {meeting_point()}: another program has this port, or "
-            "not all of them came; choose another, for msrun by --master_port"
+            f"the processes cannot meet at {rendezvous_address()}: another program has this port, "
+            "or not all of them came; choose another, for msrun by --master_port"
         )
         if msrun is not None and os.environ["MS_ROLE"] == "MS_SCHED":
             with suppress(OSError), Path(f"/proc/{msrun}/fd/2").open("a") as terminal:

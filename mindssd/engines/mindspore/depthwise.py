@@ -29,14 +29,15 @@ def use_fast_depthwise(network: nn.Cell) -> int:
     afterwards keeps the shapes that it had there: MindSpore 2.10.0 tells two `Custom` of one
     function apart in graph mode alone.
     """
-    library = compiled(SOURCE)
-    if library is None:
-        return 0
     fast = [
         cell
         for _, cell in network.cells_and_names()
         if isinstance(cell, nn.Conv2d) and _is_depthwise(cell)
     ]
+    # Nothing is compiled, nor complained about, for a network that has no use for it.
+    library = compiled(SOURCE) if fast else None
+    if library is None:
+        return 0
     for conv in fast:
         kernels = _Depthwise(library, conv)
         del conv.conv2d  # a primitive, and a cell cannot take its place

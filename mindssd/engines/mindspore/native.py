@@ -11,7 +11,7 @@ from functools import cache
 from pathlib import Path
 
 from mindssd.errors import EngineError, MindSSDError
-from mindssd.files import CACHE_VARIABLE, cache_dir
+from mindssd.files import CACHE_VARIABLE, cache_dir, private_folder
 
 FLAGS = (
     *("-O3", "-march=native", "-std=gnu11", "-shared", "-fPIC", "-pthread"),
@@ -44,9 +44,10 @@ def compiled(source: Path) -> Path | None:
         return None
     try:
         name = f"{source.stem}-{_fingerprint(source, command)}.so"
-        library = cache_dir() / "native" / name
-        if ":" in str(library):  # MindSpore's `Custom` takes "PATH:FUNCTION"
-            raise EngineError(f"{library.parent} has a colon in its path")
+        folder = cache_dir() / "kernels"
+        if ":" in str(folder):  # MindSpore's `Custom` takes "PATH:FUNCTION"
+            raise EngineError(f"{folder} has a colon in its path")
+        library = private_folder(folder) / name  # for it is run
         if not _loads(library):
             _compile(source, command, library)
             ctypes.CDLL(str(library))
@@ -71,7 +72,6 @@ def _loads(library: Path) -> bool:
 
 def _compile(source: Path, command: list[str], library: Path) -> None:
     """Put the library in its place whole, whatever other processes do there meanwhile."""
-    library.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=library.parent) as part:
         made = Path(part) / library.name
         subprocess.run(

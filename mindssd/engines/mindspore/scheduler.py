@@ -11,7 +11,7 @@ import time
 import mindspore as ms
 from mindspore import communication
 
-from mindssd.engines.mindspore.cluster import meeting_point, under_mpirun
+from mindssd.engines.mindspore.cluster import rendezvous_address, under_mpirun
 
 OPENING_S = 5.0
 """It fails so soon only where it cannot have its port."""
@@ -26,8 +26,8 @@ def main() -> None:
         if time.monotonic() - began > OPENING_S:
             sys.exit("mindssd: the processes have lost one of them")
         print(
-            f"mindssd: the processes cannot meet at {meeting_point()}: another program has this "
-            "port; start them again",
+            f"mindssd: the processes cannot meet at {rendezvous_address()}: another program has "
+            "this port; start them again",
             file=sys.stderr,
             flush=True,
         )
