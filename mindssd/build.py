@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,7 +25,7 @@ from mindssd.data.dataset import DetectionDataset
 from mindssd.data.formats.coco import find_annotations, load_coco_split, read_class_names
 from mindssd.data.loader import TrainingLoader
 from mindssd.data.samples import TrainingSamples
-from mindssd.data.targets import Targets
+from mindssd.data.targets import Matcher, Targets
 from mindssd.engines.base import (
     Alone,
     Cluster,
@@ -32,6 +33,7 @@ from mindssd.engines.base import (
     ExtrasNeck,
     FPNNeck,
     Group,
+    LossSpec,
     Network,
     NetworkSpec,
     PerLevelHead,
@@ -40,8 +42,10 @@ from mindssd.engines.base import (
     available_cores,
 )
 from mindssd.errors import ConfigError, EngineError
+from mindssd.geometry.atss import match_adaptively
 from mindssd.geometry.coding import MAX_LOG_SIZE_RATIO
 from mindssd.geometry.default_boxes import DefaultBoxes, GridDefaultBoxes, PaperDefaultBoxes
+from mindssd.geometry.matching import match
 from mindssd.geometry.postprocess import PostProcess
 from mindssd.geometry.selection import Selection
 from mindssd.images import Normalization
@@ -339,9 +343,16 @@ def build_samples(
             contrast=augment.contrast,
             saturation=augment.saturation,
         ),
-        targets=Targets(default_boxes, config.matching.variances, config.matching.iou_threshold),
+        targets=Targets(default_boxes, config.matching.variances, matcher(config)),
         seed=config.seed,
     )
+
+
+def matcher(config: Config) -> Matcher:
+    matching = config.matching
+    if matching.assignment == "atss":
+        return partial(match_adaptively, num_cells=matching.nearest_cells)
+    return partial(match, iou_threshold=matching.iou_threshold)
 
 
 def build_loader(
@@ -358,10 +369,21 @@ def build_loader(
 def step_spec(config: Config, parameter_names: list[str]) -> StepSpec:
     optimizer, loss = config.optimizer, config.loss
     return StepSpec(
-        focal_alpha=loss.focal_alpha,
-        focal_gamma=loss.focal_gamma,
-        box_loss_weight=loss.box_weight,
+        loss=LossSpec(
+            class_kind=loss.class_kind,
+            focal_alpha=loss.focal_alpha,
+            focal_gamma=loss.focal_gamma,
+            class_weight=loss.class_weight,
+            box_kind=loss.box_kind,
+            box_weight=loss.box_weight,
+            box_weight_by_score=loss.box_weight_by_score,
+            variances=config.matching.variances,
+            max_log_size_ratio=MAX_LOG_SIZE_RATIO,
+        ),
+        optimizer=optimizer.method,
         momentum=optimizer.momentum,
+        second_momentum=optimizer.second_momentum,
+        backbone_rate=optimizer.backbone_rate,
         weight_decay=optimizer.weight_decay,
         decayed=optimizer.decayed,
         loss_scale=optimizer.loss_scale,
@@ -386,26 +408,38 @@ def frozen_prefixes(parameter_names: list[str], num_layers: int) -> tuple[str, .
     return tuple(in_order[:num_layers])
 
 
+def num_epochs(config: Config, steps_per_epoch: int) -> int:
+    """`epochs`, or as many as hold `schedule.total_steps`."""
+    if config.schedule.total_steps is None:
+        return config.epochs
+    return -(-config.schedule.total_steps // steps_per_epoch)
+
+
 def build_schedule(config: Config, steps_per_epoch: int) -> Schedule:
     schedule = config.schedule
+    warmup_steps = schedule.warmup_steps
+    if warmup_steps is None:
+        warmup_steps = round(schedule.warmup_epochs * steps_per_epoch)
     return Schedule(
         peak=schedule.learning_rate,
         warmup_start=min(schedule.warmup_start, schedule.learning_rate),
         final_factor=schedule.final_factor,
-        warmup_steps=round(schedule.warmup_epochs * steps_per_epoch),
-        total_steps=config.epochs * steps_per_epoch,
+        flat_share=schedule.flat_share,
+        warmup_steps=warmup_steps,
+        total_steps=num_epochs(config, steps_per_epoch) * steps_per_epoch,
     )
 
 
 def build_plan(config: Config, steps_per_epoch: int) -> Plan:
-    steps, an_update = config.epochs * steps_per_epoch, config.optimizer.accumulate_steps
+    epochs, an_update = num_epochs(config, steps_per_epoch), config.optimizer.accumulate_steps
+    steps = epochs * steps_per_epoch
     if steps < an_update:
         raise ConfigError(
             f"optimizer.accumulate_steps={an_update}: the run has {steps} steps, so that no weight "
             "would ever be updated"
         )
     return Plan(
-        epochs=config.epochs,
+        epochs=epochs,
         steps_per_epoch=steps_per_epoch,
         evaluate_every=config.evaluation.every_epochs,
         max_bad_steps=config.max_bad_steps,
