@@ -37,7 +37,7 @@ APPLICATION = frozenset(
 )
 _ALL_PARTS = (
     "types files processes config geometry images visualize data weights engines.base training"
-    " predictor tiling predict deploy"
+    " predictor tiling predict deploy demo"
 )
 
 LAYERS = {
@@ -51,6 +51,7 @@ LAYERS = {
     "images": _layer("types", "numpy cv2"),
     "visualize": _layer("types images", "numpy cv2"),
     "data": _layer("types annotations geometry images", "numpy cv2 grain msgspec"),
+    "demo": _layer("types files geometry images", "numpy cv2"),
     "weights": _layer("types files", "numpy safetensors google rich"),  # google.protobuf
     "engines": _layer(),
     "engines.base": _layer("types", "numpy"),
@@ -78,9 +79,9 @@ LAYERS = {
         f"{_ALL_PARTS} evaluation engines.mindspore engines.torch",
         "numpy cv2 rich msgspec onnx onnxruntime openvino",
     ),
-    # `data` is for `demo` and `doctor`, `weights` for `weights`, `evaluation` for its report.
+    # `data` is for `doctor`, `weights` for `weights`, `evaluation` for its report.
     "cli": _layer(
-        "application predict config data weights evaluation visualize files processes deploy",
+        "application predict config data demo weights evaluation visualize files processes deploy",
         "typer rich",
     ),
     # `import mindssd` and `python -m mindssd`.

@@ -16,7 +16,7 @@ from mindssd import build
 from mindssd.config.load import load_config, override, recipe_names
 from mindssd.config.schema import Config
 from mindssd.data.dataset import DetectionDataset
-from mindssd.data.demo import draw_demo_scene
+from mindssd.demo.generate import draw_demo_scene
 from mindssd.deploy.manifest import (
     IOU_THRESHOLD,
     MAX_DETECTIONS,

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 
-from mindssd.data.demo_sketch import (
+from mindssd.demo.sketch import (
     Colour,
     Sketch,
     Sprite,

@@ -9,8 +9,8 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 
-from mindssd.data.demo_fish import draw_fish
-from mindssd.data.demo_sketch import (
+from mindssd.demo.fish import draw_fish
+from mindssd.demo.sketch import (
     BLACK,
     WHITE,
     Colour,

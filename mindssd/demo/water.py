@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from mindssd.data.demo_sketch import Colour, mix, noise, step, thrice
+from mindssd.demo.sketch import Colour, mix, noise, step, thrice
 from mindssd.types import Array, ImageSize
 
 

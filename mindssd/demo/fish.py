@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from mindssd.data.demo_sketch import (
+from mindssd.demo.sketch import (
     BLACK,
     WHITE,
     Colour,

@@ -9,10 +9,10 @@ import cv2
 import numpy as np
 import pytest
 
-from mindssd.data.demo import CLASS_NAMES, draw_demo_scene, generate_demo
-from mindssd.data.demo_scene import LEAST_VISIBLE_SHARE
-from mindssd.data.demo_sketch import Sketch, noise, relief, ribbon
 from mindssd.data.formats.coco import load_coco_split
+from mindssd.demo.generate import CLASS_NAMES, draw_demo_scene, generate_demo
+from mindssd.demo.scene import LEAST_VISIBLE_SHARE
+from mindssd.demo.sketch import Sketch, noise, relief, ribbon
 from mindssd.errors import DatasetError
 
 SMALL = {"num_train": 32, "num_val": 20, "image_size": (96, 128)}

@@ -18,9 +18,9 @@ from typing import Any
 import cv2
 import numpy as np
 
-from mindssd.data.demo_animals import ANIMALS
-from mindssd.data.demo_plants import Stock, grow_stock
-from mindssd.data.demo_scene import Scene, draw_scene
+from mindssd.demo.animals import ANIMALS
+from mindssd.demo.plants import Stock, grow_stock
+from mindssd.demo.scene import Scene, draw_scene
 from mindssd.errors import DatasetError
 from mindssd.types import ImageSize
 

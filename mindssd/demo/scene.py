@@ -5,10 +5,10 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 
-from mindssd.data.demo_animals import ANIMALS
-from mindssd.data.demo_plants import PLANTS, Stock, take_plant
-from mindssd.data.demo_sketch import Sprite, mix, noise, step, thrice
-from mindssd.data.demo_water import WATERS, Water, caustics, draw_water, floor_line, lay_floor
+from mindssd.demo.animals import ANIMALS
+from mindssd.demo.plants import PLANTS, Stock, take_plant
+from mindssd.demo.sketch import Sprite, mix, noise, step, thrice
+from mindssd.demo.water import WATERS, Water, caustics, draw_water, floor_line, lay_floor
 from mindssd.types import Array, ImageSize
 
 LEAST_VISIBLE_SHARE = 0.35
