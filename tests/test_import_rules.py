@@ -37,7 +37,7 @@ APPLICATION = frozenset(
 )
 _ALL_PARTS = (
     "types files processes config geometry images visualize data weights engines.base training"
-    " predictor tiling predict deploy demo"
+    " predictor tiling predict deploy"
 )
 
 LAYERS = {

@@ -16,7 +16,6 @@ from mindssd import build
 from mindssd.config.load import load_config, override, recipe_names
 from mindssd.config.schema import Config
 from mindssd.data.dataset import DetectionDataset
-from mindssd.demo.generate import draw_demo_scene
 from mindssd.deploy.manifest import (
     IOU_THRESHOLD,
     MAX_DETECTIONS,
@@ -25,7 +24,7 @@ from mindssd.deploy.manifest import (
     Manifest,
 )
 from mindssd.deploy.runtime import RT_INFO, RuntimeSettings, is_deployed, open_session
-from mindssd.deploy.verify import AP_TOLERANCE, compare
+from mindssd.deploy.verify import AP_TOLERANCE, compare, drawn_images
 from mindssd.detector import deployed_predictor, described_config, load_model
 from mindssd.engines.base import Parameters
 from mindssd.errors import ConfigError, EngineError, ImageError, MindSSDError, WeightsError
@@ -233,7 +232,7 @@ class _Export:
 
     def _samples(self) -> list[Array]:
         if self.dataset is None:
-            return [draw_demo_scene("val", index).image for index in range(SAMPLE_IMAGES)]
+            return drawn_images(SAMPLE_IMAGES)
         records = [self.dataset[index] for index in range(min(SAMPLE_IMAGES, len(self.dataset)))]
         return [read_image(record.path, (record.height, record.width)) for record in records]
 
