@@ -51,7 +51,7 @@ LAYERS = {
     "images": _layer("types", "numpy cv2"),
     "visualize": _layer("types images", "numpy cv2"),
     "data": _layer("types annotations geometry images", "numpy cv2 grain msgspec"),
-    "demo": _layer("types files geometry images", "numpy cv2"),
+    "demo": _layer("types files geometry images", "numpy cv2 PIL"),
     "weights": _layer("types files", "numpy safetensors google rich"),  # google.protobuf
     "engines": _layer(),
     "engines.base": _layer("types", "numpy"),

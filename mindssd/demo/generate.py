@@ -11,28 +11,25 @@ import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 
-from mindssd.demo.animals import ANIMALS
-from mindssd.demo.plants import Stock, grow_stock
-from mindssd.demo.scene import Scene, draw_scene
+from mindssd.demo.scene import SPLITS, draw_scene
+from mindssd.demo.species import ANIMALS
 from mindssd.errors import DatasetError
 from mindssd.types import ImageSize
 
 CLASS_NAMES: tuple[str, ...] = tuple(ANIMALS)
 """In the order of their category ids, which count from 1."""
 
-_VERSION = 1  # of the drawings: a data set of another version is drawn again
+_VERSION = 2  # of the drawings: a data set of another version is drawn again
 _MARKER = "demo.json"
 _PARTIAL = ".partial"
 _JPEG_QUALITY = 90
-_BACKGROUND_PERIOD = 16  # each split's last of 16 pictures shows no animal
-_SPLITS = ("train", "val")
 _LEAST_SIDE = 64
 
 Progress = Callable[[int, int], None]
@@ -101,14 +98,12 @@ def _generate(
     data_dir: Path, parameters: _Parameters, num_workers: int, progress: Progress | None
 ) -> None:
     (data_dir / "annotations").mkdir(parents=True, exist_ok=True)
-    for split in _SPLITS:
+    for split in SPLITS:
         (data_dir / f"{split}2017").mkdir(exist_ok=True)
     _write(data_dir / _MARKER, json.dumps({**asdict(parameters), "complete": False}).encode())
-    images: dict[str, list[dict[str, Any]]] = {split: [] for split in _SPLITS}
-    annotations: dict[str, list[dict[str, Any]]] = {split: [] for split in _SPLITS}
-    pictures = [
-        (split, index) for split in _SPLITS for index in range(parameters.num_images(split))
-    ]
+    images: dict[str, list[dict[str, Any]]] = {split: [] for split in SPLITS}
+    annotations: dict[str, list[dict[str, Any]]] = {split: [] for split in SPLITS}
+    pictures = [(split, index) for split in SPLITS for index in range(parameters.num_images(split))]
     drawn = _draw_all(partial(_draw_picture, parameters), pictures, num_workers)
     for done, ((split, index), (jpeg, truths)) in enumerate(zip(pictures, drawn, strict=True), 1):
         (data_dir / f"{split}2017" / _file_name(index)).write_bytes(jpeg)
@@ -129,7 +124,7 @@ def _generate(
         {"id": number, "name": name, "supercategory": "animal"}
         for number, name in enumerate(CLASS_NAMES, 1)
     ]
-    for split in _SPLITS:
+    for split in SPLITS:
         content = {
             "info": {"description": "mindssd demo: a drawn coral reef", "version": str(_VERSION)},
             "images": images[split],
@@ -140,35 +135,19 @@ def _generate(
     _write(data_dir / _MARKER, json.dumps({**asdict(parameters), "complete": True}).encode())
 
 
-def draw_demo_scene(
-    split: str, index: int, seed: int = 0, image_size: ImageSize = (240, 320)
-) -> Scene:
-    """Draw picture `index` (from 0) of a split, "train" or "val", as `generate_demo` does."""
-    rng = np.random.default_rng((seed, 1 + _SPLITS.index(split), index))
-    with_animals = index % _BACKGROUND_PERIOD != _BACKGROUND_PERIOD - 1
-    return draw_scene(rng, image_size, _stock(seed, image_size[0]), with_animals)
-
-
-@cache
-def _stock(seed: int, image_height: int) -> Stock:
-    return grow_stock(np.random.default_rng((seed, 0)), image_height)
-
-
 def _draw_picture(
     parameters: _Parameters, picture: tuple[str, int]
 ) -> tuple[bytes, list[dict[str, Any]]]:
     """Draw a picture: its JPEG file, and its annotations but for their ids."""
-    split, index = picture
-    scene = draw_demo_scene(split, index, parameters.seed, (parameters.height, parameters.width))
-    bgr = cv2.cvtColor(scene.image, cv2.COLOR_RGB2BGR)
+    image, seen = draw_scene(*picture, parameters.seed, (parameters.height, parameters.width))
+    bgr = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
     _, jpeg = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
     truths = []
-    for truth in scene.truths:
-        x1, y1, x2, y2 = truth.box
+    for truth in seen:
         truths.append(
             {
                 "category_id": CLASS_NAMES.index(truth.class_name) + 1,
-                "bbox": [x1, y1, x2 - x1, y2 - y1],
+                "bbox": cv2.boundingRect(truth.visible.astype(np.uint8)),
                 "area": int(np.count_nonzero(truth.visible)),
                 "visible_share": round(truth.visible_share, 4),
             }
@@ -217,7 +196,7 @@ def _read_marker(data_dir: Path) -> dict[str, Any] | None:
     try:
         content = json.loads(marker.read_bytes())
         if isinstance(content, dict) and all(
-            isinstance(content.get(f"num_{split}"), int) for split in _SPLITS
+            isinstance(content.get(f"num_{split}"), int) for split in SPLITS
         ):
             return content
     except FileNotFoundError:
@@ -237,7 +216,7 @@ def _is_unused(data_dir: Path) -> bool:
 
 def _all_there(data_dir: Path, parameters: _Parameters) -> bool:
     """Tell whether every file of a finished data set is still there."""
-    for split in _SPLITS:
+    for split in SPLITS:
         folder = data_dir / f"{split}2017"
         names = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
         wanted = {_file_name(index) for index in range(parameters.num_images(split))}
@@ -248,8 +227,8 @@ def _all_there(data_dir: Path, parameters: _Parameters) -> bool:
 
 def _remove(data_dir: Path, found: dict[str, Any]) -> None:
     """Remove an earlier generation's files, and none but those."""
-    for split in _SPLITS:
+    for split in SPLITS:
         _annotation_file(data_dir, split).unlink(missing_ok=True)
-    for split in _SPLITS:
+    for split in SPLITS:
         for index in range(int(found[f"num_{split}"])):
             (data_dir / f"{split}2017" / _file_name(index)).unlink(missing_ok=True)
