@@ -222,6 +222,34 @@ def test_other_parameters_replace_the_demo_but_no_other_file(tmp_path: Path):
     assert (tmp_path / "notes.txt").read_text() == "mine"
 
 
+def test_a_demo_of_an_earlier_version_is_drawn_anew(tmp_path: Path):
+    earlier = {"version": 1, "num_train": 9, "num_val": 1, "complete": True}
+    (tmp_path / "demo.json").write_text(json.dumps(earlier))
+    (tmp_path / "train2017").mkdir()
+    (tmp_path / "train2017" / "000000000009.jpg").write_bytes(b"an earlier picture")
+    assert generate_demo(tmp_path, **TINY)
+    assert len(list((tmp_path / "train2017").iterdir())) == 2
+
+
+def test_a_folder_that_a_generation_broken_off_at_once_leaves_is_taken(tmp_path: Path):
+    (tmp_path / ".demo.json.77.tmp").write_bytes(b"")
+    assert generate_demo(tmp_path, **TINY)
+
+
+@pytest.mark.parametrize("marker", ["[1]", "{", '{"num_train": "two"}', "\udcff"])
+def test_a_folder_with_another_demo_json_is_refused(tmp_path: Path, marker: str):
+    (tmp_path / "demo.json").write_bytes(marker.encode(errors="surrogateescape"))
+    with pytest.raises(DatasetError, match="something other than the demo"):
+        generate_demo(tmp_path, **TINY)
+
+
+def test_a_file_in_the_folders_place_is_named(tmp_path: Path):
+    (tmp_path / "demo").write_text("mine")
+    with pytest.raises(DatasetError, match="demo: cannot hold the demo"):
+        generate_demo(tmp_path / "demo", **TINY)
+    assert (tmp_path / "demo").read_text() == "mine"
+
+
 def test_a_folder_with_other_data_is_refused_and_kept(tmp_path: Path):
     (tmp_path / "train2017").mkdir()
     (tmp_path / "train2017" / "000000000001.jpg").write_bytes(b"a user's own")
