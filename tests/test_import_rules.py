@@ -54,6 +54,7 @@ LAYERS = {
     "lettering": _layer("types fonts", "numpy cv2 PIL anyascii"),
     "visualize": _layer("types images lettering", "numpy cv2"),
     "data": _layer("types files geometry headers images", "numpy cv2 grain msgspec"),
+    "demo": _layer("types files geometry images", "numpy cv2 PIL"),
     "weights": _layer("types files", "numpy safetensors google rich"),  # google.protobuf
     "engines": _layer(),
     "engines.base": _layer("types", "numpy"),
@@ -79,10 +80,10 @@ LAYERS = {
         f"{_ALL_PARTS} evaluation engines.mindspore engines.torch",
         "numpy cv2 rich msgspec onnx onnxruntime openvino",
     ),
-    # `data` is for `demo` and `doctor`, `weights` for `weights`, `evaluation` for its report,
+    # `data` is for `doctor`, `weights` for `weights`, `evaluation` for its report,
     # `training` for a console that outlives its terminal.
     "cli": _layer(
-        "application predict config data weights training evaluation visualize files processes"
+        "application predict config data demo weights training evaluation visualize files processes"
         " deploy",
         "typer rich",
     ),

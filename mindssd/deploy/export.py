@@ -17,10 +17,9 @@ from mindssd.config.commands import EXPORT, require_taken
 from mindssd.config.load import load_config, override, recipe_names
 from mindssd.config.schema import Config
 from mindssd.data.dataset import DetectionDataset
-from mindssd.data.demo import draw_demo_scene
 from mindssd.deploy.manifest import FOR_PEOPLE, MAX_DETECTIONS, InGraphNMS, Manifest
 from mindssd.deploy.runtime import RT_INFO, RuntimeSettings, is_deployed, open_session
-from mindssd.deploy.verify import AP_TOLERANCE, compare
+from mindssd.deploy.verify import AP_TOLERANCE, compare, drawn_images
 from mindssd.detector import deployed_predictor, described_config, load_model
 from mindssd.engines.base import ExtrasNeck, Parameters
 from mindssd.errors import (
@@ -239,7 +238,7 @@ class _Export:
 
     def _samples(self) -> list[Array]:
         if self.dataset is None:
-            return [draw_demo_scene("val", index).image for index in range(SAMPLE_IMAGES)]
+            return drawn_images(SAMPLE_IMAGES)
         return list(_readable(self.dataset, SAMPLE_IMAGES, self._say))
 
     def _score(self, target: Path) -> Evaluation:
