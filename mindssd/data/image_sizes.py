@@ -1,8 +1,9 @@
 """The annotated sizes of images beside those of their files, and which of them boxes are in.
 
 Boxes are in pixels of the annotated size. Where the file has another one of the same shape, it was
-resized, and its boxes are scaled with it. Where boxes reach over the annotated size but not over
-the file's, that size is wrong and they are in pixels of the file. Of another shape, no one knows.
+resized, and its boxes are scaled with it. But where boxes tell, by reaching over the annotated size
+and not over the file's, that size is wrong and they are in pixels of the file. Of another shape
+without such a sign, no one knows.
 """
 
 from collections.abc import Sequence
@@ -21,6 +22,10 @@ _SUSPICIOUS_PIXELS = 1.0
 """A box that reaches further over its image than a careless rounding casts doubt on the size."""
 _CARELESS_SHARE = 0.05
 """A box may be drawn so far over an image that was resized later; further, its size is wrong."""
+_JURY = 256
+"""So many images, evenly chosen, tell for all of a sort whether their size is wrong."""
+_ENOUGH_BOXES = 10
+"""So many would not all lie in one corner of their images."""
 
 
 @dataclass(frozen=True)
@@ -49,33 +54,25 @@ def settle_sizes(
     DatasetError where files have another shape than annotated.
     """
     headers = FileHeaders(image_dir, file_names)
-    annotated = annotated.copy()
-    finite = np.isfinite(boxes_xywh).all(axis=1)
-    owners, boxes_xywh = owners[finite], boxes_xywh[finite]
+    reach = _Reach.of(owners, boxes_xywh, len(annotated))
     unknown = present & (annotated[:, 0] == 0)
     headers.read(np.flatnonzero(unknown))
-    annotated[unknown] = _shown(headers.columns[unknown], annotated[unknown])
-    ends = np.zeros((len(annotated), 2))  # how far an image's boxes reach, (y, x)
-    np.maximum.at(ends, owners, (boxes_xywh[:, :2] + boxes_xywh[:, 2:])[:, ::-1])
-    over = np.flatnonzero(present & (ends > annotated + _SUSPICIOUS_PIXELS).any(axis=1))
-    headers.read(over)
-    wrong = np.zeros(len(annotated), np.bool_)
-    shown = _shown(headers.columns[over], annotated[over])
-    wrong[over] = _is_wrong(annotated[over], shown, ends[over])
-    annotated[wrong] = shown[wrong[over]]
+    annotated = np.where(unknown[:, None], _shown(headers.columns, annotated), annotated)
+    wrong = _wrong_alone(annotated, headers, reach, present)
+    wrong |= _wrong_together(annotated, headers, reach, present)
+    annotated = np.where(wrong[:, None], _shown(headers.columns, annotated), annotated)
     headers.read(np.flatnonzero(present), seconds)
     headers.save()
     of_files = _shown(headers.columns, annotated)
-    with_boxes = np.bincount(owners, minlength=len(annotated)) > 0
-    differing = _known(annotated) & _known(of_files) & (annotated != of_files).any(axis=1)
-    resized = differing.copy()
-    resized[differing] = same_shapes(annotated[differing], of_files[differing])
+    with_boxes = reach.counts > 0
+    sorts = _sorts(annotated, of_files)
+    resized = (sorts == _LARGER) | (sorts == _SMALLER)
 
     def example(index: int) -> str:
         size, file_size = size_words(annotated[index]), size_words(of_files[index])
         return f"{file_names[index]}, {file_size} pixels where width and height say {size}"
 
-    other_shape = differing & ~resized & with_boxes
+    other_shape = (sorts == _OTHER) & with_boxes
     if other_shape.any():
         raise DatasetError(
             f"{image_dir}: {np.count_nonzero(other_shape)} images have another shape than "
@@ -113,6 +110,88 @@ def settle_sizes(
     )
 
 
+_SAME, _LARGER, _SMALLER, _OTHER = range(4)
+"""Sorts of files: of the annotated size, or none known; of its shape; of another."""
+
+
+@dataclass(frozen=True)
+class _Reach:
+    """How far the boxes of N images reach, `ends` (N, 2) as (y, x), and their `counts` (N,)."""
+
+    ends: Array
+    counts: Array
+
+    @classmethod
+    def of(cls, owners: Array, boxes_xywh: Array, num_images: int) -> "_Reach":
+        finite = np.isfinite(boxes_xywh).all(axis=1)
+        owners, boxes_xywh = owners[finite], boxes_xywh[finite]
+        ends = np.zeros((num_images, 2))
+        np.maximum.at(ends, owners, (boxes_xywh[:, :2] + boxes_xywh[:, 2:])[:, ::-1])
+        return cls(ends, np.bincount(owners, minlength=num_images))
+
+    def over(self, sizes: Array) -> Array:
+        """Whether boxes reach over their images further than carelessness explains, (N,) bool."""
+        over: Array = (self.ends > sizes * (1 + _CARELESS_SHARE)).any(axis=1)
+        return over
+
+
+def _wrong_alone(annotated: Array, headers: FileHeaders, reach: _Reach, present: Array) -> Array:
+    """Tell images whose annotated size is wrong by their own boxes, (N,) bool.
+
+    A file of the same shape may have been resized after a careless annotation: then boxes reach
+    only a little over the annotated size.
+    """
+    doubtful = present & (reach.ends > annotated + _SUSPICIOUS_PIXELS).any(axis=1)
+    headers.read(np.flatnonzero(doubtful))
+    of_files = np.where(doubtful[:, None], _shown(headers.columns, annotated), 0)
+    sorts = _sorts(annotated, of_files)
+    differing = (sorts == _OTHER) | ((sorts != _SAME) & reach.over(annotated))
+    wrong: Array = differing & ~reach.over(of_files)
+    return wrong
+
+
+def _wrong_together(annotated: Array, headers: FileHeaders, reach: _Reach, present: Array) -> Array:
+    """Tell images whose annotated size is wrong by what most of their sort show, (N,) bool.
+
+    Of larger files, and those of another shape, half must have boxes over the annotated size. Of
+    smaller ones, none may have a box over its file, and there must be enough boxes.
+    """
+    rows = np.flatnonzero(present & _known(annotated) & (reach.counts > 0))
+    jury = np.zeros(len(annotated), np.bool_)
+    jury[rows[:: max(1, -(-len(rows) // _JURY))]] = True
+    headers.read(np.flatnonzero(jury))
+    of_files = np.where(jury[:, None], _shown(headers.columns, annotated), 0)
+    sorts = _sorts(annotated, of_files)
+    over_file = reach.over(of_files)
+    over_annotated = reach.over(annotated) & ~over_file
+    wrong = []
+    for sort in (_LARGER, _SMALLER, _OTHER):
+        mine = sorts == sort
+        if sort == _SMALLER:
+            tells = reach.counts[mine].sum() >= _ENOUGH_BOXES
+        else:
+            tells = 2 * over_annotated[mine].sum() >= mine.sum() > 0
+        if tells and not over_file[mine].any():
+            wrong.append(sort)
+    if not wrong:
+        return np.zeros(len(annotated), np.bool_)
+    headers.read(np.flatnonzero(present))
+    sorts = _sorts(annotated, _shown(headers.columns, annotated))
+    return np.isin(sorts, wrong) & (reach.counts > 0)
+
+
+def _sorts(annotated: Array, of_files: Array) -> Array:
+    """Compare sizes (N, 2): the sort of each file, (N,) int64."""
+    differing = _known(annotated) & _known(of_files) & (annotated != of_files).any(axis=1)
+    sorts = np.where(differing, _OTHER, _SAME)
+    a, b = annotated[differing], of_files[differing]
+    by_area = np.where(
+        b.astype(np.int64).prod(axis=1) > a.astype(np.int64).prod(axis=1), _LARGER, _SMALLER
+    )
+    sorts[differing] = np.where(same_shapes(a, b), by_area, _OTHER)
+    return sorts
+
+
 def _shown(headers: Array, annotated: Array) -> Array:
     """Give the sizes (N, 2) that images are read with, 0 where not known.
 
@@ -129,20 +208,6 @@ def _shown(headers: Array, annotated: Array) -> Array:
         )
         upright[unrotated] = stored[unrotated]
     return upright
-
-
-def _is_wrong(annotated: Array, of_files: Array, ends: Array) -> Array:
-    """Tell annotated sizes that are wrong, (N,) bool: boxes reach over them, in their files.
-
-    A file of the same shape may have been resized after a careless annotation: then boxes reach
-    only a little over the annotated size.
-    """
-    in_file = _known(of_files) & (ends <= of_files * (1 + _CARELESS_SHARE)).all(axis=1)
-    careless = (ends <= annotated * (1 + _CARELESS_SHARE)).all(axis=1)
-    resized = same_shapes(annotated, of_files)
-    differing = (annotated != of_files).any(axis=1)
-    wrong: Array = in_file & differing & ~(resized & careless)
-    return wrong
 
 
 def _known(sizes: Array) -> Array:
