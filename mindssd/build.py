@@ -51,7 +51,7 @@ from mindssd.geometry.selection import Selection
 from mindssd.images import Normalization
 from mindssd.predictor import Predictor
 from mindssd.training.checkpoint import Origin
-from mindssd.training.loop import Plan
+from mindssd.training.plan import Plan
 from mindssd.training.schedule import Schedule
 from mindssd.types import Array, ImageSize
 from mindssd.weights.download import resolve_backbone

@@ -21,7 +21,7 @@ from mindssd.errors import ConfigError, DatasetError, TrainingError, WeightsErro
 from mindssd.geometry.boxes import pairwise_iou
 from mindssd.run import resume_run, start_run
 from mindssd.training.checkpoint import Checkpoint, read_checkpoint
-from mindssd.training.loop import Outcome
+from mindssd.training.plan import Outcome
 from mindssd.weights.safetensors_file import read_model
 
 pytestmark = pytest.mark.slow
