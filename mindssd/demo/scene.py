@@ -48,7 +48,7 @@ def draw_scene(split: str, index: int, seed: int, size: ImageSize) -> tuple[Arra
 
     Gives the picture (H, W, 3) uint8 RGB and its truths, the nearest first.
     """
-    rng = np.random.default_rng((seed, 1 + SPLITS.index(split), index))
+    rng = np.random.default_rng((seed, index, 1 + SPLITS.index(split)))
     height, width = size
     surface, deep, sand = choose(rng, *WATERS)
     level = rng.uniform(0.58, 0.86) if rng.random() < 0.8 else 1.05  # 1.05: no floor in sight

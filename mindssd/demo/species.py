@@ -28,8 +28,8 @@ FISH = (  # base, pattern and fins
     "3385fa fadb40 408cff",  # angelfish
 )
 FISH_FINS: tuple[Limb, ...] = (
-    ((0.08, 0.5, 0.03), (-0.45, 0), (-0.8, 0), (-1, 0.45)),
-    ((0.1, 0.5, 0.6, 0.3, 0), (0.5, 0.35), (0.1, 0.6), (-0.6, 0.15)),
+    ((0.08, 0.5, 0.03), (-0.45, 0), (-0.75, 0), (-0.95, 0.5)),
+    ((0.1, 0.6, 0.8, 0.4, 0), (0.5, 0.38), (0.1, 0.72), (-0.6, 0.15)),
 )
 TURTLE_LIMBS: tuple[Limb, ...] = (
     ((0.14, 0.01), (-0.6, 0), (-0.82, 0)),
@@ -235,7 +235,7 @@ class Species(NamedTuple):
 
 
 ANIMALS = {
-    "fish": Species(paint_fish, turn=0.4, tilt=0.7),
+    "fish": Species(paint_fish, turn=0.4, tilt=0.75),
     "jellyfish": Species(paint_jellyfish, upward=True, turn=0.6),
     "starfish": Species(paint_starfish, turn=np.pi, tilt=0.62),
     "turtle": Species(paint_turtle, turn=np.pi, tilt=0.72),
