@@ -121,10 +121,10 @@ def seen(out: Path) -> int:
     ("number", "status", "kind", "options"),
     [
         (signal.SIGINT, 130, "photos", ()),
-        (signal.SIGTERM, 143, "photos", ("--tile", "32")),
-        (signal.SIGHUP, 129, "clip", ()),
         (signal.SIGTERM, 143, "clip", ("--tile", "32")),
-        (signal.SIGINT, 130, "clip", ("--tile", "32")),
+        pytest.param(signal.SIGTERM, 143, "photos", ("--tile", "32"), marks=pytest.mark.slow),
+        pytest.param(signal.SIGHUP, 129, "clip", (), marks=pytest.mark.slow),
+        pytest.param(signal.SIGINT, 130, "clip", ("--tile", "32"), marks=pytest.mark.slow),
     ],
 )
 def test_a_signal_ends_it_with_what_was_seen(
@@ -155,6 +155,7 @@ def test_a_closed_terminal_hangs_up_twice_and_that_is_one_end(
     assert seen(command.out) >= 5
 
 
+@pytest.mark.slow
 def test_what_was_started_to_ignore_a_signal_goes_on(tmp_path: Path, photos: Path) -> None:
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does
     try:
@@ -167,6 +168,7 @@ def test_what_was_started_to_ignore_a_signal_goes_on(tmp_path: Path, photos: Pat
     assert seen(command.out) == 40
 
 
+@pytest.mark.slow
 def test_before_anything_is_seen_a_signal_leaves_the_results_of_before(
     start: Callable[..., Command], tmp_path: Path
 ) -> None:
@@ -185,7 +187,7 @@ def test_before_anything_is_seen_a_signal_leaves_the_results_of_before(
     assert [path for path in out.iterdir() if path.name.startswith(".")] == []
 
 
-@pytest.fixture(params=["hangs", "goes on"])
+@pytest.fixture(params=["goes on", pytest.param("hangs", marks=pytest.mark.slow)])
 def stream(clip: Path, request: pytest.FixtureRequest) -> Iterator[str]:
     """The address of a camera that sends a hundred frames or so at once, and slowly some more."""
     ended = threading.Event()
@@ -217,8 +219,15 @@ def stream(clip: Path, request: pytest.FixtureRequest) -> Iterator[str]:
     server.shutdown()
 
 
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 0), (signal.SIGTERM, 143)])
-@pytest.mark.parametrize("options", [(), ("--tile", "32")])
+@pytest.mark.parametrize(
+    ("number", "status", "options"),
+    [
+        (signal.SIGINT, 0, ("--tile", "32")),
+        (signal.SIGTERM, 143, ()),
+        pytest.param(signal.SIGINT, 0, (), marks=pytest.mark.slow),
+        pytest.param(signal.SIGTERM, 143, ("--tile", "32"), marks=pytest.mark.slow),
+    ],
+)
 def test_ctrl_c_is_the_end_of_a_live_source_and_another_signal_ends_it_too(
     start: Callable[..., Command],
     stream: str,
@@ -248,6 +257,7 @@ def test_a_second_signal_ends_it_at_once_and_leaves_no_hidden_file(
     assert hidden == [] and not (command.out / "detections.json").exists()
 
 
+@pytest.mark.slow
 def test_the_next_run_removes_what_a_killed_one_left(
     start: Callable[..., Command], photos: Path
 ) -> None:
@@ -268,7 +278,9 @@ def num_files_with_content(folder: Path) -> int:
     return count
 
 
-@pytest.mark.parametrize("save", ["json,csv", "drawn,json,csv,yolo"])
+@pytest.mark.parametrize(
+    "save", ["json,csv", pytest.param("drawn,json,csv,yolo", marks=pytest.mark.slow)]
+)
 def test_a_folder_that_is_removed_ends_it_in_one_line_with_what_was_seen(
     tmp_path: Path, photos: Path, save: str
 ) -> None:
@@ -289,7 +301,11 @@ def test_a_folder_that_is_removed_ends_it_in_one_line_with_what_was_seen(
 
 @pytest.mark.parametrize(
     ("kind", "save"),
-    [("photos", "drawn,json,csv"), ("clip", "drawn,json,csv"), ("clip", "yolo,json,drawn")],
+    [
+        ("photos", "drawn,json,csv"),
+        pytest.param("clip", "drawn,json,csv", marks=pytest.mark.slow),
+        pytest.param("clip", "yolo,json,drawn", marks=pytest.mark.slow),
+    ],
 )
 def test_a_full_disk_ends_it_in_one_line_with_what_was_seen(
     tmp_path: Path, kind: str, save: str
@@ -337,6 +353,7 @@ def test_a_full_disk_ends_it_in_one_line_with_what_was_seen(
     assert [path for path in kept.iterdir() if path.name.startswith(".")] == []
 
 
+@pytest.mark.slow
 def test_a_terminal_that_is_closed_ends_it_with_what_was_seen(tmp_path: Path, photos: Path) -> None:
     out = tmp_path / "out"
     command = [sys.executable, "-m", "tests.predict.formula", "model", str(photos)]

@@ -182,6 +182,28 @@ def test_a_drawn_video_that_cannot_be_written_is_told_and_its_frames_count(
     assert [path for path in (tmp_path / "out").iterdir() if path.name.startswith(".")] == []
 
 
+def test_a_drawn_video_that_fails_at_its_end_is_told_and_the_rest_is_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, image = clip(tmp_path / "clip.mp4"), photo(tmp_path / "a.jpg")
+
+    original = VideoWriter._put
+
+    def put(self: VideoWriter, frame: Any) -> None:
+        if frame is None:  # which asks for the end
+            raise RuntimeError("the encoder has failed")
+        original(self, frame)
+
+    monkeypatch.setattr(VideoWriter, "_put", put)
+    errors, printed = run(tmp_path / "out", source, image)
+    (error,) = errors
+    assert isinstance(error, OutputError) and "the encoder has failed" in str(error)
+    assert "1 file not written" in printed
+    assert counts(tmp_path / "out") == (6, 8, 8, 8, 8)
+    found = {path.name for path in (tmp_path / "out").iterdir()}
+    assert found == {"a.jpg", "crops", "labels", "detections.json", "detections.csv"}
+
+
 @pytest.mark.parametrize("fault", [RuntimeError("out of memory"), KeyboardInterrupt()])
 @pytest.mark.parametrize("tile", [None, 32])
 def test_whatever_ends_detection_what_was_seen_is_kept(
