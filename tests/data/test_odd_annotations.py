@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
+from mindssd.data.formats.coco import load_coco
 from mindssd.errors import DatasetError
-from tests.data.coco_files import CATEGORIES, annotation, image, load, whats
+from tests.data.coco_files import CATEGORIES, annotation, image, load, whats, write
 
 SOUND = annotation(1, 2, 1, 2, 3, 4)
 
@@ -23,6 +24,7 @@ SOUND = annotation(1, 2, 1, 2, 3, 4)
         ([1.5, 2.5], [1.5, 2.5], [1, 2]),
         ([2**63, 10**30], [2**63, 10**30], [1, 2]),
         ([-3, 4], ["-3", 4], [-3, 4]),
+        (["1" * 5000, "1" * 5001], ["1" * 5000, "1" * 5001], [1, 2]),
         # By the file's name, with or without folder and suffix.
         ([8, 9], ["folder/x.png", "y"], [8, 9]),
         ([8, 9], ["x", "Y"], [8, 9]),
@@ -82,9 +84,11 @@ def test_numbers_as_text_are_numbers(tmp_path: Path) -> None:
     assert record.areas.tolist() == [6, 81] and record.is_crowd.tolist() == [True, False]
 
 
-def test_a_number_too_great_for_a_float_is_not_finite(tmp_path: Path) -> None:
-    dataset = load(tmp_path, [image(1)], [annotation(1, 2, 1, 2, 10**400, 4), SOUND])
-    assert whats(dataset) == ["1 boxes that are not finite: dropped"]
+@pytest.mark.parametrize("written", [f"1{'0' * 400}", f"1{'0' * 3000}", "1e999", "-1e999"])
+def test_a_number_too_great_for_a_float_is_not_finite(tmp_path: Path, written: str) -> None:
+    path = write(tmp_path, [image(1)], [annotation(1, 2, 1, 2, 777, 4), SOUND])
+    path.write_text(path.read_text().replace("777", written))
+    assert whats(load_coco(path, tmp_path)) == ["1 boxes that are not finite: dropped"]
 
 
 @pytest.mark.parametrize("iscrowd", [None, 0, False, 0.0, "0", "false", ""])

@@ -57,11 +57,11 @@ def decode(path: Path) -> CocoFile:
     try:
         try:
             return msgspec.json.decode(data, type=CocoFile)
-        except msgspec.ValidationError:
-            raise
-        except msgspec.DecodeError:
+        except msgspec.DecodeError as error:
+            if isinstance(error, msgspec.ValidationError) and "out of range" not in str(error):
+                raise
             # Python's own decoder, ten times slower, also takes the NaN and Infinity that its
-            # encoder writes for a box that is not finite.
+            # encoder writes for a box that is not finite, and numbers of any size.
             return msgspec.convert(json.loads(data), CocoFile)
     except msgspec.ValidationError as error:
         raise DatasetError(f"{path}: not COCO annotations: {error} (docs/data.md)") from error

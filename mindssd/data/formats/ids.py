@@ -10,7 +10,7 @@ import numpy as np
 
 from mindssd.types import Array
 
-_WHOLE_NUMBER = re.compile(r"[+-]?\d+(\.0+)?")
+_WHOLE_NUMBER = re.compile(r"[+-]?\d{1,99}(\.0+)?")
 _INT64 = range(-(2**63) + 1, 2**63)
 
 Key = int | str
