@@ -365,6 +365,7 @@ def _probe(
 
 def check_data(data_dir: Path) -> list[Finding]:
     """Both splits of a data set: layout, annotations, image files, their sizes and classes."""
+    from mindssd.data.check import printable
     from mindssd.data.dataset import DetectionDataset
     from mindssd.data.formats.coco import load_coco_split
     from mindssd.data.splits import paired, require_boxes
@@ -387,7 +388,9 @@ def check_data(data_dir: Path) -> list[Finding]:
         together.append(Finding("problem", "data", str(error)))
     for split, dataset in datasets.items():
         report = dataset.report
-        shown = ", ".join(dataset.class_names[:5]) + (", …" if len(dataset.class_names) > 5 else "")
+        shown = printable(", ".join(dataset.class_names[:5])) + (
+            ", …" if len(dataset.class_names) > 5 else ""
+        )
         text = (
             f"{report.num_images} images, {report.num_boxes} boxes, "
             f"{len(dataset.class_names)} classes ({shown})"

@@ -25,6 +25,11 @@ _ENOUGH_BOXES = 10
 """Fewer may look like corners by chance."""
 
 
+def printable(text: str) -> str:
+    """A name from a file as one may show it: in one line, with nothing that a terminal obeys."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
 @dataclass(frozen=True)
 class Finding:
     """One kind of fault: how often, what was done, and one example."""
@@ -34,7 +39,7 @@ class Finding:
     example: str
 
     def __str__(self) -> str:
-        return f"{self.count} {self.what} (such as {self.example})"
+        return f"{self.count} {self.what} (such as {printable(self.example)})"
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from mindssd.data.check import Finding, count_where
+from mindssd.data.check import Finding, count_where, printable
 from mindssd.data.file_search import MISSING, FileSearch, Folder, ends_of, is_file, sort_of_name
 from mindssd.errors import DatasetError
 from mindssd.images import IMAGE_SUFFIXES
@@ -52,8 +52,8 @@ def find_files(file_names: Sequence[str], image_dir: Path) -> ImageFiles:
         example = file_names[kinds[commonest][0]]
         cause = _cause(folder, example) if commonest == MISSING else commonest
         raise DatasetError(
-            f"{image_dir}: has none of the {len(names)} annotated images, such as {example}"
-            f"{sort_of_name(example)}; {cause}"
+            f"{image_dir}: has none of the {len(names)} annotated images, such as "
+            f"{printable(example)}{sort_of_name(example)}; {printable(cause)}"
         )
     findings = []
     for kind, rows in sorted(kinds.items()):

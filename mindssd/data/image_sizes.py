@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mindssd.data.check import Finding, count_where
+from mindssd.data.check import Finding, count_where, printable
 from mindssd.data.file_headers import UNREAD, UNREADABLE, FileHeaders
 from mindssd.data.sizes import same_shapes, size_words
 from mindssd.errors import DatasetError
@@ -70,7 +70,9 @@ def settle_sizes(
 
     def example(index: int) -> str:
         size, file_size = size_words(annotated[index]), size_words(of_files[index])
-        return f"{file_names[index]}, {file_size} pixels where width and height say {size}"
+        return (
+            f"{printable(file_names[index])}, {file_size} pixels where width and height say {size}"
+        )
 
     other_shape = (sorts == _OTHER) & with_boxes
     if other_shape.any():

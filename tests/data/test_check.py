@@ -117,6 +117,10 @@ def test_twins_are_those_that_a_set_finds() -> None:
     assert first_of_twins(numbers.astype(float), flags).tolist() == expected
 
 
+def test_a_name_is_shown_in_one_line_without_what_a_terminal_obeys() -> None:
+    assert str(Finding(1, "odd", "a\n\x1b[1mö\ud800")) == r"1 odd (such as a\n\x1b[1mö\ud800)"
+
+
 def test_the_report_says_each_finding_in_one_line_with_an_example() -> None:
     finding = Finding(2, "inverted boxes: dropped", "(3, 0, 1, 2) in a.jpg")
     report = CheckReport("train.json", 4, 7, 1, 2, (finding,))

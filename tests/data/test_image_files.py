@@ -67,7 +67,7 @@ def test_a_path_below_the_folder_is_that_file(tmp_path: Path) -> None:
         ("000000000139", "000000000139.jpg", "image names with another suffix"),
         ("v1.2", "v1.2.jpg", "image names with another suffix"),
         ("a.jpg", "cam1/a.jpg", "image names without their folder"),
-        (" a.jpg\n", "a.jpg", "image names with space around them"),
+        (" a.jpg ", "a.jpg", "image names with space around them"),
     ],
 )
 def test_a_name_of_another_place_or_spelling_is_the_one_file_that_fits(

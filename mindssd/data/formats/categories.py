@@ -32,10 +32,10 @@ def read_categories(entries: Sequence[CocoCategory], annotation_file: Path) -> l
     for row, entry in enumerate(entries):
         key = key_of(entry.id)
         name = str(entry.name) if isinstance(entry.name, int | float) else entry.name
-        if key is None or not isinstance(name, str):
+        if key is None or not isinstance(name, str) or not name.strip():
             raise DatasetError(
                 f"{annotation_file}: categories[{row}] has id {entry.id!r} and name "
-                f"{entry.name!r}; expected a number or text, and text"
+                f"{entry.name!r}; expected a number or text, and text that names it"
             )
         group = entry.supercategory if isinstance(entry.supercategory, str) else None
         first = by_key.setdefault(key, Category(key, name, group))

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from mindssd.data.check import Finding, count_where
+from mindssd.data.check import Finding, count_where, printable
 from mindssd.data.formats.coco_json import CocoImage, numbers
 from mindssd.data.formats.ids import Key, key_of
 from mindssd.data.sizes import size_words
@@ -132,7 +132,7 @@ def merge_files(images: Images, annotation_file: Path) -> tuple[Array, Array, li
         mine, other = images.sizes[place], images.sizes[owner[place]]
         if mine.all() and other.all() and (mine != other).any():
             raise DatasetError(
-                f"{annotation_file}: {images.file_names[place]} is image "
+                f"{annotation_file}: {printable(images.file_names[place])} is image "
                 f"{images.keys[owner[place]]} of {size_words(other)} and image "
                 f"{images.keys[place]} of {size_words(mine)}; expected one size for each file"
             )
@@ -167,7 +167,7 @@ def _sizes(
         row, column = np.argwhere(absurd)[0]
         what = ("height", "width")[column]
         raise DatasetError(
-            f"{annotation_file}: image {keys[row]} ({names[row]}) has {what} "
+            f"{annotation_file}: image {keys[row]} ({printable(names[row])}) has {what} "
             f"{sides[row, column]:g}; expected at most {_LONGEST_SIDE} pixels; correct it, or "
             "leave it out to have it read from the file"
         )
