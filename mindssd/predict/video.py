@@ -242,6 +242,9 @@ def _open(
     except MindSSDError as error:
         raise ImageError(f"{name}: is a video or stream, which needs {error}") from error
     is_address = isinstance(file, str)
+    if isinstance(file, str):
+        scheme, mark, rest = file.partition("://")
+        file = f"{scheme.lower()}{mark}{rest}"  # FFmpeg knows no other
     if not isinstance(file, str) and format_name is None and looks_like_text(_head(file)):
         raise ImageError(f"{name}: is text, and no video")
     # A file never makes FFmpeg open another place.
