@@ -21,7 +21,11 @@ DEMO_DATA ?= data/demo
 BCCD_DATA ?= ../shared/data/bccd
 BCCD_BACKBONE ?= ../shared/weights/mobilenet_v2_100.ckpt
 
-.PHONY: help setup check test demo bccd bench clean
+# For each subject of `make fuzz`; another SEED tries other inputs.
+MINUTES ?= 60
+SEED ?= 0
+
+.PHONY: help setup check test fuzz demo bccd bench clean
 
 help: ## List these targets
 	@echo "usage: make TARGET"
@@ -57,6 +61,12 @@ check: $(STAMP) ## Format, lint, types, import rules and the fast tests: about a
 
 test: $(STAMP) ## Every test, the slow ones too
 	@$(PYTEST)
+
+fuzz: $(STAMP) ## Damaged images, odd annotations and odd sources, an hour each: MINUTES=60
+	@set -eu; \
+	for path in $(filter-out tests/fuzz/__% tests/fuzz/test_%,$(sort $(wildcard tests/fuzz/*.py))); do \
+		$(BIN)/python -m tests.fuzz $$(basename $$path .py) --minutes $(MINUTES) --seed $(SEED); \
+	done
 
 demo: $(STAMP) ## Draw a data set, train on it, evaluate and show detections: about seven minutes
 	@set -euo pipefail; \

@@ -20,7 +20,7 @@ import numpy as np
 from rich.console import Console
 
 from mindssd import build
-from mindssd.bench import Result, drawn_photo, measure
+from mindssd.bench import drawn_photo, measure
 from mindssd.config.load import load_config, to_tree
 from mindssd.deploy.export import ExportSettings, export_model
 from mindssd.deploy.runtime import RuntimeSettings, installed_runtimes, open_session
@@ -37,28 +37,42 @@ def main() -> None:
     parser.add_argument("model", type=Path, nargs="?")
     parser.add_argument("--int8", type=Path)
     parser.add_argument("--images", type=Path, help="a folder of JPEGs in the place of a drawn one")
+    parser.add_argument("--untrained", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--runs", type=int, default=200, help="images one after the other")
+    parser.add_argument("--folder-images", type=int, default=FOLDER_IMAGES)
     arguments = parser.parse_args()
+    if arguments.untrained is not None:
+        untrained_model(arguments.untrained)
+        return
     files = [drawn_photo()]
     if arguments.images is not None:
         files = [path.read_bytes() for path in sorted(arguments.images.glob("*.jpg"))]
     with tempfile.TemporaryDirectory() as folder:
-        model = arguments.model or untrained_model(Path(folder))
-        report(model, arguments.int8, files)
+        model = arguments.model or made_apart(Path(folder))
+        report(model, arguments.int8, files, arguments.runs, arguments.folder_images)
 
 
-def untrained_model(folder: Path) -> Path:
+def made_apart(folder: Path) -> Path:
+    """An untrained model, from a process of its own: a training engine slows runtimes beside it."""
+    model = folder / "model.safetensors"
+    subprocess.run([sys.executable, __file__, "--untrained", str(model)], check=True)
+    return model.with_suffix(".onnx")
+
+
+def untrained_model(path: Path) -> None:
     """MobileNetV2's recipe for 80 classes at its initial values, exported: as fast as a trained."""
     config = load_config("ssd_mobilenetv2")
     network = build.build_network(config, build.build_engine(config), 80)
     names, ids = tuple(f"class {i}" for i in range(80)), tuple(range(1, 81))
     metadata = build.model_metadata(to_tree(config), config, network, names, ids, {})
-    path = folder / "model.safetensors"
     write_model(path, network.parameters(), metadata)
-    return export_model(path, ExportSettings(), (), Console(quiet=True))
+    export_model(path, ExportSettings(), (), Console(quiet=True))
 
 
-def report(model: Path, int8: Path | None, files: list[bytes]) -> None:
-    result = one_by_one(model, files)
+def report(
+    model: Path, int8: Path | None, files: list[bytes], runs: int, folder_images: int
+) -> None:
+    result = measure(model, None, {"runtime": "onnxruntime"}, files, runs, batch_size=8)
     print(
         f"one image, {result.name}: {result.p50:.2f} ms median (claim: {CLAIMED_MS:g}), of which "
         f"network {result.network:.2f} ({result.network / result.p50:.0%}), decode "
@@ -72,20 +86,16 @@ def report(model: Path, int8: Path | None, files: list[bytes]) -> None:
                 f"(claim for the best: {CLAIMED_RATIO:g})"
             )
     with tempfile.TemporaryDirectory() as folder:
-        for index in range(FOLDER_IMAGES):
+        for index in range(folder_images):
             (Path(folder) / f"{index:03}.jpg").write_bytes(files[index % len(files)])
         for path in filter(None, (model, int8)):
             for runtime, precision in WAYS:
                 rate = folder_rate(path, Path(folder), runtime, precision)
                 if rate is not None:
                     print(
-                        f"{FOLDER_IMAGES} JPEGs, {path.name}, {runtime} {precision}: "
+                        f"{folder_images} JPEGs, {path.name}, {runtime} {precision}: "
                         f"{rate:.0f} images/s (claim for the best: {CLAIMED_RATE:g})"
                     )
-
-
-def one_by_one(model: Path, files: list[bytes]) -> Result:
-    return measure(model, None, {"runtime": "onnxruntime"}, files, runs=200, batch_size=8)
 
 
 def network_ratio(model: Path, int8: Path, runtime: str) -> float:

@@ -47,7 +47,7 @@ def make_dataset(folder: Path, num_images: int) -> DetectionDataset:
     num_boxes = num_images * BOXES_PER_IMAGE
     corners = rng.uniform(0, 0.7, (num_boxes, 2))
     sides = rng.uniform(0.05, 0.3, (num_boxes, 2))
-    boxes = np.concatenate([corners, corners + sides], axis=1) * [640, 480, 640, 480]
+    boxes_xywh = np.concatenate([corners, sides], axis=1) * [640, 480, 640, 480]
     return DetectionDataset(
         class_names=("thing",),
         category_ids=(1,),
@@ -57,8 +57,10 @@ def make_dataset(folder: Path, num_images: int) -> DetectionDataset:
         image_ids=np.arange(num_images),
         file_names=file_names,
         sizes=np.tile(np.array([480, 640], np.int32), (num_images, 1)),
+        file_sizes=np.tile(np.array([480, 640], np.int32), (num_images, 1)),
         starts=np.arange(num_images + 1) * BOXES_PER_IMAGE,
-        boxes=boxes.astype(np.float32),
+        boxes_xywh=boxes_xywh,
+        areas=boxes_xywh[:, 2] * boxes_xywh[:, 3],
         labels=np.ones(num_boxes, np.int32),
         is_crowd=np.zeros(num_boxes, np.bool_),
     )

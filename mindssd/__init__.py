@@ -14,9 +14,10 @@ __version__ = _version("mindssd")
 def load(path: "str | Path", **settings: Any) -> "Detector":
     """Open a trained model: `detections = mindssd.load("best.safetensors")("photo.jpg")`.
 
-    `settings` are those of `mindssd.detector.load`: score_threshold, iou_threshold, max_detections,
-    batch_size, tile, overlap and device; engine for a model as it was trained; runtime, precision
-    and threads for an exported one. What runs it is imported here, not by `import mindssd`.
+    `settings` are those of `mindssd.detector.load`: classes, score_threshold, iou_threshold,
+    max_detections, batch_size, tile, overlap and device; engine for a model as it was trained;
+    runtime, precision and threads for an exported one. What runs it is imported here, not by
+    `import mindssd`.
     """
     from mindssd.detector import load as load_detector
 

@@ -87,6 +87,10 @@ def drawn_photo(height: int = 480, width: int = 640) -> bytes:
 def _ways(path: Path, threads: int | None) -> Iterator[tuple[str | None, dict[str, Any]]]:
     """The settings of `mindssd.load` to measure; a model file runs on its engine."""
     if not is_deployed(path):
+        if threads is not None:
+            raise ConfigError(
+                f"--threads is for files of `mindssd export`; {path} runs on MindSpore or PyTorch"
+            )
         yield "MindSpore or PyTorch", {}
         return
     if not installed_runtimes():

@@ -3,6 +3,8 @@
 import os
 import warnings
 from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,20 +12,28 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mindssd import processes
-from mindssd.config.load import override, training_settings
-from mindssd.config.schema import Config
+from mindssd.config.load import override, read_training_settings, training_settings
+from mindssd.config.schema import (
+    Config,
+    ExtrasNeckConfig,
+    FPNNeckConfig,
+    GridBoxesConfig,
+    SharedHeadConfig,
+)
 from mindssd.data.augment import Augmentation
+from mindssd.data.classes import with_classes
 from mindssd.data.dataset import DetectionDataset
-from mindssd.data.formats.coco import load_coco_split
+from mindssd.data.formats.coco import find_annotations, load_coco_split, read_class_names
 from mindssd.data.loader import TrainingLoader
 from mindssd.data.samples import TrainingSamples
-from mindssd.data.targets import Targets
+from mindssd.data.targets import Matcher, Targets
 from mindssd.engines.base import (
     Cluster,
     Engine,
     ExtrasNeck,
     FPNNeck,
     Group,
+    LossSpec,
     Network,
     NetworkSpec,
     PerLevelHead,
@@ -33,24 +43,29 @@ from mindssd.engines.base import (
     available_cores,
 )
 from mindssd.errors import ConfigError, EngineError
-from mindssd.evaluation.protocol import Protocol
+from mindssd.geometry.atss import match_adaptively
 from mindssd.geometry.coding import MAX_LOG_SIZE_RATIO
 from mindssd.geometry.default_boxes import DefaultBoxes, GridDefaultBoxes, PaperDefaultBoxes
+from mindssd.geometry.matching import match
 from mindssd.geometry.postprocess import PostProcess
+from mindssd.geometry.selection import Selection
 from mindssd.images import Normalization
 from mindssd.predictor import Predictor
 from mindssd.training.checkpoint import Origin
-from mindssd.training.loop import Plan
+from mindssd.training.plan import Plan
 from mindssd.training.schedule import Schedule
 from mindssd.types import Array, ImageSize
 from mindssd.weights.download import resolve_backbone
 from mindssd.weights.safetensors_file import ModelMetadata
-from mindssd.weights.transfer import FitReport, load_backbone, load_detector
+from mindssd.weights.transfer import FitReport, load_backbone, start_from_detector
 
 if TYPE_CHECKING:
     from mindssd.weights.download import Progress
 
 MAX_WORKERS = 8
+SECONDS_FOR_SIZES = 1.0
+"""A start may take so long to compare annotated sizes with those of training files: COCO's, all of
+them, where the disk has them at hand. The rest are compared as they are read."""
 
 
 ENGINES: dict[str, tuple[str, ...]] = {"mindspore": ("mindspore", "mindcv"), "torch": ("torch",)}
@@ -169,7 +184,7 @@ def image_size(config: Config) -> ImageSize:
 def default_box_scheme(config: Config) -> PaperDefaultBoxes | GridDefaultBoxes:
     boxes = config.default_boxes
     try:
-        if boxes.kind == "grid":
+        if isinstance(boxes, GridBoxesConfig):
             return GridDefaultBoxes(
                 boxes.grid_scale, boxes.scales_per_octave, boxes.grid_aspect_ratios
             )
@@ -182,27 +197,12 @@ def default_box_scheme(config: Config) -> PaperDefaultBoxes | GridDefaultBoxes:
 
 def network_spec(config: Config, num_classes: int) -> NetworkSpec:
     """All that the engine needs to build the network for `num_classes` classes."""
-    num_maps = len(config.backbone.out_indices)
-    neck: ExtrasNeck | FPNNeck
-    if config.neck.kind == "extras":
-        if len(config.neck.extra_channels) != len(config.neck.extra_expand_ratios):
-            raise ConfigError(
-                f"neck.extra_channels has {len(config.neck.extra_channels)} values and "
-                f"neck.extra_expand_ratios {len(config.neck.extra_expand_ratios)}; expected as many"
-            )
-        neck = ExtrasNeck(
-            config.neck.extra_channels,
-            config.neck.extra_expand_ratios,
-            config.neck.expand_first,
-            config.neck.expand_first_style,
-        )
-        num_levels = num_maps + len(config.neck.extra_channels)
-    else:
-        neck = FPNNeck(config.neck.fpn_channels, config.neck.fpn_extra_levels)
-        num_levels = num_maps + config.neck.fpn_extra_levels
+    neck = _neck(config.neck)
+    num_extra = len(neck.channels) if isinstance(neck, ExtrasNeck) else neck.extra_levels
     head: PerLevelHead | SharedHead = PerLevelHead()
-    if config.head.kind == "shared":
+    if isinstance(config.head, SharedHeadConfig):
         head = SharedHead(config.head.tower_depth)
+    num_levels = len(config.backbone.out_indices) + num_extra
     boxes_per_location = default_box_scheme(config).boxes_per_location(num_levels)
     if isinstance(head, SharedHead) and (
         len(set(boxes_per_location)) > 1 or isinstance(neck, ExtrasNeck)
@@ -219,6 +219,22 @@ def network_spec(config: Config, num_classes: int) -> NetworkSpec:
         head=head,
         boxes_per_location=boxes_per_location,
         num_classes=num_classes,
+    )
+
+
+def _neck(neck: ExtrasNeckConfig | FPNNeckConfig) -> ExtrasNeck | FPNNeck:
+    if isinstance(neck, FPNNeckConfig):
+        return FPNNeck(neck.fpn_channels, neck.fpn_extra_levels)
+    if len(neck.extra_channels) != len(neck.extra_expand_ratios):
+        raise ConfigError(
+            f"neck.extra_channels has {len(neck.extra_channels)} values and "
+            f"neck.extra_expand_ratios {len(neck.extra_expand_ratios)}; expected as many"
+        )
+    return ExtrasNeck(
+        neck.extra_channels,
+        neck.extra_expand_ratios,
+        neck.expand_first,
+        neck.expand_first_style,
     )
 
 
@@ -246,7 +262,10 @@ def class_prior_biases(
 
 
 def load_initial_weights(
-    config: Config, network: Network, progress: "Progress | None" = None
+    config: Config,
+    network: Network,
+    class_names: tuple[str, ...],
+    progress: "Progress | None" = None,
 ) -> list[str]:
     """Load what the config starts from; return a line to print for each file."""
     shapes = {name: value.shape for name, value in network.parameters().items()}
@@ -258,8 +277,8 @@ def load_initial_weights(
         network.load_parameters(parameters)
         said.append(f"backbone from {path}: {report.summary()}")
     if config.initial_weights is not None:
-        parameters, report = load_detector(
-            Path(config.initial_weights).expanduser(), shapes, allow_other_classes=True
+        parameters, report = start_from_detector(
+            Path(config.initial_weights).expanduser(), network.parameters(), class_names
         )
         network.load_parameters(parameters)
         said.append(f"detector from {config.initial_weights}: {report.summary()}")
@@ -277,7 +296,30 @@ def build_dataset(config: Config, split: str) -> DetectionDataset:
             "data_dir is not set: give data_dir=PATH, a folder with annotations/, train2017/ "
             "and val2017/ (`mindssd demo` makes one to try)"
         )
-    return load_coco_split(Path(config.data_dir).expanduser(), split)
+    # What a sample is does not depend on how many files there was time for; an evaluation's truths
+    # do, so all of val's are looked at.
+    seconds = SECONDS_FOR_SIZES if split == "train" else None
+    return load_coco_split(Path(config.data_dir).expanduser(), split, seconds)
+
+
+def training_classes(config: Config) -> tuple[str, ...] | None:
+    """The classes of data_dir's training annotations; None where there are none."""
+    if config.data_dir is None:
+        return None
+    path = find_annotations(Path(config.data_dir).expanduser(), "train")
+    return None if path is None else read_class_names(path)
+
+
+def with_classes_of(
+    dataset: DetectionDataset, class_names: tuple[str, ...], model: Path
+) -> DetectionDataset:
+    """The same images with a model's classes, in its order; DatasetError where it lacks one."""
+    return with_classes(
+        dataset,
+        class_names,
+        str(model),
+        "a model is scored on classes that it knows: leave the others out of the annotations",
+    )
 
 
 def normalization(config: Config) -> Normalization:
@@ -307,9 +349,16 @@ def build_samples(
             contrast=augment.contrast,
             saturation=augment.saturation,
         ),
-        targets=Targets(default_boxes, config.matching.variances, config.matching.iou_threshold),
+        targets=Targets(default_boxes, config.matching.variances, matcher(config)),
         seed=config.seed,
     )
+
+
+def matcher(config: Config) -> Matcher:
+    matching = config.matching
+    if matching.assignment == "atss":
+        return partial(match_adaptively, num_cells=matching.nearest_cells)
+    return partial(match, iou_threshold=matching.iou_threshold)
 
 
 def build_loader(
@@ -326,10 +375,21 @@ def build_loader(
 def step_spec(config: Config, parameter_names: list[str]) -> StepSpec:
     optimizer, loss = config.optimizer, config.loss
     return StepSpec(
-        focal_alpha=loss.focal_alpha,
-        focal_gamma=loss.focal_gamma,
-        box_loss_weight=loss.box_weight,
+        loss=LossSpec(
+            class_kind=loss.class_kind,
+            focal_alpha=loss.focal_alpha,
+            focal_gamma=loss.focal_gamma,
+            class_weight=loss.class_weight,
+            box_kind=loss.box_kind,
+            box_weight=loss.box_weight,
+            box_weight_by_score=loss.box_weight_by_score,
+            variances=config.matching.variances,
+            max_log_size_ratio=MAX_LOG_SIZE_RATIO,
+        ),
+        optimizer=optimizer.method,
         momentum=optimizer.momentum,
+        second_momentum=optimizer.second_momentum,
+        backbone_rate=optimizer.backbone_rate,
         weight_decay=optimizer.weight_decay,
         decayed=optimizer.decayed,
         loss_scale=optimizer.loss_scale,
@@ -354,20 +414,38 @@ def frozen_prefixes(parameter_names: list[str], num_layers: int) -> tuple[str, .
     return tuple(in_order[:num_layers])
 
 
+def num_epochs(config: Config, steps_per_epoch: int) -> int:
+    """`epochs`, or as many as hold `schedule.total_steps`."""
+    if config.schedule.total_steps is None:
+        return config.epochs
+    return -(-config.schedule.total_steps // steps_per_epoch)
+
+
 def build_schedule(config: Config, steps_per_epoch: int) -> Schedule:
     schedule = config.schedule
+    warmup_steps = schedule.warmup_steps
+    if warmup_steps is None:
+        warmup_steps = round(schedule.warmup_epochs * steps_per_epoch)
     return Schedule(
         peak=schedule.learning_rate,
         warmup_start=min(schedule.warmup_start, schedule.learning_rate),
         final_factor=schedule.final_factor,
-        warmup_steps=round(schedule.warmup_epochs * steps_per_epoch),
-        total_steps=config.epochs * steps_per_epoch,
+        flat_share=schedule.flat_share,
+        warmup_steps=warmup_steps,
+        total_steps=num_epochs(config, steps_per_epoch) * steps_per_epoch,
     )
 
 
 def build_plan(config: Config, steps_per_epoch: int) -> Plan:
+    epochs, an_update = num_epochs(config, steps_per_epoch), config.optimizer.accumulate_steps
+    steps = epochs * steps_per_epoch
+    if steps < an_update:
+        raise ConfigError(
+            f"optimizer.accumulate_steps={an_update}: the run has {steps} steps, so that no weight "
+            "would ever be updated"
+        )
     return Plan(
-        epochs=config.epochs,
+        epochs=epochs,
         steps_per_epoch=steps_per_epoch,
         evaluate_every=config.evaluation.every_epochs,
         max_bad_steps=config.max_bad_steps,
@@ -387,29 +465,28 @@ def build_origin(config: Config, dataset: DetectionDataset, group: Group) -> Ori
     )
 
 
+def read_origin(origin: Origin, where: str) -> Origin:
+    """A checkpoint's origin, its settings as they would be written today."""
+    return replace(origin, settings=read_training_settings(origin.settings, where))
+
+
 def build_predictor(
     config: Config,
     network: Network,
     class_names: tuple[str, ...],
-    protocol: Protocol,
+    selection: Selection,
     batch_size: int,
 ) -> Predictor:
-    """A predictor on the network as it stands, detecting by a protocol's thresholds."""
-    postprocess = PostProcess(
-        default_boxes=build_default_boxes(config, network.grids),
-        variances=config.matching.variances,
-        score_threshold=protocol.score_threshold,
-        iou_threshold=protocol.iou_threshold,
-        max_detections=protocol.max_detections,
-        max_per_class=protocol.max_per_class,
-        pixel_offset=protocol.pixel_offset,
-        across_classes_iou=protocol.across_classes_iou,
-    )
+    """A predictor on the network as it stands."""
     return Predictor(
         forward=network.forward,
         image_size=image_size(config),
         normalization=normalization(config),
-        postprocess=postprocess,
+        postprocess=PostProcess(
+            default_boxes=build_default_boxes(config, network.grids),
+            variances=config.matching.variances,
+            selection=selection,
+        ),
         class_names=class_names,
         batch_size=batch_size,
     )

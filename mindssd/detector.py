@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from os import PathLike
 from pathlib import Path
 from typing import Any, overload
 
@@ -9,12 +10,19 @@ import numpy as np
 
 from mindssd.config.load import from_tree, override
 from mindssd.config.schema import Config
-from mindssd.deploy.manifest import IOU_THRESHOLD, MAX_DETECTIONS, SCORE_THRESHOLD
+from mindssd.deploy.manifest import FOR_PEOPLE
 from mindssd.deploy.runtime import RuntimeSettings, Session, is_deployed, open_session
 from mindssd.engines.base import Network
-from mindssd.errors import ConfigError
-from mindssd.evaluation.protocol import Protocol
-from mindssd.images import Normalization, from_pillow, is_pillow, read_image
+from mindssd.errors import ConfigError, ImageError
+from mindssd.geometry.selection import Selection
+from mindssd.images import (
+    Normalization,
+    as_rgb,
+    decode_image,
+    from_pillow,
+    is_pillow,
+    read_image,
+)
 from mindssd.predictor import Predictor
 from mindssd.tiling import OVERLAP, TiledPredictor
 from mindssd.types import Array, Detections
@@ -61,8 +69,10 @@ def load_model(
 
 def described_config(metadata: ModelMetadata, path: str | Path) -> Config:
     """A model's configuration as it tells; what trained it, and where, binds nobody else."""
-    machine = {"engine": "auto", "device": "auto", "precision": "auto"}
-    return from_tree({**metadata.config, **machine}, where=str(path))
+    defaults = Config()
+    machine = ("engine", "device", "precision", "deterministic", "sync_batch_norm")
+    tree = {**metadata.config, **{key: getattr(defaults, key) for key in machine}}
+    return from_tree(tree, where=str(path))
 
 
 def _without_description(path: str | Path) -> ConfigError:
@@ -76,8 +86,9 @@ def _without_description(path: str | Path) -> ConfigError:
 class Detector:
     """Detects objects: `detections = detector("photo.jpg")`.
 
-    An image is a path, an array of (H, W, 3) uint8 RGB or what `images.as_rgb` takes, or a PIL
-    image; a list of these gives a list.
+    An image is a path, an array of (H, W, 3) uint8 RGB or what `images.as_rgb` takes, a PIL image,
+    or the bytes of an image file; a list of these gives a list, an empty one an empty one.
+    TypeError for anything else, ImageError for what cannot be read or is no picture.
     """
 
     def __init__(self, predictor: Predictor | TiledPredictor, metadata: ModelMetadata) -> None:
@@ -86,21 +97,50 @@ class Detector:
         self.class_names = metadata.class_names
 
     @overload
-    def __call__(self, image: str | Path | Array | Any) -> Detections: ...
+    def __call__(self, image: str | Path | bytes | Array | Any) -> Detections: ...
 
     @overload
     def __call__(self, image: Sequence[Any]) -> list[Detections]: ...
 
     def __call__(self, image: Any) -> Detections | list[Detections]:
         if isinstance(image, list | tuple):
-            return self.predictor.detect([_as_array(item) for item in image])
-        return self.predictor.detect([_as_array(image)])[0]
+            names = [f"image {number} of the list" for number in range(len(image))]
+            for item, name in zip(image, names, strict=True):
+                _require_image(item, name)
+            return self.predictor.detect(map(_as_array, image, names))
+        _require_image(image, "the image")
+        return self.predictor.detect([_as_array(image, "the image")])[0]
 
 
-def _as_array(image: Any) -> Array:
-    if isinstance(image, str | Path):
-        return read_image(image)
-    return from_pillow(image) if is_pillow(image) else np.asarray(image)
+def _require_image(image: Any, name: str) -> None:
+    """TypeError, before any work, for what can be no image."""
+    if isinstance(image, str | PathLike | bytes) or is_pillow(image) or hasattr(image, "__array__"):
+        return
+    raise TypeError(
+        f"{name} is {_kind(image)}; expected a path, an array (height, width, 3) of uint8, a PIL "
+        "image, the bytes of an image file, or a list of these"
+    )
+
+
+def _kind(thing: Any) -> str:
+    name = type(thing).__name__
+    return "None" if thing is None else f"{'an' if name[0] in 'aeiou' else 'a'} {name}"
+
+
+def _as_array(image: Any, name: str) -> Array:
+    """The image as (H, W, 3) uint8 RGB; `name` is what an ImageError calls one without a path."""
+    if isinstance(image, bytes):
+        return decode_image(image, name)
+    if isinstance(image, str | PathLike):
+        if not str(image):
+            raise ImageError(f"{name} is an empty path; give an image file's")
+        return read_image(Path(image))
+    if is_pillow(image):
+        return from_pillow(image)
+    try:
+        return as_rgb(np.asarray(image))
+    except ImageError as error:
+        raise ImageError(f"{name}: {error}") from error
 
 
 def load(
@@ -109,24 +149,28 @@ def load(
     score_threshold: float | None = None,
     iou_threshold: float | None = None,
     max_detections: int | None = None,
+    classes: Sequence[str] | None = None,
     device: str | None = None,
     engine: str | None = None,
     batch_size: int = 1,
     tile: int | None = None,
-    overlap: float = OVERLAP,
+    overlap: float | None = None,
     runtime: str | None = None,
     precision: str | None = None,
     threads: int | None = None,
 ) -> Detector:
     """Open a trained model's file; see `mindssd.load`.
 
-    Detections are for people: above `score_threshold`, and where two overlap by more than
-    `iou_threshold` the better one alone, whatever its class; 0.3, 0.5 and 100 detections unless
-    said otherwise, or less where an exported file has narrower NMS inside. With `tile`, an image is
-    looked at in squares of so many pixels too, which overlap by the share `overlap`. `runtime`,
-    `precision` and `threads` are for the files of `mindssd export`; see `RuntimeSettings`.
+    Detections are for people: of the `classes` named, or else of all, above `score_threshold`; then
+    where two overlap by more than `iou_threshold` the better one alone, whatever its class; and of
+    those that are left the best `max_detections` of each image. 0.3, 0.5 and 100 unless said
+    otherwise, or less where an exported file has narrower NMS inside. With `tile`, an image is
+    looked at in squares of so many pixels too, which overlap by the share `overlap` (0.2).
+    `runtime`, `precision` and `threads` are for the files of `mindssd export`; see
+    `RuntimeSettings`.
 
-    ConfigError for a setting out of range, or a file that does not describe its network.
+    ConfigError for a setting out of range, a class that the model does not know, or a file that
+    does not describe its network.
     """
     for name, value in (("score_threshold", score_threshold), ("iou_threshold", iou_threshold)):
         if value is not None and not 0 <= value <= 1:
@@ -134,48 +178,52 @@ def load(
     for name, count in (("max_detections", max_detections), ("batch_size", batch_size)):
         if count is not None and count < 1:
             raise ConfigError(f"{name} is {count}; expected at least 1")
-    asked = (score_threshold, iou_threshold, max_detections)
+    if overlap is not None and tile is None:
+        raise ConfigError(f"overlap is {overlap} without tile; give both, or neither")
+    asked: dict[str, Any] = {"score_threshold": score_threshold, "max_detections": max_detections}
+    asked |= {"iou_threshold": iou_threshold, "across_classes_iou": iou_threshold}
+    wanted = {name: value for name, value in asked.items() if value is not None}
     if is_deployed(path):
         if engine is not None:
             raise ConfigError(f"{path} runs on runtime=onnxruntime or openvino; leave engine out")
         session = open_session(path, RuntimeSettings(runtime, device, precision, threads))
-        protocol = _for_people(asked, session.manifest.shown())
         metadata = session.manifest.metadata
-        predictor = deployed_predictor(session, protocol, batch_size)
+        selection = replace(session.manifest.shown(), **wanted)
+        predictor = deployed_predictor(session, selection, batch_size)
     else:
         for name, setting in (("runtime", runtime), ("precision", precision), ("threads", threads)):
             if setting is not None:
                 raise ConfigError(
                     f"{name} is for files of `mindssd export`; {path} runs on MindSpore or PyTorch"
                 )
-        protocol = _for_people(asked, (SCORE_THRESHOLD, IOU_THRESHOLD, MAX_DETECTIONS))
-        metadata, predictor = _engine_predictor(path, protocol, device, engine, batch_size)
+        selection = replace(FOR_PEOPLE, **wanted)
+        metadata, predictor = _engine_predictor(path, selection, device, engine, batch_size)
+    if classes is not None:
+        class_ids = _class_ids(classes, metadata.class_names)
+        predictor = replace(
+            predictor, postprocess=replace(predictor.postprocess, class_ids=class_ids)
+        )
     if tile is None:
         return Detector(predictor, metadata)
-    return Detector(TiledPredictor(predictor, tile, overlap), metadata)
+    shared = OVERLAP if overlap is None else overlap
+    return Detector(TiledPredictor(predictor, tile, shared), metadata)
 
 
-def _for_people(
-    asked: tuple[float | None, float | None, int | None], default: tuple[float, float, int]
-) -> Protocol:
-    """What to show, by score threshold, IoU threshold and limit; None is the default."""
-    score, iou, limit = asked
-    iou = default[1] if iou is None else iou
-    return Protocol(
-        name="predict",
-        score_threshold=default[0] if score is None else score,
-        iou_threshold=iou,
-        max_detections=default[2] if limit is None else limit,
-        max_per_class=None,
-        pixel_offset=0.0,
-        only_clean_images=False,
-        across_classes_iou=iou,
-    )
+def _class_ids(names: Sequence[str], known: tuple[str, ...]) -> tuple[int, ...]:
+    """The places of the named classes, rising."""
+    if isinstance(names, str) or not names:
+        raise ConfigError(f"classes is {names!r}; expected a list of names of {', '.join(known)}")
+    for name in names:
+        if name not in known:
+            raise ConfigError(
+                f"classes: the model has no class {name!r}; it has {', '.join(known)}"
+            )
+    return tuple(sorted({known.index(name) for name in names}))
 
 
 def _engine_predictor(
     path: str | Path,
-    protocol: Protocol,
+    selection: Selection,
     device: str | None,
     engine: str | None,
     batch_size: int,
@@ -187,37 +235,24 @@ def _engine_predictor(
     from mindssd import build
 
     predictor = build.build_predictor(
-        model.config, model.network, model.class_names, protocol, batch_size
+        model.config, model.network, model.class_names, selection, batch_size
     )
     return metadata, predictor
 
 
-def deployed_predictor(session: Session, protocol: Protocol, batch_size: int) -> Predictor:
-    """A predictor on a deployed file, detecting by a protocol's thresholds.
+def deployed_predictor(session: Session, selection: Selection, batch_size: int) -> Predictor:
+    """A predictor on a deployed file.
 
-    ConfigError where the file has NMS inside whose thresholds are narrower.
+    ConfigError where the file has NMS inside that leaves less than `selection`.
     """
     manifest = session.manifest
-    manifest.require_wider(
-        protocol.score_threshold,
-        protocol.iou_threshold,
-        protocol.max_detections,
-        protocol.pixel_offset,
-    )
+    manifest.require_wider(selection)
     metadata = manifest.metadata
     return Predictor(
         forward=session.forward,
         image_size=metadata.image_size,
         normalization=Normalization(metadata.mean, metadata.std),
-        postprocess=replace(
-            manifest.postprocess(),
-            score_threshold=protocol.score_threshold,
-            iou_threshold=protocol.iou_threshold,
-            max_detections=protocol.max_detections,
-            max_per_class=protocol.max_per_class,
-            pixel_offset=protocol.pixel_offset,
-            across_classes_iou=protocol.across_classes_iou,
-        ),
+        postprocess=manifest.postprocess(selection),
         class_names=metadata.class_names,
         batch_size=batch_size,
     )

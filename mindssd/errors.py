@@ -20,6 +20,10 @@ class ImageError(MindSSDError):
     """An image file that cannot be read."""
 
 
+class OutputError(MindSSDError):
+    """A file that cannot be written, though others in its folder can."""
+
+
 class WeightsError(MindSSDError):
     """A checkpoint: unreadable, or of another network."""
 

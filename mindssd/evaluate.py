@@ -7,15 +7,21 @@ from rich.console import Console
 from rich.progress import Progress
 
 from mindssd import build
+from mindssd.config.commands import (
+    EVAL_EXPORTED,
+    EVAL_TRAINED,
+    EVAL_UNDESCRIBED,
+    require_taken,
+)
 from mindssd.config.load import load_config, override
 from mindssd.config.schema import Config
-from mindssd.deploy.runtime import is_deployed, open_session
+from mindssd.deploy.runtime import RuntimeSettings, Session, is_deployed, open_session
 from mindssd.detector import deployed_predictor, described_config, load_model
-from mindssd.errors import ConfigError, DatasetError
+from mindssd.errors import ConfigError
 from mindssd.evaluation.coco import Evaluation, evaluate
 from mindssd.evaluation.protocol import PROTOCOLS, Protocol
+from mindssd.images import counted_remarks
 from mindssd.predictor import Predictor
-from mindssd.weights.safetensors_file import ModelMetadata
 from mindssd.weights.transfer import read_description, read_weights
 
 
@@ -28,47 +34,70 @@ def evaluate_model(
 ) -> Evaluation:
     """Score the model at `path` on the validation images of `data_dir` (in `overrides`).
 
-    `recipe` is for files that do not describe their network; a model's own description wins.
-    Without `protocol_name` the config's `evaluation.protocol` decides.
+    `overrides` may set what an evaluation depends on, and what the model is only where its file
+    does not say it: see `config.commands`. `recipe` is for files that do not describe their
+    network; a model's own description wins. Without `protocol_name` the config's
+    `evaluation.protocol` decides.
     """
-    config = _config(path, recipe, overrides)
+    session = _session(path, recipe, overrides) if is_deployed(path) else None
+    config = _config(path, session, recipe, overrides)
     dataset = build.build_dataset(config, "val")
+    protocol = PROTOCOLS[protocol_name or config.evaluation.protocol]
+    class_names = dataset.class_names
+    if session is None and read_description(path) is None:
+        # Its classes are in the order of the annotations that it was trained on.
+        class_names = build.training_classes(config) or class_names
+    predictor = _predictor(path, session, config, class_names, protocol)
+    dataset = build.with_classes_of(dataset, predictor.class_names, path)
     for line in dataset.report.lines():
         console.print(line, highlight=False, markup=False, soft_wrap=True)
-    protocol = PROTOCOLS[protocol_name or config.evaluation.protocol]
-    predictor = _predictor(path, config, dataset.class_names, protocol)
-    if predictor.class_names != dataset.class_names:
-        raise DatasetError(
-            f"{path} detects {list(predictor.class_names)}, but {dataset.annotation_file} has the "
-            f"classes {list(dataset.class_names)}; a model is scored on its own classes, in order"
-        )
-    with Progress(console=console, transient=True) as progress:
+    with Progress(console=console, transient=True) as progress, counted_remarks() as remarks:
         task = progress.add_task("evaluating", total=None)
 
         def show(done: int, total: int) -> None:
             progress.update(task, completed=done, total=total)
 
-        return evaluate(predictor, dataset, protocol, show)
+        evaluation = evaluate(predictor, dataset, protocol, show)
+    for line in remarks.lines():
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
+    return evaluation
+
+
+def _session(path: Path, recipe: str | None, overrides: Sequence[str]) -> Session:
+    """An exported model, opened on the device and in the precision that are asked for."""
+    require_taken(overrides, EVAL_EXPORTED, "`mindssd eval` of an exported model")
+    _require_no_recipe(path, recipe)
+    asked = override(Config(), overrides)
+    device, precision = (
+        None if value == "auto" else value for value in (asked.device, asked.precision)
+    )
+    return open_session(path, RuntimeSettings(device=device, precision=precision))
 
 
 def _predictor(
-    path: Path, config: Config, class_names: tuple[str, ...], protocol: Protocol
+    path: Path,
+    session: Session | None,
+    config: Config,
+    class_names: tuple[str, ...],
+    protocol: Protocol,
 ) -> Predictor:
     batch_size = config.evaluation.batch_size
-    if is_deployed(path):
-        return deployed_predictor(open_session(path), protocol, batch_size)
+    if session is not None:
+        return deployed_predictor(session, protocol.selection, batch_size)
     model = load_model(path, config, class_names)
-    return build.build_predictor(config, model.network, model.class_names, protocol, batch_size)
+    return build.build_predictor(
+        config, model.network, model.class_names, protocol.selection, batch_size
+    )
 
 
-def _config(path: Path, recipe: str | None, overrides: Sequence[str]) -> Config:
-    if is_deployed(path):
-        metadata: ModelMetadata | None = open_session(path).manifest.metadata
-    else:
-        metadata = read_description(path)
+def _config(
+    path: Path, session: Session | None, recipe: str | None, overrides: Sequence[str]
+) -> Config:
+    metadata = read_description(path) if session is None else session.manifest.metadata
     if metadata is not None:
-        if recipe is not None:
-            raise ConfigError(f"{path} describes its own network; leave --config out")
+        _require_no_recipe(path, recipe)
+        if session is None:
+            require_taken(overrides, EVAL_TRAINED, "`mindssd eval`")
         return override(described_config(metadata, path), overrides)
     if recipe is None:
         read_weights(path)  # what is no checkpoint at all is told so instead
@@ -76,4 +105,10 @@ def _config(path: Path, recipe: str | None, overrides: Sequence[str]) -> Config:
             f"{path} does not say what network it is for; give --config RECIPE, "
             "such as --config ssd_mobilenetv2"
         )
+    require_taken(overrides, EVAL_UNDESCRIBED, f"`mindssd eval --config {recipe}`")
     return load_config(recipe, overrides)
+
+
+def _require_no_recipe(path: Path, recipe: str | None) -> None:
+    if recipe is not None:
+        raise ConfigError(f"{path} describes its own network; leave --config out")

@@ -4,16 +4,16 @@ A `Predictor` knows one network's `forward`, a plain function on arrays: an engi
 runtime's, or a test's. Reading, resizing and normalising are those of training (`mindssd.images`).
 """
 
-import contextlib
 import itertools
 import os
 import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from queue import Full, Queue
+from queue import Empty, Full, Queue
 from typing import TypeVar
 
 import numpy as np
@@ -36,6 +36,14 @@ AnyPostProcess = PostProcess | PostProcessDecoded | PostProcessSelected
 Source = str | Path | bytes | Array | ImageRecord
 """An image file, its content, an image as an array that `images.as_rgb` takes, or an annotated
 image."""
+
+AHEAD_THREAD = "mindssd-ahead"
+"""The name of the threads of `ahead`."""
+
+LEAVE_S = 2.0
+"""How long the end of `ahead` waits for an item that is being taken, such as a camera's."""
+
+_POLL_S = 0.1
 
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
@@ -69,11 +77,12 @@ class Predictor:
         if self.num_threads < 1:
             raise ValueError(f"num_threads is {self.num_threads}; expected at least 1")
 
-    def detect(self, images: Sequence[Array]) -> list[Detections]:
+    def detect(self, images: Iterable[Array]) -> list[Detections]:
         """Detect in images of any size, (H, W, 3) uint8 RGB or what `images.as_rgb` takes.
 
         One result for each image, in their order, boxes in pixels of that image; no images give
-        none. ImageError for an array that is no image.
+        none. They are taken a batch at a time, so that a generator's need not fit in memory.
+        ImageError for an array that is no image.
         """
         results: list[Detections] = []
         for batch in _batches(images, self.batch_size):
@@ -87,19 +96,21 @@ class Predictor:
         """What the network gives for one image, as its `postprocess` takes it."""
         return [output[0] for output in self._forward([self._prepare(as_rgb(image))])]
 
-    def stream(self, sources: Iterable[Source]) -> Iterator[Detections | ImageError]:
+    def stream(self, sources: Iterable[Source]) -> Generator[Detections | ImageError, None, None]:
         """Detect in images as they come, reading and preparing the next ones meanwhile.
 
         Yields one result for each source, in their order. Where an image cannot be read, that
         result is the ImageError itself, not raised: one broken file does not end the stream. Only
         some sources are taken ahead, so their images need not fit in memory. No sources give none.
+        A stream that is left early must be closed before its sources are.
         """
-        for result in self._run(sources, keep_images=False):
-            yield result if isinstance(result, ImageError) else result[1]
+        with closing(self._run(sources, keep_images=False)) as results:
+            for result in results:
+                yield result if isinstance(result, ImageError) else result[1]
 
     def stream_with_images(
         self, sources: Iterable[Source]
-    ) -> Iterator[tuple[Array, Detections] | ImageError]:
+    ) -> Generator[tuple[Array, Detections] | ImageError, None, None]:
         """Detect as `stream` does, with each image, (H, W, 3) uint8 RGB, beside its detections."""
         yield from self._run(sources, keep_images=True)
 
@@ -109,7 +120,7 @@ class Predictor:
 
     def _run(
         self, sources: Iterable[Source], keep_images: bool
-    ) -> Iterator[tuple[Array, Detections] | ImageError]:
+    ) -> Generator[tuple[Array, Detections] | ImageError, None, None]:
         """Run the three stages: prepare in threads, forward here, post-process in threads."""
         empty = np.zeros((0, 0, 3), np.uint8)
 
@@ -201,18 +212,27 @@ def _size(picture: Array) -> ImageSize:
     return picture.shape[0], picture.shape[1]
 
 
-def ahead(items: Iterable[_Item], count: int = 4) -> Iterator[_Item]:
+def _never() -> bool:
+    return False
+
+
+def ahead(
+    items: Iterable[_Item], count: int = 4, until: Callable[[], bool] = _never
+) -> Generator[_Item, None, None]:
     """Take items in a thread of their own, at most `count` before they are asked for.
 
     For what can only be read in order, as a video's frames. An error comes where its item would.
+    It ends without further items once `until` says so, whether or not the next one comes. A
+    generator given as `items` is closed in the thread that it ran in; one that hangs in its next
+    item for LEAVE_S after the end is left behind.
     """
     ready: Queue[Future[_Item] | None] = Queue(count)
     left = threading.Event()
 
     def put(future: "Future[_Item] | None") -> bool:
         while not left.is_set():
-            with contextlib.suppress(Full):
-                ready.put(future, timeout=0.1)
+            with suppress(Full):
+                ready.put(future, timeout=_POLL_S)
                 return True
         return False
 
@@ -234,14 +254,20 @@ def ahead(items: Iterable[_Item], count: int = 4) -> Iterator[_Item]:
             iterator.close()  # here, where it ran: what it holds open is closed
         put(None)
 
-    thread = threading.Thread(target=take, name="mindssd-ahead", daemon=True)
+    thread = threading.Thread(target=take, name=AHEAD_THREAD, daemon=True)
     thread.start()
     try:
-        while (future := ready.get()) is not None:
+        while not until():
+            try:
+                future = ready.get(timeout=_POLL_S)
+            except Empty:
+                continue
+            if future is None:
+                break
             yield future.result()
     finally:
         left.set()
-        thread.join()
+        thread.join(LEAVE_S)
 
 
 def _batches(items: Iterable[_Item], batch_size: int) -> Iterator[list[_Item]]:

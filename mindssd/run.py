@@ -2,20 +2,26 @@
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
 
 from mindssd import build
+from mindssd.config.effects import remarks
 from mindssd.config.load import load_config, override, to_tree, to_yaml
 from mindssd.config.schema import Config
+from mindssd.data.classes import with_classes
 from mindssd.data.dataset import DetectionDataset
+from mindssd.data.splits import paired, require_boxes
 from mindssd.engines.base import Engine, Parameters
-from mindssd.errors import ConfigError, DatasetError
+from mindssd.errors import ConfigError, DatasetError, TrainingError
 from mindssd.evaluation.report import print_report, write_json
+from mindssd.images import counted_remarks
 from mindssd.training.checkpoint import Checkpoint, read_newest
-from mindssd.training.loop import Actions, Metrics, Outcome, TrainingLoop
+from mindssd.training.loop import TrainingLoop
+from mindssd.training.plan import WAY_OUT, Actions, Metrics, Outcome
 from mindssd.training.progress import SteadyConsole, display
 from mindssd.training.resume import carry_over
 from mindssd.training.run_folder import Log, NoLog, RunFolder, RunLog
@@ -55,8 +61,15 @@ def resume_run(path: Path, overrides: Sequence[str] = (), adapt: bool = False) -
     for key in ("name", "runs_dir"):
         if getattr(config, key) != getattr(saved, key):
             raise ConfigError(f"--resume {path} stays in its folder; leave {key}=… out")
-    with _entered(config, folder) as run:
-        return run.train(*run.go_on(adapt))
+    for key in ("backbone_ckpt_path", "initial_weights"):
+        if getattr(config, key) != getattr(saved, key):
+            raise ConfigError(
+                f"--resume {path} goes on with the run's own weights; leave {key}=… out, or start "
+                "a new run with it"
+            )
+    checkpoint, damage = read_newest(folder.last_file)
+    with _entered(config, folder, tuple(checkpoint.origin.class_names)) as run:
+        return run.train(*run.go_on(checkpoint, damage, adapt))
 
 
 def saved_config(path: Path) -> Config:
@@ -81,20 +94,24 @@ def _default_name(config: Config, recipe: str) -> str:
     return f"{recipe}-{data}-{time.strftime('%Y%m%d-%H%M%S')}"
 
 
-def _read_datasets(config: Config) -> tuple[DetectionDataset, DetectionDataset]:
+def _read_datasets(
+    config: Config, class_names: tuple[str, ...] | None = None
+) -> tuple[DetectionDataset, DetectionDataset]:
+    """Training and validation images, with the classes that a resumed run has, if they fit."""
     train, val = build.build_dataset(config, "train"), build.build_dataset(config, "val")
-    if train.class_names != val.class_names:
-        raise DatasetError(
-            f"{train.annotation_file} and {val.annotation_file} name different classes: "
-            f"{list(train.class_names)} and {list(val.class_names)}"
-        )
-    return train, val
+    if class_names is not None:
+        with suppress(DatasetError):  # told by `carry_over`, with the way out of a resume
+            train = with_classes(train, class_names, "the run", "")
+    require_boxes(train)
+    return train, paired(train, val)
 
 
 @contextmanager
-def _entered(config: Config, folder: RunFolder) -> Iterator["_Run"]:
+def _entered(
+    config: Config, folder: RunFolder, class_names: tuple[str, ...] | None = None
+) -> Iterator["_Run"]:
     """A run with its data read, its processes met and its folder locked by rank 0."""
-    datasets = _read_datasets(config)
+    datasets = _read_datasets(config, class_names)
     engine = build.build_engine(config, training=True)
     # Known from now on, so that a resume goes on with the same one.
     config = msgspec.structs.replace(config, engine=engine.name)
@@ -123,22 +140,29 @@ class _Run:
         self.train_set, self.val_set = datasets
         for dataset in datasets:
             self._print(*dataset.report.lines())
+        self._print(*remarks(config, engine.name, engine.group.size))
         self.network = build.build_network(config, engine, len(self.train_set.class_names))
         self.origin = build.build_origin(config, self.train_set, self.group)
 
     def begin(self) -> None:
         """Start from the weights that the configuration names."""
         with show_progress("backbone") as progress:
-            self._print(*build.load_initial_weights(self.config, self.network, progress))
+            names = self.train_set.class_names
+            self._print(*build.load_initial_weights(self.config, self.network, names, progress))
 
-    def go_on(self, adapt: bool) -> tuple[Checkpoint, list[str]]:
-        """The last checkpoint, as this run goes on from it, and what has changed since."""
-        checkpoint, damage = read_newest(self.folder.last_file)
+    def go_on(
+        self, checkpoint: Checkpoint, damage: str | None, adapt: bool
+    ) -> tuple[Checkpoint, list[str]]:
+        """The last checkpoint, as this run goes on from it, and what has changed since.
+
+        `damage` says why it is the one before the last.
+        """
         if damage is not None:
             self._print(
                 f"warning: {damage}; going on from the one before, of step {checkpoint.step}"
             )
-        return carry_over(checkpoint, self.origin, adapt)
+        origin = build.read_origin(checkpoint.origin, str(self.folder.last_file))
+        return carry_over(replace(checkpoint, origin=origin), self.origin, adapt)
 
     def train(self, checkpoint: Checkpoint | None, changed: Sequence[str] = ()) -> Outcome:
         """Take the steps that are left, and report."""
@@ -153,6 +177,7 @@ class _Run:
         with (
             display(self.console, plan.total_steps) as shown,
             StopSignals(shown.say, self.group) as stop,
+            counted_remarks() as of_images,
         ):
             validation.stop = stop
             loop = TrainingLoop(
@@ -200,7 +225,12 @@ class _Run:
                 raise
             finally:
                 log.close()
+        self._print(*of_images.lines())
         self._report(validation, outcome)
+        if outcome.learnt_nothing:
+            raise TrainingError(
+                f"{self.folder.path}: nothing was learnt: {outcome.losses}; {WAY_OUT}"
+            )
         return outcome
 
     def _open_log(self, new: bool) -> Log:
@@ -241,6 +271,14 @@ class _Run:
             f"{best}, after {outcome.elapsed_s:.0f} s: {self.folder.best_file}",
             f"try it:  mindssd predict {self.folder.best_file} PHOTO",
         )
+        if outcome.losses.exploded and not outcome.learnt_nothing:
+            self._print(f"warning: {outcome.losses} since that model; {WAY_OUT}")
+        elif outcome.found_nothing and not outcome.learnt_nothing:
+            self._print(
+                f"nothing is found yet, while {outcome.losses}: train longer (epochs), begin with "
+                "pretrained weights (backbone_ckpt_path), and look at what the run was fed with "
+                "(mindssd doctor data_dir=PATH)"
+            )
 
     def _print(self, *lines: str) -> None:
         for line in lines:

@@ -21,8 +21,9 @@ ImageSize = tuple[int, int]
 class ImageRecord:
     """One annotated image of a data set, not yet read.
 
-    `boxes` (n, 4) in pixels of the image, `labels` (n,) int32 in 1..C, `is_crowd` (n,) bool.
-    n = 0 is an image of background alone.
+    `boxes` (n, 4) in pixels of the image and within it, `labels` (n,) int32 in 1..C, `is_crowd`
+    (n,) bool. As evaluation has them: `boxes_xywh` (n, 4) float64, also beyond the image, and
+    `areas` (n,) float64 of the objects in square pixels. n = 0 is an image of background alone.
     """
 
     image_id: int
@@ -32,6 +33,8 @@ class ImageRecord:
     boxes: Array
     labels: Array
     is_crowd: Array
+    boxes_xywh: Array
+    areas: Array
 
 
 @dataclass(frozen=True)

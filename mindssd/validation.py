@@ -20,7 +20,7 @@ from mindssd.evaluation.coco import (
 from mindssd.evaluation.protocol import PROTOCOLS
 from mindssd.images import read_image
 from mindssd.processes import beat
-from mindssd.training.loop import Metrics
+from mindssd.training.plan import Metrics
 from mindssd.training.signals import StopRequest
 from mindssd.types import Array
 from mindssd.visualize import compare, contact_sheet
@@ -44,7 +44,11 @@ class Validation:
         self.group = group
         self.protocol = PROTOCOLS[config.evaluation.protocol]
         self.predictor = build.build_predictor(
-            config, network, dataset.class_names, self.protocol, config.evaluation.batch_size
+            config,
+            network,
+            dataset.class_names,
+            self.protocol.selection,
+            config.evaluation.batch_size,
         )
         self.last: Evaluation | None = None
         self.stop: StopRequest | None = None

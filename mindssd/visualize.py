@@ -1,11 +1,10 @@
-"""Pictures of detections that a person likes to look at, made with OpenCV alone.
+"""Pictures of detections that a person likes to look at.
 
 Lines and letters grow with the image, so that they are as easy to read on a thumbnail as on a
 photograph.
 """
 
 import math
-import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -14,6 +13,7 @@ import cv2
 import numpy as np
 
 from mindssd.images import as_rgb
+from mindssd.lettering import OVERSAMPLING, Lettering, shrunk
 from mindssd.types import Array, Detections, ImageSize
 
 Colour = tuple[int, int, int]
@@ -22,18 +22,15 @@ Colour = tuple[int, int, int]
 SMALLEST_SIDE = 320
 """An image whose longer side is shorter is drawn enlarged: in 64 pixels no label can be read."""
 
+CELL_SIZE: ImageSize = (270, 360)
+"""(height, width) of a contact sheet's cells."""
+
 _WHITE: Colour = (255, 255, 255)
 _INK: Colour = (22, 24, 28)
 _SHEET: Colour = (247, 247, 245)
 _GOLDEN_ANGLE = 137.508
 _LIGHTNESSES = (0.66, 0.70, 0.74, 0.78)  # seen on white and on black, under dark letters
 _STRONGEST_CHROMA = 20  # in hundredths: beyond, yellow and green would outshine the rest
-
-_FONT = cv2.FONT_HERSHEY_SIMPLEX
-_CAPITAL = 21  # pixels of a capital letter of that font at scale 1
-_DESCENDER = 7
-_STROKE = 0.135  # of a capital's height
-_OVERSAMPLING = 4  # OpenCV's own small letters are ragged
 
 
 def draw(
@@ -77,7 +74,7 @@ def contact_sheet(
     images: Sequence[Array],
     captions: Sequence[str] | None = None,
     columns: int | None = None,
-    cell_size: ImageSize = (270, 360),
+    cell_size: ImageSize = CELL_SIZE,
 ) -> Array:
     """Lay images out in a grid, row by row: (H, W, 3) uint8 RGB.
 
@@ -97,20 +94,21 @@ def contact_sheet(
     margin = max(4, round(0.035 * width))
     capital = max(7, round(0.03 * width))
     caption_height = 0 if captions is None else round(2.4 * capital)
+    lettering = Lettering.of(captions or ())
     row_height = height + caption_height + margin
     sheet = np.empty((margin + rows * row_height, margin + columns * (width + margin), 3), np.uint8)
     sheet[:] = _SHEET
     for index, image in enumerate(images):
         top = margin + index // columns * row_height
         left = margin + index % columns * (width + margin)
-        picture = _fit(as_rgb(image), cell_size)
+        picture = fit_cell(as_rgb(image), cell_size)
         picture_height, picture_width = picture.shape[:2]
         # Captions stand close below the picture: it rests on the floor of its cell.
         y = top + (height - picture_height if captions else (height - picture_height) // 2)
         x = left + (width - picture_width) // 2
         sheet[y : y + picture_height, x : x + picture_width] = picture
         if captions is not None:
-            text = _text_mask(_shortened(captions[index], capital, width), capital)
+            text = lettering.mask(lettering.shortened(captions[index], capital, width), capital)
             text_top = top + height + (caption_height - text.shape[0]) // 2
             text_left = left + (width - text.shape[1]) // 2
             _blend(sheet, text, text_top, text_left, _INK)
@@ -200,10 +198,9 @@ class _Canvas:
             else:
                 strip[:, ink] = _INK
 
-    def label(self, text: str, top: int, left: int, size: ImageSize, colour: Colour) -> None:
+    def label(self, mask: Array, top: int, left: int, size: ImageSize, colour: Colour) -> None:
         """Write on a plate with round corners whose top left corner and size are given."""
         _blend(self.pixels, _plate_mask(size, max(2, self.capital // 4)), top, left, colour)
-        mask = _text_mask(text, self.capital)
         text_top = top + (size[0] - mask.shape[0]) // 2
         text_left = left + (size[1] - mask.shape[1]) // 2
         _blend(self.pixels, mask, text_top, text_left, text_colour(colour))
@@ -228,19 +225,20 @@ def _draw_labels(canvas: _Canvas, detections: Detections, rows: Array) -> None:
     """Place labels, the best first to the best places, then write them, the best on top."""
     height, width = canvas.pixels.shape[:2]
     padding = max(2, round(0.45 * canvas.capital))
-    plates: list[tuple[str, int, int, ImageSize]] = []
+    lettering = Lettering.of(detections.class_names)
+    plates: list[tuple[Array, int, int, ImageSize]] = []
     for row in rows:
-        class_id = int(detections.class_ids[row])
-        name = _writable(detections.class_names[class_id], class_id)
+        name = detections.class_names[int(detections.class_ids[row])]
         text = f"{name} {detections.scores[row]:.2f}"
-        text = _shortened(text, canvas.capital, width - 2 * padding)
-        text_height, text_width = _text_mask(text, canvas.capital).shape
+        text = lettering.shortened(text, canvas.capital, width - 2 * padding)
+        mask = lettering.mask(text, canvas.capital)
+        text_height, text_width = mask.shape
         size = (min(text_height + padding, height), min(text_width + 2 * padding, width))
         taken = [(left, top, left + w, top + h) for _, top, left, (h, w) in plates]
         top, left = _place(canvas.corners(detections.boxes[row]), size, (height, width), taken)
-        plates.append((text, top, left, size))
-    for row, (text, top, left, size) in zip(rows[::-1], plates[::-1], strict=True):
-        canvas.label(text, top, left, size, class_colour(int(detections.class_ids[row])))
+        plates.append((mask, top, left, size))
+    for row, (mask, top, left, size) in zip(rows[::-1], plates[::-1], strict=True):
+        canvas.label(mask, top, left, size, class_colour(int(detections.class_ids[row])))
 
 
 def _place(
@@ -297,8 +295,8 @@ def _frame(corners: tuple[int, int, int, int], line: int) -> list[tuple[slice, s
     ]
 
 
-def _fit(picture: Array, cell_size: ImageSize) -> Array:
-    """Resize into a cell with the aspect kept."""
+def fit_cell(picture: Array, cell_size: ImageSize = CELL_SIZE) -> Array:
+    """Resize (H, W, 3) into a contact sheet's cell, with the aspect kept."""
     height, width = picture.shape[:2]
     scale = min(cell_size[0] / height, cell_size[1] / width)
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
@@ -307,55 +305,18 @@ def _fit(picture: Array, cell_size: ImageSize) -> Array:
     return np.asarray(cv2.resize(picture, size, interpolation=method))
 
 
-def _writable(name: str, class_id: int) -> str:
-    """Bring a name to the letters that OpenCV has: without accents; of another script, a number."""
-    plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().strip()
-    return plain if plain else f"class {class_id}"
-
-
-def _shortened(text: str, capital: int, width: int) -> str:
-    """Cut a text to a width in pixels, marked with two dots; at least its first letter stays."""
-    if _text_mask(text, capital).shape[1] <= width:
-        return text
-    while len(text) > 1 and _text_mask(text + "..", capital).shape[1] > width:
-        text = text[:-1]
-    return text.rstrip() + ".."
-
-
-@lru_cache(maxsize=4096)
-def _text_mask(text: str, capital: int) -> Array:
-    """Write a line of text: its coverage (h, w) float32 in 0..1, capitals `capital` pixels high."""
-    scale = _OVERSAMPLING * capital / _CAPITAL
-    stroke = max(1, round(_OVERSAMPLING * capital * _STROKE))
-    (width, _), _ = cv2.getTextSize(text, _FONT, scale, stroke)
-    edge = stroke // 2 + 1
-    height = round(scale * (_CAPITAL + 2 * _DESCENDER)) + 2 * edge
-    rows = math.ceil(height / _OVERSAMPLING)
-    columns = math.ceil((width + 2 * edge) / _OVERSAMPLING)
-    large: Array = np.zeros((rows * _OVERSAMPLING, columns * _OVERSAMPLING), np.uint8)
-    baseline = round(scale * (_CAPITAL + _DESCENDER)) + edge
-    cv2.putText(large, text, (edge, baseline), _FONT, scale, (255,), stroke, cv2.LINE_AA)
-    return _shrunk(large)
-
-
 @lru_cache(maxsize=1024)
 def _plate_mask(size: ImageSize, radius: int) -> Array:
     """Cover a rectangle with round corners: (h, w) float32 in 0..1."""
-    height, width = (side * _OVERSAMPLING for side in size)
-    radius = min(radius * _OVERSAMPLING, (min(height, width) - 1) // 2)
+    height, width = (side * OVERSAMPLING for side in size)
+    radius = min(radius * OVERSAMPLING, (min(height, width) - 1) // 2)
     large: Array = np.zeros((height, width), np.uint8)
     large[radius : height - radius] = 255
     large[:, radius : width - radius] = 255
     for y in (radius, height - 1 - radius):
         for x in (radius, width - 1 - radius):
             cv2.circle(large, (x, y), radius, (255,), cv2.FILLED)
-    return _shrunk(large)
-
-
-def _shrunk(large: Array) -> Array:
-    size = (large.shape[0] // _OVERSAMPLING, large.shape[1] // _OVERSAMPLING)
-    small = cv2.resize(large, (size[1], size[0]), interpolation=cv2.INTER_AREA)
-    return np.asarray(small, np.float32) / 255
+    return shrunk(large)
 
 
 def _blend(pixels: Array, mask: Array, top: int, left: int, colour: Colour) -> None:

@@ -1,6 +1,7 @@
 """Which protocol, config and classes an evaluation from a file takes; no framework runs."""
 
 import io
+import json
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -11,9 +12,13 @@ from rich.console import Console
 
 from mindssd import evaluate
 from mindssd.config.load import load_config, to_tree
+from mindssd.deploy.runtime import RuntimeSettings, Session
 from mindssd.errors import ConfigError
 from mindssd.weights.mindspore_checkpoint import write_checkpoint
 from mindssd.weights.safetensors_file import ModelMetadata, write_model
+from tests.deploy.conftest import Deploy, deploy
+
+__all__ = ["deploy"]
 
 PARAMETERS = {"head.boxes.0.predict.bias": np.ones(4, np.float32)}
 
@@ -66,6 +71,31 @@ def test_a_file_without_a_description_takes_a_recipe(tmp_path: Path, asked: dict
         evaluate.evaluate_model(path, None, [], None, Console(quiet=True))
 
 
+def test_an_exported_model_runs_where_and_how_it_is_asked_to(
+    deploy: Deploy, asked: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[RuntimeSettings] = []
+    open_session = evaluate.open_session
+
+    def note(path: Path, settings: RuntimeSettings) -> Session:
+        opened.append(settings)
+        return open_session(path)
+
+    monkeypatch.setattr(evaluate, "open_session", note)
+    monkeypatch.setattr(evaluate, "deployed_predictor", lambda *_: evaluate.build.build_predictor())
+    path = deploy()
+    for overrides in ([], ["device=GPU", "precision=bfloat16"]):
+        evaluate.evaluate_model(path, None, overrides, None, Console(quiet=True))
+    assert opened == [
+        RuntimeSettings(),
+        RuntimeSettings(device="GPU", precision="bfloat16"),
+    ]
+    with pytest.raises(ConfigError, match="engine changes nothing here"):
+        evaluate.evaluate_model(path, None, ["engine=torch"], None, Console(quiet=True))
+    with pytest.raises(ConfigError, match="device='TPU': expected one of"):
+        evaluate.evaluate_model(path, None, ["device=TPU"], None, Console(quiet=True))
+
+
 def test_what_a_data_set_has_wrong_is_printed_as_it_is(
     tmp_path: Path, asked: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -77,3 +107,35 @@ def test_what_a_data_set_has_wrong_is_printed_as_it_is(
     write_checkpoint(path, PARAMETERS)
     evaluate.evaluate_model(path, "demo", [], None, Console(file=printed))
     assert line in printed.getvalue()
+
+
+def test_a_file_without_a_description_has_the_classes_of_the_training_annotations(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, data_dir = tmp_path / "m.ckpt", tmp_path / "data"
+    write_checkpoint(path, PARAMETERS)
+    for split, names in (("train", ["fish", "crab", "eel"]), ("val", ["eel", "fish"])):
+        (data_dir / f"{split}2017").mkdir(parents=True)
+        (data_dir / f"{split}2017" / "a.png").touch()
+        content = {
+            "images": [{"id": 1, "file_name": "a.png", "width": 9, "height": 9}],
+            "annotations": [{"image_id": 1, "category_id": 1, "bbox": [1, 1, 5, 5]}],
+            "categories": [{"id": place, "name": name} for place, name in enumerate(names, 1)],
+        }
+        file = data_dir / "annotations" / f"instances_{split}2017.json"
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(json.dumps(content))
+
+    def load_model(path: Path, config: Any, names: tuple[str, ...]) -> SimpleNamespace:
+        return SimpleNamespace(network=None, class_names=names)
+
+    def score(predictor: Any, dataset: Any, protocol: Any, show: Any) -> Any:
+        return predictor, dataset
+
+    monkeypatch.setattr(evaluate, "load_model", load_model)
+    monkeypatch.setattr(evaluate.build, "build_predictor", lambda *wanted: load_model(*wanted[:3]))
+    monkeypatch.setattr(evaluate, "evaluate", score)
+    asked = [f"data_dir={data_dir}"]
+    predictor, dataset = evaluate.evaluate_model(path, "demo", asked, None, Console(quiet=True))  # type: ignore[misc]
+    assert predictor.class_names == dataset.class_names == ("fish", "crab", "eel")
+    assert dataset[0].labels.tolist() == [3]

@@ -1,6 +1,8 @@
 """Odd image files, each written here with Pillow, and what becomes of them."""
 
 import io
+import logging
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -8,22 +10,17 @@ import pytest
 from PIL import Image, ImageOps
 
 from mindssd.errors import ImageError
-from mindssd.images import Normalization, as_rgb, decode_image, normalise, read_image, resize
+from mindssd.images import (
+    Normalization,
+    as_rgb,
+    counted_remarks,
+    decode_image,
+    normalise,
+    read_image,
+    resize,
+)
 from mindssd.types import Array
-
-
-def picture(height: int = 24, width: int = 32) -> Image.Image:
-    """A smooth picture without symmetry, so that JPEG keeps it and every turn of it differs."""
-    rows, columns = np.mgrid[:height, :width]
-    red, green = rows * 200 // height, columns * 250 // width
-    blue = (rows + columns) * 100 // (height + width)
-    return Image.fromarray(np.stack([red, green, blue], axis=2).astype(np.uint8))
-
-
-def encoded(image: Image.Image, image_format: str, **options: object) -> bytes:
-    buffer = io.BytesIO()
-    image.save(buffer, image_format, **options)  # type: ignore[arg-type]
-    return buffer.getvalue()
+from tests.decoders.conftest import encoded, picture
 
 
 def difference(image: Array, expected: Image.Image) -> float:
@@ -163,6 +160,82 @@ def test_arrays_of_another_dtype_are_refused_with_it() -> None:
         as_rgb(np.zeros((2, 2, 3), np.float32))
 
 
+@pytest.mark.parametrize(
+    ("largest", "shift"), [(255, 0), (1023, 2), (4095, 4), (16383, 6), (16384, 8), (65535, 8)]
+)
+def test_values_of_fewer_bits_than_sixteen_are_shown_by_the_upper_eight_of_those(
+    largest: int, shift: int
+) -> None:
+    values = np.array([[0, 200, largest]], np.uint16)
+    image = decode_image(encoded(Image.fromarray(values), "PNG"), "few bits")
+    assert image[0, :, 0].tolist() == [0, 200 >> shift, largest >> shift]
+    assert as_rgb(values).tolist() == image.tolist()
+    opaque = np.stack([values, values, values, np.full_like(values, 65535)], axis=2)
+    assert as_rgb(opaque).tolist() == image.tolist()
+
+
+def test_black_is_black_at_any_depth_and_nothing_is_said_of_it(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    assert not decode_image(encoded(Image.new("I;16", (3, 2)), "PNG"), "black").any()
+    assert not caplog.records
+
+
+def test_what_a_picture_leaves_out_of_its_file_is_logged_with_its_name(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    pages = encoded(picture(), "TIFF", save_all=True, append_images=[picture()])
+    decode_image(pages, "a.tif")
+    assert caplog.messages == ["a.tif: several pages or frames: only the first is used"]
+    assert caplog.records[0].levelno == logging.WARNING
+    assert caplog.records[0].name == "mindssd.images"
+
+
+def test_what_is_said_of_many_images_is_counted_in_a_line(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    pages = encoded(picture(), "TIFF", save_all=True, append_images=[picture()])
+    dark = encoded(Image.fromarray(np.array([[4095]], np.uint16)), "PNG")
+    files = {"a.tif": pages, "b.tif": pages, "c.tif": pages, "d.png": dark}
+    with counted_remarks() as remarks, ThreadPoolExecutor(2) as pool:
+        assert remarks.lines() == []
+        for name, data in [*files.items(), *files.items()]:  # as in two epochs
+            pool.submit(decode_image, data, name).result()
+    assert remarks.lines() == [
+        "3 images, such as a.tif: several pages or frames: only the first is used",
+        "d.png: 12 bits stored in 16, which nothing says: the upper 8 of 12 are used",
+    ]
+    assert not caplog.records
+    decode_image(pages, "e.tif")
+    assert len(caplog.records) == 1
+
+
+def test_of_a_users_arrays_it_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+    for _ in range(3):
+        as_rgb(np.array([[1000]], np.uint16))
+    assert len(caplog.records) <= 1  # another test may have been the first
+
+
+@pytest.mark.parametrize("image_format", ["JPEG", "PNG", "TIFF", "WEBP", "BMP"])
+def test_what_is_read_may_be_drawn_on(image_format: str) -> None:
+    image = decode_image(encoded(picture(), image_format), "picture")
+    image[0, 0] = 1
+    assert image.flags.c_contiguous
+
+
+def test_eight_threads_read_what_one_reads() -> None:
+    rng = np.random.default_rng(0)
+    files = []
+    for image_format in ("JPEG", "PNG", "TIFF", "WEBP", "BMP", "GIF", "JPEG2000"):
+        noise = Image.fromarray(rng.integers(0, 255, (60, 80, 3), dtype=np.uint8))
+        files.append(encoded(noise, image_format))
+    alone = [decode_image(data, "one") for data in files]
+    with ThreadPoolExecutor(8) as pool:
+        together = list(pool.map(lambda data: decode_image(data, "many"), files * 20))
+    for index, image in enumerate(together):
+        np.testing.assert_array_equal(image, alone[index % len(files)])
+
+
 def test_resize_takes_height_before_width_and_keeps_a_fitting_image() -> None:
     image = np.asarray(picture(24, 32))
     assert resize(image, (10, 20)).shape == (10, 20, 3)
@@ -175,3 +248,9 @@ def test_normalise_subtracts_the_mean_and_divides_by_the_standard_deviation() ->
     # -127.5 / 127.5, -0.5 / 63.75, 127.5 / 127.5
     assert normalised[:, 0, 0].tolist() == pytest.approx([-1, -0.5 / 63.75, 1], abs=1e-6)
     assert normalised.dtype == np.float32 and normalised.flags.c_contiguous
+
+
+def test_an_address_in_a_files_place_is_named_without_its_secrets():
+    with pytest.raises(ImageError, match=r"^http:/+host/a\.jpg\?…: cannot be read") as caught:
+        read_image("http://user:secret@host/a.jpg?token=secret")
+    assert "secret" not in str(caught.value)

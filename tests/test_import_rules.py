@@ -43,15 +43,20 @@ _ALL_PARTS = (
 LAYERS = {
     "errors": _layer(),
     "types": _layer(third_party="numpy"),
+    "addresses": _layer(),
     "files": _layer(),
     "processes": _layer(),
-    "annotations": _layer(third_party="msgspec"),
     "config": _layer(third_party="yaml msgspec"),
     "geometry": _layer("types", "numpy"),
-    "images": _layer("types", "numpy cv2"),
-    "visualize": _layer("types images", "numpy cv2"),
-    "data": _layer("types annotations geometry images", "numpy cv2 grain msgspec"),
-    "weights": _layer("types files", "numpy safetensors google rich"),  # google.protobuf
+    "decoders": _layer("types", "numpy cv2 PIL simplejpeg"),
+    "images": _layer("addresses types decoders", "numpy cv2"),
+    "fonts": _layer(),
+    "headers": _layer("types decoders"),
+    "lettering": _layer("types fonts", "numpy cv2 PIL anyascii"),
+    "visualize": _layer("types images lettering", "numpy cv2"),
+    "data": _layer("types files geometry headers images", "numpy cv2 grain msgspec"),
+    "demo": _layer("types files geometry images", "numpy cv2 PIL"),
+    "weights": _layer("addresses types files", "numpy safetensors google rich"),  # google.protobuf
     "engines": _layer(),
     "engines.base": _layer("types", "numpy"),
     "engines.mindspore": _layer("types files processes engines.base", "numpy mindspore mindcv"),
@@ -64,23 +69,23 @@ LAYERS = {
     "tiling": _layer("types geometry images predictor", "numpy"),
     # Its job takes a detector from the application.
     "predict": _layer(
-        "application types files images geometry visualize predictor weights evaluation",
-        "numpy cv2 msgspec rich",
+        "application addresses types files images geometry visualize predictor weights evaluation",
+        "numpy cv2 PIL av msgspec rich",
     ),
     # Its export puts parts together, and is of the application.
     "deploy": _layer(
         "types geometry predictor weights engines.base", "numpy onnx onnxruntime openvino"
     ),
-    "evaluation": _layer(
-        "types annotations files predictor", "numpy faster_coco_eval rich msgspec"
-    ),
+    "evaluation": _layer("types files geometry predictor", "numpy faster_coco_eval rich"),
     "application": _layer(
         f"{_ALL_PARTS} evaluation engines.mindspore engines.torch",
         "numpy cv2 rich msgspec onnx onnxruntime openvino",
     ),
-    # `data` is for `demo` and `doctor`, `weights` for `weights`, `evaluation` for its report.
+    # `data` is for `doctor`, `weights` for `weights`, `evaluation` for its report,
+    # `training` for a console that outlives its terminal.
     "cli": _layer(
-        "application predict config data weights evaluation visualize files processes deploy",
+        "application predict config data demo weights training evaluation visualize files processes"
+        " deploy",
         "typer rich",
     ),
     # `import mindssd` and `python -m mindssd`.
@@ -97,6 +102,7 @@ ONLY_IN = {
     "tensorboardX": "training",
     "faster_coco_eval": "evaluation",
     "yaml": "config",
+    "av": "predict",
 }
 """Each of these has one home."""
 
@@ -252,7 +258,7 @@ def test_no_init_file_imports_anything_of_weight():
 
 HEAVY = (
     *("mindspore", "mindcv", "torch", "onnx", "onnxruntime", "openvino"),
-    *("grain", "cv2", "faster_coco_eval", "tensorboardX", "safetensors"),
+    *("grain", "cv2", "av", "faster_coco_eval", "tensorboardX", "safetensors"),
 )
 
 

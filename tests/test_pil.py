@@ -85,7 +85,7 @@ def test_an_image_made_in_hsv_has_its_colours() -> None:
 def test_a_mode_that_has_no_colours_of_a_screen_is_refused_with_the_way_out() -> None:
     with pytest.raises(ImageError, match="LAB; convert it to RGB"):
         from_pillow(Image.new("LAB", (4, 3)))
-    with pytest.raises(ImageError, match="float32"):
+    with pytest.raises(ImageError, match="32-bit floats; expected 8 or 16 bits"):
         from_pillow(Image.new("F", (4, 3)))
 
 
@@ -93,7 +93,7 @@ def test_a_truncated_file_opened_by_pil_is_an_image_error(tmp_path: Path) -> Non
     path = tmp_path / "cut.png"
     Image.effect_noise((64, 64), 50).save(path)
     path.write_bytes(path.read_bytes()[:500])
-    with Image.open(path) as image, pytest.raises(ImageError, match="cannot be read"):
+    with Image.open(path) as image, pytest.raises(ImageError, match=r"PngImageFile.*truncated"):
         from_pillow(image)
 
 

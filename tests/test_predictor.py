@@ -1,18 +1,25 @@
 """A predictor's batches, order, sizes and broken files, with a network that is a formula."""
 
+import itertools
+import threading
+import weakref
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from mindssd import detector
 from mindssd.errors import ImageError
 from mindssd.geometry.default_boxes import DefaultBoxes
 from mindssd.geometry.postprocess import PostProcess
 from mindssd.images import Normalization
-from mindssd.predictor import Forward, Predictor, Source
+from mindssd.predictor import Forward, Predictor, Source, ahead
+from mindssd.tiling import TiledPredictor
 from mindssd.types import Array, Detections, ImageRecord
+from mindssd.weights.safetensors_file import ModelMetadata
 
 UNIT = Normalization(mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
 WHOLE_AND_MIDDLE = DefaultBoxes.from_cxcywh(
@@ -112,7 +119,7 @@ def test_an_annotated_image_is_read_the_way_its_annotators_saw_it(tmp_path: Path
     exif[0x0112] = 6  # a viewer shows it a quarter turned
     Image.fromarray(grey(250, height=10, width=20)).save(path, exif=exif)
     none = (np.zeros((0, 4), np.float32), np.zeros(0, np.int32), np.zeros(0, np.bool_))
-    record = ImageRecord(1, str(path), 20, 10, *none)
+    record = ImageRecord(1, str(path), 20, 10, *none, np.zeros((0, 4)), np.zeros(0))
     upright, as_annotated = predictor().stream([path, record])
     assert isinstance(upright, Detections) and isinstance(as_annotated, Detections)
     assert upright.boxes.tolist() == [[0, 0, 10, 20]]
@@ -138,7 +145,7 @@ def test_a_stream_reads_only_some_images_ahead_and_stops_when_left() -> None:
     stream = predictor(batch_size=2).stream(endless())
     next(stream)
     assert taken < 20
-    stream.close()  # type: ignore[attr-defined]  # a generator
+    stream.close()
 
 
 def test_an_error_of_the_network_is_not_swallowed() -> None:
@@ -161,3 +168,71 @@ def test_outputs_of_another_network_are_named_with_their_shapes() -> None:
 def test_an_array_that_is_no_image_is_refused() -> None:
     with pytest.raises(ImageError, match="float64"):
         predictor().detect([np.zeros((4, 4, 3))])
+
+
+@pytest.mark.parametrize("tile", [None, 32])
+def test_a_list_of_paths_is_read_as_it_is_detected_in(
+    tile: int | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """800 photographs that are decoded at once take 700 MB."""
+    pictures: list[weakref.ref[Array]] = []
+    most = 0
+
+    def read(path: Path) -> Array:
+        nonlocal most
+        picture = grey(int(path.stem), 40, 40)
+        pictures.append(weakref.ref(picture))
+        most = max(most, sum(reference() is not None for reference in pictures))
+        return picture
+
+    monkeypatch.setattr(detector, "read_image", read)
+    looks = predictor() if tile is None else TiledPredictor(predictor(), tile)
+    metadata = ModelMetadata({}, ("bright", "never"), (1, 2), (8, 8), UNIT.mean, UNIT.std, ())
+    values = list(range(150, 190))
+    found = detector.Detector(looks, metadata)([tmp_path / f"{value}.png" for value in values])
+    assert [max(scores(f)) for f in found] == [pytest.approx(score_of(v)) for v in values]
+    assert most <= 2 * looks.batch_size if isinstance(looks, Predictor) else most <= 2
+
+
+def test_a_stream_that_is_left_in_mid_frame_has_let_its_source_go() -> None:
+    """Of a tiled stream, the source runs in another thread: nobody may close it meanwhile."""
+    for looks in (predictor(), TiledPredictor(predictor(), 32)):
+        closed_in: list[str] = []
+
+        def frames(closed_in: list[str] = closed_in) -> Iterator[Array]:
+            try:
+                while True:
+                    yield grey(200, 40, 80)
+            finally:
+                closed_in.append(threading.current_thread().name)
+
+        for taken in range(4):
+            with (
+                closing(ahead(frames())) as source,
+                closing(looks.stream_with_images(source)) as results,
+            ):
+                for _ in itertools.islice(results, taken):
+                    pass
+        assert closed_in == ["mindssd-ahead"] * 3  # the first was never begun
+
+
+@pytest.mark.parametrize("tile", [None, 32])
+def test_items_that_do_not_come_do_not_hold_up_an_end_that_is_asked_for(
+    tile: int | None,
+) -> None:
+    asked, hangs = threading.Event(), threading.Event()
+
+    def camera() -> Iterator[Array]:
+        for _ in range(30):
+            yield grey(200, 40, 80)
+        asked.set()
+        hangs.wait(60)
+
+    looks = predictor() if tile is None else TiledPredictor(predictor(), tile)
+    with (
+        closing(ahead(camera(), until=asked.is_set)) as source,
+        closing(looks.stream_with_images(source)) as results,
+    ):
+        assert len(list(results)) <= 30
+    assert not hangs.is_set()
+    hangs.set()

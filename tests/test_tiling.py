@@ -1,5 +1,6 @@
 """Small objects in large images, cut into tiles: each found once, where it is."""
 
+from dataclasses import replace
 from itertools import pairwise
 
 import cv2
@@ -9,6 +10,7 @@ import pytest
 from mindssd.errors import ConfigError, ImageError
 from mindssd.geometry.default_boxes import GridDefaultBoxes
 from mindssd.geometry.postprocess import PostProcess
+from mindssd.geometry.selection import Selection
 from mindssd.images import Normalization
 from mindssd.predictor import Predictor
 from mindssd.tiling import TiledPredictor, merge, tiles
@@ -54,10 +56,12 @@ def blobs(mask: Array) -> list[tuple[int, int, int, int]]:
     return [(x, y, x + w, y + h) for x, y, w, h, _ in stats[1:count].tolist()]
 
 
-def predictor() -> Predictor:
-    return Predictor(
-        red_squares, (SIDE, SIDE), UNIT, PostProcess(BOXES, score_threshold=0.5), ("red",)
-    )
+SELECTION = Selection(score_threshold=0.5)
+
+
+def predictor(selection: Selection = SELECTION) -> Predictor:
+    postprocess = PostProcess(BOXES, selection=selection)
+    return Predictor(red_squares, (SIDE, SIDE), UNIT, postprocess, ("red",))
 
 
 def picture_of(boxes: Array, height: int, width: int) -> Array:
@@ -84,7 +88,8 @@ def test_objects_that_the_whole_image_misses_are_found_once_in_tiles() -> None:
     picture = picture_of(truths, 3000, 4000)
     (untiled,) = predictor().detect([picture])
     assert len(untiled) == 0
-    (found,) = TiledPredictor(predictor(), 512, overlap=0.2).detect([picture])
+    unlimited = replace(SELECTION, max_detections=None)
+    (found,) = TiledPredictor(predictor(unlimited), 512, overlap=0.2).detect([picture])
     assert len(found) == 300 and matches(found, truths, within=6) == [1] * 300
 
 
@@ -92,6 +97,46 @@ def test_an_object_larger_than_a_tile_is_found_whole_and_its_pieces_are_dropped(
     truths = np.array([[100, 100, 900, 800], [1100, 700, 1124, 724]], np.float32)
     (found,) = TiledPredictor(predictor(), 256).detect([picture_of(truths, 900, 1200)])
     assert len(found) == 2 and matches(found, truths, within=10) == [1, 1]
+
+
+def test_the_limit_counts_for_the_image_and_not_for_each_tile() -> None:
+    """Larger squares score more: the best seven of the image, though one tile has them all."""
+    sides = np.arange(20, 32)
+    corners = np.stack([20 + 40 * (np.arange(12) % 4), 20 + 40 * (np.arange(12) // 4)], axis=1)
+    truths = np.concatenate([corners, corners + sides[:, None]], axis=1).astype(np.float32)
+    far = np.array([[420, 420, 434, 434]], np.float32)  # the least of all
+    picture = picture_of(np.concatenate([truths, far]), 500, 500)
+    for limit, expected in ((7, [0] * 5 + [1] * 7 + [0]), (1, [0] * 11 + [1, 0])):
+        tiled = TiledPredictor(predictor(replace(SELECTION, max_detections=limit)), 256)
+        (found,) = tiled.detect([picture])
+        assert matches(found, np.concatenate([truths, far]), within=6) == expected
+        ((_, streamed),) = [x for x in tiled.stream_with_images([picture]) if isinstance(x, tuple)]
+        np.testing.assert_array_equal(found.boxes, streamed.boxes)
+        (untiled,) = TiledPredictor(tiled.predictor, 600).detect([picture])
+        assert len(untiled) <= limit
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_merging_the_best_first_changes_nothing(seed: int) -> None:
+    """Many boxes, of which a limit asks for few: the first ones of what no limit gives."""
+    rng = np.random.default_rng(seed)
+    views = tiles((300, 500), 128, 0.25)
+    found = []
+    for x1, y1, x2, y2 in views:
+        corners = rng.uniform(0, (x2 - x1 - 10, y2 - y1 - 10), (60, 2))
+        corners = np.concatenate([corners, corners + rng.uniform(8, 60, (60, 2))], axis=1)
+        boxes = np.minimum(corners, [x2 - x1, y2 - y1] * 2).astype(np.float32)
+        scores = np.sort(rng.choice(50, 60) / 50).astype(np.float32)[::-1]  # with equal ones
+        class_ids = rng.integers(0, 3, 60).astype(np.int32)
+        found.append(Detections(boxes, scores, class_ids, ("a", "b", "c")))
+    for across in (None, 0.5):
+        unlimited = Selection(max_detections=None, across_classes_iou=across)
+        every = merge(views, found, (300, 500), unlimited)
+        assert len(every) > 100
+        for limit in (1, 7, 100, 9999):
+            best = merge(views, found, (300, 500), replace(unlimited, max_detections=limit))
+            np.testing.assert_array_equal(best.boxes, every.boxes[:limit])
+            np.testing.assert_array_equal(best.class_ids, every.class_ids[:limit])
 
 
 def test_tiles_cover_the_image_and_overlap() -> None:
@@ -130,7 +175,7 @@ def test_a_stream_gives_what_detect_gives_and_broken_files_in_their_places() -> 
 
 def test_nothing_in_any_tile_is_no_detection() -> None:
     views = tiles((100, 200), 64, 0.2)
-    nothing = merge(views, [Detections.empty(("red",))] * len(views), (100, 200), 0.5, 0.5)
+    nothing = merge(views, [Detections.empty(("red",))] * len(views), (100, 200), Selection())
     assert len(nothing) == 0 and nothing.boxes.shape == (0, 4)
 
 

@@ -85,10 +85,26 @@ def test_labels_of_equal_boxes_do_not_hide_each_other() -> None:
     assert plates[1] - plates[0] > 0.8 * (plates[0] - frame)
 
 
-def test_a_name_in_another_script_is_replaced_by_its_number() -> None:
-    chinese = draw(black(), detections([[100, 200, 300, 350]], [0.9], ("猫",)))
-    number = draw(black(), detections([[100, 200, 300, 350]], [0.9], ("class 0",)))
-    np.testing.assert_array_equal(chinese, number)
+def test_names_of_ascii_look_as_they_do_whatever_fonts_there_are() -> None:
+    found = detections([[100, 200, 300, 350]], [0.9])
+    with_fonts = draw(black(), found)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("mindssd.lettering.font_files", lambda: ())
+        np.testing.assert_array_equal(draw(black(), found), with_fonts)
+
+
+def test_names_in_another_script_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a font of the machine or without: a number alone tells nobody what was found."""
+
+    def are_told_apart() -> bool:
+        names = ("猫", "кошка", "بطة", "class 0")
+        box = [[100.0, 200.0, 300.0, 350.0]]
+        pictures = [draw(black(), detections(box, [0.9], (name,))) for name in names]
+        return len({picture.tobytes() for picture in pictures}) == len(names)
+
+    assert are_told_apart()
+    monkeypatch.setattr("mindssd.lettering.font_files", lambda: ())
+    assert are_told_apart()
 
 
 def test_truths_are_dashed_over_the_detections() -> None:

@@ -365,31 +365,37 @@ def _probe(
 
 
 def check_data(data_dir: Path) -> list[Finding]:
-    """Both splits of a data set: layout, annotations, image files, and the same classes."""
+    """Both splits of a data set: layout, annotations, image files, their sizes and classes."""
+    from mindssd.data.check import printable
+    from mindssd.data.dataset import DetectionDataset
     from mindssd.data.formats.coco import load_coco_split
+    from mindssd.data.splits import paired, require_boxes
     from mindssd.errors import MindSSDError
 
     findings: list[Finding] = []
-    classes = {}
+    together: list[Finding] = []
+    datasets: dict[str, DetectionDataset] = {}
     for split in ("train", "val"):
-        subject = f"data {split}"
         try:
-            dataset = load_coco_split(data_dir, split)
+            datasets[split] = load_coco_split(data_dir, split)
         except MindSSDError as error:
-            findings.append(Finding("problem", subject, str(error)))
-            continue
-        classes[split] = dataset.class_names
+            findings.append(Finding("problem", f"data {split}", str(error)))
+    try:
+        if "train" in datasets:
+            require_boxes(datasets["train"])
+        if len(datasets) > 1:
+            datasets["val"] = paired(datasets["train"], datasets["val"])
+    except MindSSDError as error:
+        together.append(Finding("problem", "data", str(error)))
+    for split, dataset in datasets.items():
         report = dataset.report
-        shown = ", ".join(dataset.class_names[:5]) + (", …" if len(dataset.class_names) > 5 else "")
+        shown = printable(", ".join(dataset.class_names[:5])) + (
+            ", …" if len(dataset.class_names) > 5 else ""
+        )
         text = (
             f"{report.num_images} images, {report.num_boxes} boxes, "
             f"{len(dataset.class_names)} classes ({shown})"
         )
-        findings.append(Finding("ok", subject, text))
-        findings += [Finding("warning", subject, str(fault)) for fault in report.findings]
-    if len(set(classes.values())) > 1:
-        only = sorted(set(classes["train"]) ^ set(classes["val"]))
-        text = f"train and val name different classes ({', '.join(only) or 'in another order'})"
-        way_out = "write one `categories` list into both annotation files"
-        findings.append(Finding("problem", "data", text, way_out))
-    return findings
+        findings.append(Finding("ok" if report.num_boxes else "warning", f"data {split}", text))
+        findings += [Finding("warning", f"data {split}", str(fault)) for fault in report.findings]
+    return findings + together

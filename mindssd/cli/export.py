@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from mindssd.cli.options import require_beside
+
 
 class Format(StrEnum):
     onnx = "onnx"
@@ -15,6 +17,7 @@ class Format(StrEnum):
 
 
 def export(
+    context: typer.Context,
     model: Annotated[
         Path, typer.Argument(help="A trained model: best.safetensors.", show_default=False)
     ],
@@ -44,7 +47,7 @@ def export(
     ] = 0.6,
     nms_detections: Annotated[
         int, typer.Option(min=1, help="With --nms: so many rows for each image.")
-    ] = 100,
+    ] = 300,
     int8: Annotated[
         bool, typer.Option("--int8", help="In int8, calibrated on training images of data_dir.")
     ] = False,
@@ -64,6 +67,8 @@ def export(
     go through the engine and the file; with `data_dir` both are evaluated. What differs by more
     than rounding is an error, and leaves no file.
     """
+    require_beside(context, "nms", "nms_score", "nms_iou", "nms_detections")
+    require_beside(context, "int8", "max_loss", "force")
     from rich.console import Console
 
     from mindssd.deploy.export import ExportSettings, export_model

@@ -6,6 +6,9 @@ from typing import Annotated
 
 import typer
 
+from mindssd.cli.options import require_beside
+from mindssd.errors import ConfigError
+
 
 class Runtime(StrEnum):
     onnxruntime = "onnxruntime"
@@ -19,6 +22,7 @@ class Precision(StrEnum):
 
 
 def predict(
+    context: typer.Context,
     model: Annotated[
         Path,
         typer.Argument(
@@ -49,6 +53,15 @@ def predict(
     classes: Annotated[
         str | None,
         typer.Option(metavar="LIST", help="Of these classes alone.", show_default=False),
+    ] = None,
+    max_detections: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            metavar="N",
+            help="So many of an image at most, the best; by default 100.",
+            show_default=False,
+        ),
     ] = None,
     tile: Annotated[
         int | None,
@@ -93,33 +106,39 @@ def predict(
     `mindssd predict model.onnx 0` looks through the first camera until Ctrl-C.
 
     Writes each image and video with its detections drawn, under its own name, and
-    `detections.json` in COCO's layout; `--save` chooses. A file that cannot be read is reported
-    and skipped, and the exit status is 1.
+    `detections.json` in COCO's layout; `--save` chooses. A file that cannot be read or written is
+    reported, the others are done, and the exit status is 1. Whatever ends it, as Ctrl-C, keeps
+    what was seen.
     """
-    from rich.console import Console
+    require_beside(context, "tile", "overlap")
 
-    from mindssd.predict.job import Wanted, predict_files
+    from mindssd.predict.job import predict_files
+    from mindssd.predict.stop import StopSignals, end_past_hanging_threads
+    from mindssd.predict.writing import Wanted
+    from mindssd.training.progress import SteadyConsole
 
-    wanted = Wanted(
-        out=out,
-        save=_words(save),
-        sheet=sheet,
-        classes=None if classes is None else _words(classes),
-        score_threshold=score,
-    )
+    wanted = Wanted(out, _words(save), sheet)
+    chosen = None if classes is None else _words(classes)
+    if chosen == []:
+        raise ConfigError("--classes is empty: expected names with commas; leave it out for all")
     settings = {
+        "score_threshold": score,
+        "classes": chosen,
+        "max_detections": max_detections,
         "device": device,
         "engine": engine,
         "batch_size": batch,
         "tile": tile,
-        "overlap": overlap,
+        "overlap": None if tile is None else overlap,
         "runtime": None if runtime is None else runtime.value,
         "precision": None if precision is None else precision.value,
         "threads": threads,
     }
-    unreadable = predict_files(model, sources, wanted, settings, Console())
-    if unreadable:
-        raise typer.Exit(1)
+    stop = StopSignals()
+    errors = predict_files(model, sources, wanted, settings, SteadyConsole(), stop)
+    status = 128 + stop.number if stop.number is not None else int(bool(errors))
+    end_past_hanging_threads(status)
+    raise typer.Exit(status)
 
 
 def _words(text: str) -> list[str]:

@@ -5,8 +5,11 @@ from typing import Annotated
 
 import typer
 
+from mindssd.cli.options import require_beside
+
 
 def train(
+    context: typer.Context,
     overrides: Annotated[
         list[str] | None,
         typer.Argument(
@@ -73,6 +76,7 @@ def train(
         raise ConfigError("--adapt is for --resume: a new run has nothing to adapt to")
     if devices > 1:
         raise typer.Exit(_launch(config, resume, changes, adapt, devices, restarts, patience))
+    require_beside(context, "devices", "patience")
     if restarts:
         raise ConfigError("--restarts is for --devices 2 and more")
     if resume is not None:

@@ -11,21 +11,21 @@ from typing import Any, get_args
 import msgspec
 import yaml
 
+from mindssd.config.effects import require_effect
+from mindssd.config.keys import (
+    KEYS,
+    KIND,
+    KINDS,
+    Tree,
+    flatten,
+    foreign,
+    kind_of,
+    require_known,
+    without,
+    without_other_kinds,
+)
 from mindssd.config.schema import Config
 from mindssd.errors import ConfigError
-
-Tree = dict[str, Any]
-
-NAMED_ELSEWHERE = {
-    "lr": "schedule.learning_rate",
-    "batch": "batch_size",
-    "imgsz": "image_size",
-    "workers": "num_workers",
-    "data": "data_dir",
-    "weights": "initial_weights",
-    "pretrained": "backbone_ckpt_path",
-}
-"""What other programs call our keys."""
 
 _TYPES = {"int": "integer", "float": "number", "str": "text", "bool": "true or false"} | {
     "array": "list",
@@ -62,6 +62,18 @@ def override(config: Config, overrides: Sequence[str]) -> Config:
 
 
 def _checked(tree: Tree, overrides: Sequence[str], where: str) -> Config:
+    asked = read_overrides(overrides)
+    for key, value in asked.items():
+        _set(tree, key, value)
+    _take_kinds(tree, set(asked))
+    config = _to_config(tree, where)
+    require_effect(asked, to_tree(config), where)
+    return config
+
+
+def read_overrides(overrides: Sequence[str]) -> Tree:
+    """The values of `key=value`, by key as it was typed; the last of a key counts."""
+    asked: Tree = {}
     for text in overrides:
         key, separator, value = text.partition("=")
         if not separator or not key:
@@ -69,16 +81,33 @@ def _checked(tree: Tree, overrides: Sequence[str], where: str) -> Config:
                 f"{text!r} is not key=value, such as data_dir=PATH (no space on either side of =)"
             )
         key = key.strip()
+        asked.pop(key, None)  # so that it stands where it was last said
         # A path or name is taken as typed: 2017 and no are folders, not a number and false.
-        _set(tree, key, value if _is_text(key, value) else _parse_value(value, text))
-    return from_tree(tree, where)
+        asked[key] = value if _is_text(key, value) else _parse_value(value, text)
+    return asked
+
+
+def _take_kinds(tree: Tree, asked: set[str]) -> None:
+    """Where another kind of a group is asked for, drop what was of the kind before."""
+    for group in KINDS:
+        values = tree.get(group)
+        if f"{group}.{KIND}" in asked and isinstance(values, dict):
+            old = [name for name in foreign(group, values) if f"{group}.{name}" not in asked]
+            tree[group] = without(values, old)
 
 
 def from_tree(tree: Mapping[str, Any], where: str) -> Config:
-    """Check a plain tree (from YAML or a model file) and make the Config."""
-    _check_keys(tree, where)
+    """Check a whole plain tree, as a model's file has it, and make the Config."""
+    return _to_config(without_other_kinds(tree), where)
+
+
+def _to_config(tree: Tree, where: str) -> Config:
+    require_known(tree, where)
+    for group in KINDS:
+        values = tree.get(group, {})
+        tree[group] = {**values, KIND: kind_of(group, values)}
     try:
-        config = msgspec.convert(dict(tree), Config, strict=True)
+        config = msgspec.convert(tree, Config, strict=True)
     except msgspec.ValidationError as error:
         raise ConfigError(f"{where}: {_explain(str(error), tree)}") from None
     for fault in _faults(config):
@@ -124,13 +153,16 @@ def to_tree(config: Config) -> Tree:
 
 def training_settings(config: Config) -> Tree:
     """The keys that decide a run's steps, as `schedule.learning_rate`, and their plain values."""
-    tree = _lists(to_tree(config))
-    settings = {}
-    for key in _known_keys(Config):
-        group, _, name = key.rpartition(".")
-        if key not in BESIDE_TRAINING:
-            settings[key] = tree[group][name] if group else tree[name]
-    return settings
+    settings = flatten(_lists(to_tree(config)))
+    return {key: value for key, value in settings if key not in BESIDE_TRAINING}
+
+
+def read_training_settings(settings: Mapping[str, Any], where: str) -> Tree:
+    """The same of what `training_settings` gave in an earlier version, as it would be today."""
+    tree: Tree = {}
+    for key, value in settings.items():
+        _set(tree, key, value)
+    return training_settings(from_tree(tree, where))
 
 
 def to_yaml(config: Config) -> str:
@@ -155,6 +187,7 @@ def _read_tree(source: str, seen: tuple[str, ...] = ()) -> Tree:
         raise ConfigError(f"{source} is not valid YAML: {' '.join(str(error).split())}") from None
     if not isinstance(tree, dict):
         raise ConfigError(f"{source}: expected keys and values, found {type(tree).__name__}")
+    tree = without_other_kinds(tree)
     parent = tree.pop("inherits", None)
     if parent is None:
         return tree
@@ -183,10 +216,14 @@ def _read_text(source: str, child: str | None) -> tuple[str, Path | None]:
 
 
 def _merge(under: Tree, over: Tree) -> Tree:
+    """Lay groups over groups, key by key; another kind of a group keeps what both kinds have."""
     merged = dict(under)
     for key, value in over.items():
-        if isinstance(value, dict) and isinstance(merged.get(key), dict):
-            merged[key] = _merge(merged[key], value)
+        below = merged.get(key)
+        if isinstance(value, dict) and isinstance(below, dict):
+            if key in KINDS and KIND in value:
+                below = without(below, foreign(key, {**below, KIND: value[KIND]}))
+            merged[key] = _merge(below, value)
         else:
             merged[key] = value
     return merged
@@ -225,51 +262,10 @@ def _set(tree: Tree, key: str, value: Any) -> None:
     node[last] = value
 
 
-def _known_keys(struct: type[msgspec.Struct], prefix: str = "") -> Iterator[str]:
-    for field in msgspec.structs.fields(struct):
-        group = _group(struct, field.name)
-        if group is not None:
-            yield from _known_keys(group, f"{prefix}{field.name}.")
-        else:
-            yield prefix + field.name
-
-
-def _group(struct: type[msgspec.Struct], name: str) -> type[msgspec.Struct] | None:
-    for field in msgspec.structs.fields(struct):
-        if field.name == name:
-            kind = field.type
-            return kind if isinstance(kind, type) and issubclass(kind, msgspec.Struct) else None
-    return None
-
-
 def _is_text(key: str, value: str) -> bool:
     """Whether a key holds a path or name, and the value is one rather than none."""
     texts = [f.name for f in msgspec.structs.fields(Config) if f.type in (str, str | None)]
     return key in texts and value not in ("", "null")
-
-
-def _check_keys(tree: Mapping[str, Any], where: str) -> None:
-    known = list(_known_keys(Config))
-    groups = {key.partition(".")[0] for key in known if "." in key}
-    for key in _flatten(tree, groups):
-        if key in known:
-            continue
-        if key in groups:
-            raise ConfigError(f"{where}: {key} is a group; set one of its keys, as {key}.KEY=VALUE")
-        near = [name for name in (NAMED_ELSEWHERE.get(key),) if name]
-        near += difflib.get_close_matches(key, known, n=1)
-        near += [name for name in known if name.rpartition(".")[2] == key.rpartition(".")[2]]
-        hint = f"; did you mean {near[0]}?" if near else ""
-        raise ConfigError(f"{where}: unknown key {key}{hint}")
-
-
-def _flatten(tree: Mapping[str, Any], groups: set[str]) -> Iterator[str]:
-    for key, value in tree.items():
-        if key in groups and isinstance(value, Mapping):
-            for inner in value:
-                yield f"{key}.{inner}"
-        else:
-            yield str(key)
 
 
 def _explain(message: str, tree: Mapping[str, Any]) -> str:
@@ -283,19 +279,10 @@ def _explain(message: str, tree: Mapping[str, Any]) -> str:
         value = value.get(part) if isinstance(value, Mapping) else None
     key = key.partition("[")[0]
     if text.startswith("Invalid enum value"):
-        return f"{key}={value!r}: expected one of {', '.join(_choices(key))}"
+        return f"{key}={value!r}: expected one of {', '.join(get_args(KEYS[key].type))}"
     text = re.sub(
         r"`([a-z| ]+)`",
         lambda types: " or ".join(_TYPES.get(t, t) for t in types[1].split(" | ")),
         text,
     )
     return f"{key}={value!r}: {text[0].lower()}{text[1:]}"
-
-
-def _choices(key: str) -> tuple[str, ...]:
-    """The values that a key of a `Literal` type may have."""
-    *groups, last = key.split(".")
-    struct: type[msgspec.Struct] = Config
-    for group in groups:
-        struct = _group(struct, group) or struct
-    return get_args(next(f.type for f in msgspec.structs.fields(struct) if f.name == last))

@@ -21,6 +21,10 @@ class _Group(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     """A part of the configuration; an unknown key in it is an error."""
 
 
+class _Kind(_Group, frozen=True, tag_field="kind"):
+    """One of the kinds of a group, whose key `kind` says which; each has keys of its own."""
+
+
 class BackboneConfig(_Group, frozen=True):
     """A MindCV model with `features_only`; channels and strides are read off it."""
 
@@ -31,52 +35,85 @@ class BackboneConfig(_Group, frozen=True):
     keep their pretrained values and statistics."""
 
 
-class NeckConfig(_Group, frozen=True):
-    """`extras`: the paper's extra maps. `fpn`: a feature pyramid."""
+class ExtrasNeckConfig(_Kind, frozen=True, tag="extras"):
+    """The paper's extra maps."""
 
-    kind: Literal["extras", "fpn"] = "extras"
     extra_channels: tuple[Count, ...] = (512, 256, 256, 128)
     extra_expand_ratios: tuple[Positive, ...] = (0.2, 0.25, 0.5, 0.25)
     expand_first: Count = 6
     expand_first_style: Literal["relu6", "mobilenet_v3"] = "relu6"
+
+
+class FPNNeckConfig(_Kind, frozen=True, tag="fpn"):
+    """A feature pyramid."""
+
     fpn_channels: Count = 256
     fpn_extra_levels: Natural = 2
 
 
-class HeadConfig(_Group, frozen=True):
-    """`per_level`: the paper's. `shared`: one tower for all levels."""
-
-    kind: Literal["per_level", "shared"] = "per_level"
-    tower_depth: Natural = 4
+class _Head(_Kind, frozen=True):
     class_prior: Annotated[float, Meta(gt=0, lt=1)] | None = None
     """Start each class at this probability (arXiv:1708.02002, 3.3); none: 0.5, as the reference."""
 
 
-class DefaultBoxConfig(_Group, frozen=True):
-    """`paper`: the SSD paper's scales and ratios. `grid`: RetinaNet's octaves."""
+class PerLevelHeadConfig(_Head, frozen=True, tag="per_level"):
+    """The paper's: one for each level."""
 
-    kind: Literal["paper", "grid"] = "paper"
+
+class SharedHeadConfig(_Head, frozen=True, tag="shared"):
+    """One tower for all levels."""
+
+    tower_depth: Natural = 4
+
+
+class PaperBoxesConfig(_Kind, frozen=True, tag="paper"):
+    """The SSD paper's scales and ratios."""
+
     min_scale: Fraction = 0.2
     max_scale: Positive = 0.95
     first_level_scale: Fraction = 0.1
     aspect_ratios: Annotated[tuple[Positive, ...], Meta(min_length=1)] = (2.0, 3.0)
+
+
+class GridBoxesConfig(_Kind, frozen=True, tag="grid"):
+    """RetinaNet's octaves."""
+
     grid_scale: Positive = 4.0
     scales_per_octave: Count = 2
     grid_aspect_ratios: tuple[Positive, ...] = (1.0, 2.0, 0.5)
 
 
 class MatchingConfig(_Group, frozen=True):
+    """`iou`: the paper's. `atss`: an IoU for each truth (arXiv:1912.02424)."""
+
+    assignment: Literal["iou", "atss"] = "iou"
     iou_threshold: Fraction = 0.5
+    nearest_cells: Count = 9
+    """`atss`: the cells of each level whose default boxes are a truth's candidates."""
     variances: tuple[Positive, Positive] = (0.1, 0.2)
 
 
 class LossConfig(_Group, frozen=True):
+    class_kind: Literal["focal", "quality_focal"] = "focal"
+    """`quality_focal`: a positive's goal is its box's IoU with the truth (arXiv:2006.04388)."""
     focal_alpha: Fraction = 0.75
     focal_gamma: NotNegative = 2.0
+    class_weight: NotNegative = 1.0
+    box_kind: Literal["smooth_l1", "giou"] = "smooth_l1"
+    """`giou`: of the decoded boxes (arXiv:1902.09630)."""
     box_weight: NotNegative = 1.0
+    box_weight_by_score: bool = False
+    """A positive's box counts as much as its class scores (arXiv:2006.04388)."""
 
 
 class OptimizerConfig(_Group, frozen=True):
+    """`sgd`: with momentum. `adamw`: arXiv:1711.05101."""
+
+    method: Literal["sgd", "adamw"] = "sgd"
+    backbone_rate: Positive = 1.0
+    """The backbone's learning rate as a share of the rest's."""
+    second_momentum: Annotated[float, Meta(ge=0, lt=1)] = 0.999
+    """AdamW's second beta; `momentum` is its first."""
     momentum: Annotated[float, Meta(ge=0, lt=1)] = 0.9
     weight_decay: NotNegative = 1.5e-4
     decayed: Literal["all", "all_but_norm", "weights"] = "all_but_norm"
@@ -92,12 +129,18 @@ class OptimizerConfig(_Group, frozen=True):
 
 
 class ScheduleConfig(_Group, frozen=True):
+    total_steps: Count | None = None
+    """So many steps, in whole epochs, instead of `epochs`."""
     learning_rate: Positive = 0.05
     warmup_epochs: NotNegative = 2.0
+    warmup_steps: Natural | None = None
+    """So many steps instead of `warmup_epochs`."""
     warmup_start: NotNegative = 0.001
     """The learning rate of the very first step."""
     final_factor: Fraction = 0.001
     """The cosine ends at the learning rate times this."""
+    flat_share: Annotated[float, Meta(ge=0, lt=1)] = 0.0
+    """So large a share of the steps after the warm-up stays at the peak."""
 
 
 class AugmentConfig(_Group, frozen=True):
@@ -171,9 +214,9 @@ class Config(_Group, frozen=True):
     max_bad_steps: Count = 5
     """Stop after so many steps in a row with a loss or gradient that is not finite."""
     backbone: BackboneConfig = BackboneConfig()
-    neck: NeckConfig = NeckConfig()
-    head: HeadConfig = HeadConfig()
-    default_boxes: DefaultBoxConfig = DefaultBoxConfig()
+    neck: ExtrasNeckConfig | FPNNeckConfig = ExtrasNeckConfig()
+    head: PerLevelHeadConfig | SharedHeadConfig = PerLevelHeadConfig()
+    default_boxes: PaperBoxesConfig | GridBoxesConfig = PaperBoxesConfig()
     matching: MatchingConfig = MatchingConfig()
     loss: LossConfig = LossConfig()
     optimizer: OptimizerConfig = OptimizerConfig()

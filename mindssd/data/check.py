@@ -1,18 +1,33 @@
 """What is wrong with a data set's annotations: found once at loading, counted, and reported.
 
-Nothing here stops a run. A box that cannot be a truth is dropped, one that reaches over its image
-is clipped, and the report says how many of each and gives one example.
+Little here stops a run. A box that cannot be a truth is dropped, one that reaches over its image is
+clipped in training, and the report says how many of each and gives one example. Boxes that are in
+another unit or form than COCO's altogether are an error: nothing could be learned from them.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Self
 
 import numpy as np
 
+from mindssd.errors import DatasetError
 from mindssd.types import Array
 
 ROUNDING_PIXELS = 0.01
 """A box may reach this far over its image before its clipping is worth a report."""
+
+_SHARE_LIMIT = 1.01
+"""Boxes in shares of the image end at 1, give or take rounding."""
+_SMALLEST_SIDE = 8
+"""In a smaller image a box of a pixel at its corner may be one."""
+_ENOUGH_BOXES = 10
+"""Fewer may look like corners by chance."""
+
+
+def printable(text: str) -> str:
+    """A name from a file as one may show it: in one line, with nothing that a terminal obeys."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 @dataclass(frozen=True)
@@ -24,7 +39,7 @@ class Finding:
     example: str
 
     def __str__(self) -> str:
-        return f"{self.count} {self.what} (such as {self.example})"
+        return f"{self.count} {self.what} (such as {printable(self.example)})"
 
 
 @dataclass(frozen=True)
@@ -44,7 +59,11 @@ class CheckReport:
             f"{self.annotation_file}: {self.num_images} images, {self.num_boxes} boxes, "
             f"{self.num_crowds} crowds, {self.num_empty_images} images without boxes"
         )
-        return [summary, *(f"  {finding}" for finding in self.findings)]
+        empty = [] if self.num_boxes else ["  no boxes: nothing to learn, and no AP"]
+        return [summary, *empty, *(f"  {finding}" for finding in self.findings)]
+
+    def with_findings(self, *findings: Finding) -> Self:
+        return replace(self, findings=(*self.findings, *findings))
 
 
 def count_where(faults: Array, what: str, example: Callable[[int], str]) -> list[Finding]:
@@ -53,36 +72,133 @@ def count_where(faults: Array, what: str, example: Callable[[int], str]) -> list
     return [Finding(count, what, example(int(np.argmax(faults))))] if count else []
 
 
-def check_boxes(
-    boxes: Array, widths: Array, heights: Array, image_names: Callable[[int], str]
-) -> tuple[Array, Array, list[Finding]]:
-    """Clip boxes to their images, and tell which of them can be truths.
+@dataclass(frozen=True)
+class Boxes:
+    """n boxes as annotated, for their check.
 
-    `boxes` (n, 4) corners in pixels, `widths` and `heights` (n,) of each box's image, infinite
-    where not known; `image_names(i)` names box i's image in an example. Returns the clipped boxes
-    (n, 4) float32, a mask (n,) of those to keep, and the findings. n = 0 gives no findings.
+    `xywh` (n, 4) float64 in pixels, `sizes` (n, 2) the (height, width) of each one's image, 0 where
+    not known; `image_names(i)` names box i's image in an example.
     """
-    finite = np.isfinite(boxes).all(axis=1)
-    safe = np.where(finite[:, None], boxes, 0)
-    size = safe[:, 2:] - safe[:, :2]
-    inverted = finite & (size < 0).any(axis=1)
-    without_area = finite & ~inverted & (size == 0).any(axis=1)
-    limits = np.stack([widths, heights, widths, heights], axis=1)  # (n, 4)
+
+    xywh: Array
+    sizes: Array
+    image_names: Callable[[int], str]
+
+    def corners(self) -> Array:
+        return np.concatenate([self.xywh[:, :2], self.xywh[:, :2] + self.xywh[:, 2:]], axis=1)
+
+    def example(self, index: int) -> str:
+        """Show a box by its corners."""
+        x, y, width, height = self.xywh[index]
+        return f"({_values(x, y, x + width, y + height)}) in {self.image_names(index)}"
+
+    def raw_example(self, index: int) -> str:
+        """Show a box as annotated."""
+        return f"bbox [{_values(*self.xywh[index])}] in {self.image_names(index)}"
+
+
+def check_boxes(boxes: Boxes) -> tuple[Array, list[Finding]]:
+    """Tell which boxes can be truths, (n,) bool, and what is wrong with the others.
+
+    n = 0 gives no findings. DatasetError as in `_require_pixels` and `_require_sides`.
+    """
+    corners = boxes.corners()
+    finite = np.isfinite(corners).all(axis=1)
+    safe = np.where(finite[:, None], corners, 0)
+    sides = np.where(finite[:, None], boxes.xywh[:, 2:], 0)
+    inverted = finite & (sides < 0).any(axis=1)
+    # A side that is lost in the rounding of its corners is none.
+    without_area = finite & ~inverted & (safe[:, 2:] <= safe[:, :2]).any(axis=1)
+    limits = np.tile(np.where(boxes.sizes > 0, boxes.sizes, np.inf)[:, ::-1], 2)  # (n, 4)
     clipped = np.clip(safe, 0, limits).astype(np.float32)
     sound = finite & ~inverted & ~without_area
     outside = sound & (clipped[:, 2:] <= clipped[:, :2]).any(axis=1)
     keep = sound & ~outside
+    _require_sides(boxes, safe, limits, keep)
+    in_shares = keep & _in_shares(safe, boxes.sizes)
+    if in_shares.any():
+        _require_pixels(boxes, in_shares, keep)
+    keep &= ~in_shares
     reaching_over = keep & (np.abs(safe - clipped) > ROUNDING_PIXELS).any(axis=1)
-
-    def example(index: int) -> str:
-        corners = ", ".join(f"{value:g}" for value in boxes[index])
-        return f"({corners}) in {image_names(index)}"
-
-    findings = [
-        *count_where(~finite, "boxes that are not finite: dropped", example),
-        *count_where(inverted, "inverted boxes: dropped", example),
-        *count_where(without_area, "boxes without area: dropped", example),
-        *count_where(outside, "boxes wholly outside their image: dropped", example),
-        *count_where(reaching_over, "boxes partly outside their image: clipped", example),
+    return keep, [
+        *count_where(~finite, "boxes that are not finite: dropped", boxes.example),
+        *count_where(inverted, "inverted boxes: dropped", boxes.example),
+        *count_where(without_area, "boxes without area: dropped", boxes.example),
+        *count_where(outside, "boxes wholly outside their image: dropped", boxes.example),
+        *count_where(in_shares, "boxes within 0..1, no pixels: dropped", boxes.example),
+        *count_where(reaching_over, "boxes partly outside their image: clipped", boxes.example),
     ]
-    return clipped, keep, findings
+
+
+def first_of_twins(*columns: Array) -> Array:
+    """Tell the rows that are no repetition of an earlier one: (n,) bool.
+
+    Columns are (n,) or (n, k), of integers, booleans or float64.
+    """
+    if not len(columns[0]):
+        return np.ones(0, np.bool_)
+    parts = [column.reshape(len(column), -1) for column in columns]
+    bits = np.concatenate(
+        [
+            (part + 0.0).view(np.uint64)  # + 0.0 makes one zero of the two
+            if part.dtype == np.float64
+            else part.astype(np.int64).view(np.uint64)
+            for part in parts
+        ],
+        axis=1,
+    )
+    mixed = np.zeros(len(bits), np.uint64)
+    for column in bits.T:
+        mixed = (mixed ^ column) * np.uint64(0x9E3779B97F4A7C15)
+        mixed ^= mixed >> np.uint64(29)
+    ordered = np.sort(mixed)
+    again = ordered[1:] == ordered[:-1]
+    first = np.ones(len(bits), np.bool_)
+    if again.any():
+        rows = np.flatnonzero(np.isin(mixed, ordered[1:][again]))
+        rows = rows[np.argsort(mixed[rows], kind="stable")]  # twins side by side, the first first
+        first[rows[1:]] = (bits[rows[1:]] != bits[rows[:-1]]).any(axis=1)
+    return first
+
+
+def _in_shares(corners: Array, sizes: Array) -> Array:
+    """Tell boxes that lie within 0..1, of images that have more pixels: (n,) bool."""
+    tiny: Array = (corners >= 1 - _SHARE_LIMIT).all(axis=1) & (corners <= _SHARE_LIMIT).all(axis=1)
+    larger: Array = ((sizes == 0) | (sizes >= _SMALLEST_SIDE)).all(axis=1)
+    return tiny & larger
+
+
+def _require_pixels(boxes: Boxes, in_shares: Array, keep: Array) -> None:
+    """Raise DatasetError where all boxes that are left are shares of their images."""
+    if in_shares[keep].all():
+        raise DatasetError(
+            f"its {len(in_shares[keep])} boxes lie within 0..1, such as "
+            f"{boxes.raw_example(int(np.argmax(in_shares)))}: shares of the image, it seems, where "
+            "COCO has pixels; multiply x and width by the image's width, y and height by its height"
+        )
+
+
+def _require_sides(boxes: Boxes, corners: Array, limits: Array, keep: Array) -> None:
+    """Raise DatasetError where boxes are (x1, y1, x2, y2), though COCO's are (x, y, width, height).
+
+    So they are taken to be where every one makes a box as corners within its image, and a fifth of
+    them reaches over it as sides.
+    """
+    if np.count_nonzero(keep) < _ENOUGH_BOXES:
+        return
+    over = (corners > limits + 1)[keep, 2:].any(axis=1)
+    if over.mean() < 0.2:
+        return
+    first, second = boxes.xywh[keep, :2], boxes.xywh[keep, 2:]
+    if (second > first).all() and (second <= limits[keep, 2:] + 1).all():
+        raise DatasetError(
+            f"its boxes are corners (x1, y1, x2, y2), it seems, such as "
+            f"{boxes.raw_example(int(np.flatnonzero(keep)[np.argmax(over)]))}, where COCO has "
+            "(x, y, width, height): "
+            f"{np.count_nonzero(over)} of {len(over)} reach over their image, and none does as "
+            "corners; subtract x1 from x2 and y1 from y2"
+        )
+
+
+def _values(*numbers: float) -> str:
+    return ", ".join(f"{value:g}" for value in numbers)

@@ -269,6 +269,8 @@ def _start_worker(worker: int, num_workers: int) -> None:
     Ctrl-C and a terminal's end reach every process of it, but the training process decides.
     """
     cv2.setNumThreads(1)
+    # What is said of an image would be said in each epoch, to nobody.
+    logging.getLogger("mindssd.images").setLevel(logging.ERROR)
     for number in (signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     parent = multiprocessing.parent_process()

@@ -5,10 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from mindssd.data.augment import Augmentation, augment
-from mindssd.data.dataset import DetectionDataset
+from mindssd.data.dataset import DetectionDataset, on_picture
 from mindssd.data.targets import Targets
 from mindssd.errors import ImageError
-from mindssd.geometry.boxes import clip
 from mindssd.images import Normalization, normalise, read_image, resize
 from mindssd.types import Array, ImageSize, Sample
 
@@ -69,12 +68,11 @@ class TrainingSamples:
         # A size that the annotations do not give is 0, and decides nothing.
         image = read_image(record.path, (record.height, record.width))
         size = (image.shape[0], image.shape[1])
+        # Of another size than the record says is a file whose header had not been read.
+        record = on_picture(record, size)
         boxes, labels = record.boxes[~record.is_crowd], record.labels[~record.is_crowd]
-        if size != (record.height, record.width):
-            # The annotations are wrong about the size; boxes are in pixels of the file.
-            boxes = clip(boxes, size)
-            shown = (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
-            boxes, labels = boxes[shown], labels[shown]
+        shown = (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
+        boxes, labels = boxes[shown], labels[shown]
         if self.augmentation is None:
             height, width = self.image_size
             scale = np.array([width / size[1], height / size[0]] * 2, np.float32)

@@ -1,6 +1,6 @@
 """From a trained model's file to one that runs elsewhere, verified before it has its name."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,29 +13,31 @@ from rich.console import Console
 from rich.progress import Progress
 
 from mindssd import build
+from mindssd.config.commands import EXPORT, require_taken
 from mindssd.config.load import load_config, override, recipe_names
 from mindssd.config.schema import Config
 from mindssd.data.dataset import DetectionDataset
-from mindssd.data.demo import draw_demo_scene
-from mindssd.deploy.manifest import (
-    IOU_THRESHOLD,
-    MAX_DETECTIONS,
-    SCORE_THRESHOLD,
-    InGraphNMS,
-    Manifest,
-)
+from mindssd.deploy.manifest import FOR_PEOPLE, MAX_DETECTIONS, InGraphNMS, Manifest
 from mindssd.deploy.openvino_session import import_openvino
 from mindssd.deploy.runtime import RT_INFO, RuntimeSettings, is_deployed, open_session
-from mindssd.deploy.verify import AP_TOLERANCE, compare
+from mindssd.deploy.verify import AP_TOLERANCE, compare, drawn_images
 from mindssd.detector import deployed_predictor, described_config, load_model
-from mindssd.engines.base import Parameters
-from mindssd.errors import ConfigError, EngineError, ImageError, MindSSDError, WeightsError
+from mindssd.engines.base import ExtrasNeck, Parameters
+from mindssd.errors import (
+    ConfigError,
+    DatasetError,
+    EngineError,
+    ImageError,
+    MindSSDError,
+    WeightsError,
+)
 from mindssd.evaluation.coco import Evaluation, evaluate
 from mindssd.evaluation.protocol import COCO, Protocol
 from mindssd.files import require_writable
-from mindssd.images import normalise, read_image, resize
-from mindssd.predictor import Predictor
-from mindssd.types import Array, ImageSize
+from mindssd.geometry.selection import Selection
+from mindssd.images import normalise, resize
+from mindssd.predictor import Predictor, read_source
+from mindssd.types import Array
 from mindssd.weights.mindspore_checkpoint import read_checkpoint, write_checkpoint
 from mindssd.weights.names import canonical_to_reference
 from mindssd.weights.safetensors_file import ModelMetadata
@@ -52,15 +54,7 @@ MAX_LOSS = 0.01
 FALLBACK_SHARES = (0.02, 0.05, 0.1, 0.2, 0.4)
 """How much of the layers goes back to float32, in turn, until int8 loses little enough."""
 
-SHOWN = Protocol(
-    name="export",
-    score_threshold=SCORE_THRESHOLD,
-    iou_threshold=IOU_THRESHOLD,
-    max_detections=MAX_DETECTIONS,
-    max_per_class=None,
-    pixel_offset=0.0,
-    only_clean_images=False,
-)
+COMPARED = replace(FOR_PEOPLE, across_classes_iou=None)
 """What the detections of sample images are compared by, for a file without NMS inside."""
 
 
@@ -92,9 +86,12 @@ def export_model(
     """Make the file, verify it, and only then give it its name; returns that.
 
     `overrides` may set `data_dir`, whose validation images are then evaluated on both sides, and
-    whose training images calibrate int8. MindSSDError where the result is not the engine's, within
-    tolerance; then no file is left.
+    whose training images calibrate int8, and what the engine runs on. MindSSDError where the
+    result is not the engine's, within tolerance; then no file is left.
     """
+    if settings.format == "ckpt":
+        require_taken(overrides, (), "`mindssd export --format ckpt`")
+    require_taken(overrides, EXPORT, "`mindssd export`")
     if is_deployed(path):
         raise ConfigError(f"{path} is exported already; give the model that it was made from")
     metadata = read_description(path)
@@ -108,7 +105,7 @@ def export_model(
         raise ConfigError("--int8 needs data_dir=PATH: training images to measure ranges on")
     with _unnamed(out) as temporary:
         if settings.format == "ckpt":
-            _export_checkpoint(path, metadata, temporary, console)
+            _export_checkpoint(path, config, temporary, console)
         else:
             export = _Export(path, config, metadata, settings, console)
             export.run(temporary)
@@ -126,12 +123,13 @@ def _unnamed(out: Path) -> Iterator[Path]:
             file.replace(out.parent / file.name)
 
 
-def _export_checkpoint(path: Path, metadata: ModelMetadata, target: Path, console: Console) -> None:
+def _export_checkpoint(path: Path, config: Config, target: Path, console: Console) -> None:
     """Write MindSpore's `.ckpt` under the names of MindCV's SSD example, and read it back."""
     parameters, _, _ = read_weights(path)
-    style = str(metadata.config["neck"]["expand_first_style"])
+    neck = build.network_spec(config, num_classes=1).neck
+    style = {"expand_first_style": neck.expand_first_style} if isinstance(neck, ExtrasNeck) else {}
     try:
-        renamed = {canonical_to_reference(n, style): value for n, value in parameters.items()}
+        renamed = {canonical_to_reference(n, **style): value for n, value in parameters.items()}
     except WeightsError as error:
         raise WeightsError(f"{path}: {error}; MindCV's example has no such network") from error
     write_checkpoint(target, renamed)
@@ -160,22 +158,21 @@ class _Export:
         self.parameters: Parameters = model.network.parameters()
         self.default_boxes = build.build_default_boxes(config, model.network.grids)
         nms = settings.nms
-        self.shown = SHOWN if nms is None else _protocol_of(nms)
+        self.compared = COMPARED if nms is None else _selection_of(nms)
+        self.protocol = COCO if nms is None else _protocol_of(nms)
         self.engine = build.build_predictor(
-            config, model.network, model.class_names, self.shown, batch_size=1
+            config, model.network, model.class_names, self.compared, batch_size=1
         )
-        self.dataset = build.build_dataset(config, "val") if config.data_dir else None
-        if self.dataset is not None and self.dataset.class_names != metadata.class_names:
-            raise ConfigError(
-                f"data_dir={config.data_dir} has the classes {list(self.dataset.class_names)}; "
-                f"the model knows {list(metadata.class_names)}"
-            )
+        self.dataset: DetectionDataset | None = None
+        if config.data_dir:
+            dataset = build.build_dataset(config, "val")
+            self.dataset = build.with_classes_of(dataset, metadata.class_names, path)
 
     def run(self, target: Path) -> None:
         manifest = Manifest(
             metadata=self.metadata,
             num_boxes=len(self.default_boxes),
-            score_threshold=SCORE_THRESHOLD,
+            score_threshold=FOR_PEOPLE.score_threshold,
             recipe=recipe_of(self.config),
             precision="int8" if self.settings.int8 else "float32",
             nms=self.settings.nms,
@@ -183,6 +180,13 @@ class _Export:
         if self.settings.format == "mindir":
             self._mindir(manifest, target)
             return
+        nms = self.settings.nms
+        if nms is not None and nms.iou_threshold != FOR_PEOPLE.iou_threshold:
+            self._say(
+                f"NMS inside at IoU {nms.iou_threshold:g}: at the {FOR_PEOPLE.iou_threshold:g} "
+                "that `mindssd predict` shows people, a few detections of low score will be "
+                f"missing; --nms-iou {FOR_PEOPLE.iou_threshold:g} has them all"
+            )
         raw = self._raw()
         self._write(raw, replace(manifest, precision="float32"), target)
         self._verify(target)
@@ -213,13 +217,14 @@ class _Export:
         else:
             write_openvino(content, manifest, target)
 
-    def _deployed(self, target: Path, protocol: Protocol) -> Predictor:
+    def _deployed(self, target: Path) -> Predictor:
         # The CPU, where the engine's float32 is float32.
-        return deployed_predictor(open_session(target, RuntimeSettings(device="CPU")), protocol, 1)
+        session = open_session(target, RuntimeSettings(device="CPU"))
+        return deployed_predictor(session, self.compared, batch_size=1)
 
     def _verify(self, target: Path) -> None:
         """Compare with the engine; MindSSDError over the tolerance."""
-        difference = compare(self.engine, self._deployed(target, self.shown), self._samples())
+        difference = compare(self.engine, self._deployed(target), self._samples())
         self._say(str(difference))
         if not difference.within_tolerance():
             raise MindSSDError(
@@ -234,15 +239,11 @@ class _Export:
 
     def _samples(self) -> list[Array]:
         if self.dataset is None:
-            return [draw_demo_scene("val", index).image for index in range(SAMPLE_IMAGES)]
-        records = [self.dataset[index] for index in range(min(SAMPLE_IMAGES, len(self.dataset)))]
-        return [read_image(record.path, (record.height, record.width)) for record in records]
+            return drawn_images(SAMPLE_IMAGES)
+        return list(_readable(self.dataset, SAMPLE_IMAGES, self._say))
 
     def _score(self, target: Path) -> Evaluation:
-        return self._evaluate(self._deployed(target, self._protocol()))
-
-    def _protocol(self) -> Protocol:
-        return COCO if self.settings.nms is None else _protocol_of(self.settings.nms)
+        return self._evaluate(self._deployed(target))
 
     def _evaluate(self, predictor: Predictor) -> Evaluation:
         assert self.dataset is not None
@@ -254,7 +255,7 @@ class _Export:
             def show(done: int, total: int) -> None:
                 progress.update(task, completed=done, total=total)
 
-            return evaluate(predictor, self.dataset, self._protocol(), show)
+            return evaluate(predictor, self.dataset, self.protocol, show)
 
     def _int8(self, raw: "onnx.ModelProto", manifest: Manifest, target: Path) -> None:
         """Quantise; give layers back to float32 while too much is lost, the costliest first."""
@@ -292,17 +293,10 @@ class _Export:
             )
 
     def _training_images(self, count: int) -> Iterator[Array]:
-        """Some training images, evenly chosen and prepared as for prediction."""
+        """Some training images, prepared as for prediction."""
         dataset: DetectionDataset = build.build_dataset(self.config, "train")
         norm, size = build.normalization(self.config), self.metadata.image_size
-        chosen = np.linspace(0, len(dataset) - 1, min(count, len(dataset))).round().astype(int)
-        for index in chosen:
-            record = dataset[int(index)]
-            try:
-                image = read_image(record.path, (record.height, record.width))
-            except ImageError as error:
-                self._say(f"skipped: {error}")
-                continue
+        for image in _readable(dataset, count, self._say):
             yield normalise(resize(image, size), norm)
 
     def _mindir(self, manifest: Manifest, target: Path) -> None:
@@ -318,13 +312,7 @@ class _Export:
             msgspec.json.format(msgspec.json.encode(strings), indent=1)
         )
         deployed = replace(
-            self.engine,
-            forward=forward,
-            postprocess=replace(
-                manifest.postprocess(),
-                score_threshold=self.shown.score_threshold,
-                iou_threshold=self.shown.iou_threshold,
-            ),
+            self.engine, forward=forward, postprocess=manifest.postprocess(self.compared)
         )
         difference = compare(self.engine, deployed, self._samples())
         self._say(str(difference))
@@ -333,6 +321,34 @@ class _Export:
 
     def _say(self, text: str) -> None:
         self.console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+
+def _readable(dataset: DetectionDataset, count: int, say: Callable[[str], None]) -> Iterator[Array]:
+    """So many of a data set's images, evenly chosen; where one cannot be read, another.
+
+    Says how many could not. DatasetError where none of the data set can.
+    """
+    chosen = np.linspace(0, len(dataset) - 1, min(count, len(dataset))).round().astype(int)
+    errors: list[ImageError] = []
+    read = 0
+    for index in dict.fromkeys([*chosen.tolist(), *range(len(dataset))]):
+        if read == count:
+            break
+        try:
+            image = read_source(dataset[index])
+        except ImageError as error:
+            errors.append(error)
+            continue
+        read += 1
+        yield image
+    if read == 0:
+        why = f" ({errors[0]})" if errors else ""
+        raise DatasetError(
+            f"{dataset.annotation_file}: none of its {len(dataset)} images can be read{why}"
+        )
+    if errors:
+        others = f" and {len(errors) - 1} more" if len(errors) > 1 else ""
+        say(f"skipped, others taken instead: {errors[0]}{others}")
 
 
 def write_openvino(content: bytes, manifest: Manifest, target: Path) -> None:
@@ -351,9 +367,7 @@ def recipe_of(config: Config) -> str | None:
     """The recipe whose network this is, whatever else was changed; None of no recipe's."""
 
     def network(of: Config) -> tuple[object, ...]:
-        backbone = of.backbone.name, of.backbone.out_indices
-        size: ImageSize = build.image_size(of)
-        return backbone, of.neck, of.head.kind, of.head.tower_depth, of.default_boxes, size
+        return build.network_spec(of, num_classes=1), build.default_box_scheme(of)
 
     for name in recipe_names():
         if network(load_config(name)) == network(config):
@@ -361,13 +375,18 @@ def recipe_of(config: Config) -> str | None:
     return None
 
 
-def _protocol_of(nms: InGraphNMS) -> Protocol:
-    return replace(
-        SHOWN,
+def _selection_of(nms: InGraphNMS) -> Selection:
+    return Selection(
         score_threshold=nms.score_threshold,
         iou_threshold=nms.iou_threshold,
         max_detections=nms.max_detections,
     )
+
+
+def _protocol_of(nms: InGraphNMS) -> Protocol:
+    """COCO's, as far as the file still has what it counts."""
+    limit = min(MAX_DETECTIONS, nms.max_detections)
+    return replace(COCO, selection=replace(_selection_of(nms), max_detections=limit))
 
 
 def _require_onnx() -> None:

@@ -7,25 +7,30 @@ JSON.
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from mindssd.errors import ConfigError, WeightsError
 from mindssd.geometry.postprocess import PostProcessDecoded, PostProcessSelected
+from mindssd.geometry.selection import Selection
 from mindssd.weights.safetensors_file import FORMAT, ModelMetadata, from_strings, to_strings
 
 INPUT = "images"
 """(B, 3, H, W) float32, RGB normalised by `mean` and `std`; B is free."""
 
-SCORE_THRESHOLD = 0.3
-"""What is worth showing to a person; evaluation counts down to 0.01."""
-
-IOU_THRESHOLD = 0.5
-"""Of two detections that overlap more, whatever their classes, a person is shown one."""
-
 MAX_DETECTIONS = 100
-"""So many of an image are shown at most."""
+
+FOR_PEOPLE = Selection(
+    score_threshold=0.3,
+    iou_threshold=0.5,
+    max_detections=MAX_DETECTIONS,
+    across_classes_iou=0.5,
+)
+"""What is worth showing to a person: one class for one thing, and not too many things.
+
+Evaluation counts down to a score of 0.01, and class by class.
+"""
 
 BOXES, SCORES, CLASS_IDS = "boxes", "scores", "class_ids"
 """Outputs. Boxes are (x1, y1, x2, y2) as fractions of the image, clipped to it."""
@@ -58,42 +63,41 @@ class Manifest:
     precision: Literal["float32", "int8"] = "float32"
     nms: InGraphNMS | None = None
 
-    def postprocess(self) -> PostProcessDecoded | PostProcessSelected:
-        """How to go on from the file's outputs, at the thresholds' defaults."""
+    def postprocess(
+        self, selection: Selection = FOR_PEOPLE, class_ids: tuple[int, ...] | None = None
+    ) -> PostProcessDecoded | PostProcessSelected:
+        """How to go on from the file's outputs."""
         if self.nms is None:
-            return PostProcessDecoded(num_boxes=self.num_boxes)
-        return PostProcessSelected(num_boxes=self.nms.max_detections)
+            return PostProcessDecoded(self.num_boxes, selection=selection, class_ids=class_ids)
+        num_rows = self.nms.max_detections
+        return PostProcessSelected(num_rows, selection=selection, class_ids=class_ids)
 
-    def shown(self) -> tuple[float, float, int]:
-        """What is shown by default: score threshold, IoU threshold, most detections of an image.
-
-        Those of NMS inside where they are narrower.
-        """
+    def shown(self) -> Selection:
+        """What is shown by default: `FOR_PEOPLE`, or NMS inside where that is narrower."""
+        threshold = self.score_threshold
         if self.nms is None:
-            return self.score_threshold, IOU_THRESHOLD, MAX_DETECTIONS
-        return (
-            max(self.score_threshold, self.nms.score_threshold),
-            min(IOU_THRESHOLD, self.nms.iou_threshold),
-            min(MAX_DETECTIONS, self.nms.max_detections),
+            return replace(FOR_PEOPLE, score_threshold=threshold)
+        iou_threshold = min(FOR_PEOPLE.iou_threshold, self.nms.iou_threshold)
+        return replace(
+            FOR_PEOPLE,
+            score_threshold=max(threshold, self.nms.score_threshold),
+            iou_threshold=iou_threshold,
+            max_detections=min(MAX_DETECTIONS, self.nms.max_detections),
+            across_classes_iou=iou_threshold,
         )
 
-    def require_wider(
-        self,
-        score_threshold: float,
-        iou_threshold: float,
-        max_detections: int | None,
-        pixel_offset: float,
-    ) -> None:
-        """ConfigError where NMS inside the graph has dropped what these thresholds would keep."""
+    def require_wider(self, selection: Selection) -> None:
+        """ConfigError where NMS inside the graph has dropped what a selection would keep."""
         nms = self.nms
         if nms is None:
             return
-        wanted = nms.max_detections + 1 if max_detections is None else max_detections
+        score, iou = selection.score_threshold, selection.iou_threshold
+        limit, offset = selection.max_detections, selection.pixel_offset
         for name, value, fits in (
-            ("score threshold", score_threshold, score_threshold >= nms.score_threshold),
-            ("IoU threshold", iou_threshold, iou_threshold <= nms.iou_threshold),
-            ("limit of detections", max_detections or "none", wanted <= nms.max_detections),
-            ("pixel offset", pixel_offset, pixel_offset == 0),
+            ("score threshold", score, score >= nms.score_threshold),
+            ("IoU threshold", iou, iou <= nms.iou_threshold),
+            ("limit of detections", limit or "none", limit and limit <= nms.max_detections),
+            ("pixel offset", offset, offset == 0),
         ):
             if not fits:
                 raise ConfigError(

@@ -171,7 +171,7 @@ class Evaluation:
         return {
             **self.twelve_numbers(),
             "per_class": [asdict(result) for result in self.per_class],
-            "protocol": asdict(self.protocol),
+            "protocol": self.protocol.as_dict(),
             "num_images": self.num_images,
             "num_truths": self.num_truths,
             "num_crowds": self.num_crowds,
@@ -190,8 +190,8 @@ def evaluate(
 ) -> Evaluation:
     """Detect in the images that a protocol scores, and score what was found.
 
-    The protocol's thresholds and limits replace the predictor's. An image that cannot be read has
-    no detections; its truths count as missed.
+    The protocol's selection replaces the predictor's; classes that the predictor was told to leave
+    out stay so. An image that cannot be read has no detections; its truths count as missed.
     """
     indices = chosen_images(dataset, protocol)
     table = detect_images(predictor, dataset, indices, protocol, progress)
@@ -207,18 +207,15 @@ def detect_images(
 ) -> DetectionTable:
     """Detect in the images at `indices` of a data set: the part that devices can share.
 
-    Classes are the same by name; those that the data set lacks are dropped, for they can be neither
-    right nor wrong. DatasetError where it has none of the detector's.
+    Classes are the same by name; those that the data set lacks are not detected, for they can be
+    neither right nor wrong. DatasetError where it has none of the detector's.
     """
     class_ids = _class_ids(predictor.class_names, dataset)
-    postprocess = replace(
-        predictor.postprocess,
-        score_threshold=protocol.score_threshold,
-        iou_threshold=protocol.iou_threshold,
-        max_detections=protocol.max_detections,
-        max_per_class=protocol.max_per_class,
-        pixel_offset=protocol.pixel_offset,
-    )
+    chosen = predictor.postprocess.class_ids
+    if (class_ids < 0).any():
+        known = np.flatnonzero(class_ids >= 0).tolist()
+        chosen = tuple(i for i in known if chosen is None or i in chosen)
+    postprocess = replace(predictor.postprocess, selection=protocol.selection, class_ids=chosen)
     predictor = replace(predictor, postprocess=postprocess)
     image_ids: list[int] = []
     detections: list[Detections] = []
@@ -231,7 +228,8 @@ def detect_images(
             unreadable.append(str(result))
         else:
             image_ids.append(dataset[index].image_id)
-            detections.append(_renamed(result, class_ids, dataset.class_names))
+            renamed = class_ids[result.class_ids]
+            detections.append(replace(result, class_ids=renamed, class_names=dataset.class_names))
         if progress is not None:
             progress(done, len(indices))
     seconds = time.perf_counter() - start
@@ -304,13 +302,6 @@ def _class_ids(class_names: tuple[str, ...], dataset: AnnotatedImages) -> Array:
 
 def _some(names: Sequence[str]) -> str:
     return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
-
-
-def _renamed(found: Detections, class_ids: Array, class_names: tuple[str, ...]) -> Detections:
-    """Give detections the data set's classes, without those that it lacks."""
-    renamed = class_ids[found.class_ids]
-    known = renamed >= 0
-    return Detections(found.boxes[known], found.scores[known], renamed[known], class_names)
 
 
 def _mean(values: Array) -> float | None:

@@ -1,8 +1,10 @@
 """What an evaluation counts: which detections of which images."""
 
 import typing
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
+from mindssd.geometry.selection import Selection
 from mindssd.types import ImageRecord
 
 
@@ -26,23 +28,22 @@ class AnnotatedImages(typing.Protocol):
 
 @dataclass(frozen=True)
 class Protocol:
-    """How detections are made and which images they are scored on.
+    """How detections are selected and which images they are scored on.
 
-    A detection has score > `score_threshold`; NMS in each class drops those with IoU >
-    `iou_threshold` to a better one, with areas of (x2 - x1 + pixel_offset) pixels' width; at most
-    `max_per_class` of a class and `max_detections` of an image are kept (None: no limit).
     `only_clean_images` leaves out images without boxes and those with any crowd.
     """
 
     name: str
-    score_threshold: float
-    iou_threshold: float
-    max_detections: int | None
-    max_per_class: int | None
-    pixel_offset: float
-    only_clean_images: bool
-    across_classes_iou: float | None = None
-    """For showing to people; see `PostProcess`."""
+    selection: Selection
+    only_clean_images: bool = False
+
+    def as_dict(self) -> dict[str, Any]:
+        """Its name and every setting, in plain JSON types."""
+        return {
+            "name": self.name,
+            **asdict(self.selection),
+            "only_clean_images": self.only_clean_images,
+        }
 
     def counts(self, record: ImageRecord) -> bool:
         """Tell whether an image is scored."""
@@ -56,22 +57,19 @@ COCO = Protocol(
     # COCO ranks detections, so a threshold can only lose. 0.01, torchvision's for SSD, bounds the
     # work of a network with few sure detections; one trained with focal loss has more than 100
     # above it (the reference's on BCCD has the same AP with any threshold up to 0.1).
-    score_threshold=0.01,
-    iou_threshold=0.6,
-    max_detections=100,
-    max_per_class=None,
-    pixel_offset=0.0,
-    only_clean_images=False,
+    selection=Selection(score_threshold=0.01, iou_threshold=0.6, max_detections=100),
 )
 """COCO's: every image, crowds ignored, 100 detections an image."""
 
 MINDCV = Protocol(
     name="mindcv",
-    score_threshold=0.1,
-    iou_threshold=0.6,
-    max_detections=None,
-    max_per_class=100,
-    pixel_offset=1.0,
+    selection=Selection(
+        score_threshold=0.1,
+        iou_threshold=0.6,
+        max_detections=None,
+        max_per_class=100,
+        pixel_offset=1.0,
+    ),
     only_clean_images=True,
 )
 """The reference's own, whose mAP is not COCO's: for comparison with MindCV's published figures."""

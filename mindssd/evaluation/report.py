@@ -58,18 +58,21 @@ def protocol_lines(evaluation: Evaluation) -> list[str]:
 
 def protocol_line(protocol: Protocol) -> str:
     """Put a protocol into one line."""
+    selection = protocol.selection
     limits = []
-    if protocol.max_detections is not None:
-        limits.append(f"at most {protocol.max_detections} detections an image")
-    if protocol.max_per_class is not None:
-        limits.append(f"at most {protocol.max_per_class} detections of a class and image")
-    convention = f" (+{protocol.pixel_offset:g} pixel)" if protocol.pixel_offset else ""
+    if selection.across_classes_iou is not None:
+        limits.append(f"across classes {selection.across_classes_iou:g}")
+    if selection.max_detections is not None:
+        limits.append(f"at most {selection.max_detections} detections an image")
+    if selection.max_per_class is not None:
+        limits.append(f"at most {selection.max_per_class} detections of a class and image")
+    convention = f" (+{selection.pixel_offset:g} pixel)" if selection.pixel_offset else ""
     images = "images with boxes and no crowd" if protocol.only_clean_images else "all images"
     return ", ".join(
         [
             f"protocol {protocol.name}: {images}",
-            f"score > {protocol.score_threshold:g}",
-            f"NMS IoU {protocol.iou_threshold:g}{convention}",
+            f"score > {selection.score_threshold:g}",
+            f"NMS IoU {selection.iou_threshold:g}{convention}",
             *limits,
         ]
     )

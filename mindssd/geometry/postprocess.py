@@ -1,66 +1,29 @@
 """From the network's raw outputs to detections: the engines' one place with a sigmoid and NMS."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from mindssd.geometry.boxes import clip, unit_to_pixels
 from mindssd.geometry.coding import Variances, decode
 from mindssd.geometry.default_boxes import DefaultBoxes
-from mindssd.geometry.nms import class_wise_nms
+from mindssd.geometry.selection import Selection
 from mindssd.types import Array, ImageSize
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Selection:
-    """Which of an image's candidates are detections, whatever form the network gives them in.
+class _Selecting:
+    """What the three forms below have in common: by what, and of which classes, they select."""
 
-    Candidates are the pairs of a box and a class with score > `score_threshold`. In each
-    class greedy NMS suppresses those with IoU > `iou_threshold` to a better one; at most
-    `max_per_class` of a class and `max_detections` of the image are kept (None: no limit).
-    With `across_classes_iou` a detection is dropped too if a better one of any class overlaps it by
-    more: one thing, one class, as a person wants to see it. COCO's figures are better without.
-    `pixel_offset` 1 measures areas as the reference's evaluation does, with (x2 - x1 + 1) as the
-    width.
-    """
-
-    score_threshold: float = 0.02
-    iou_threshold: float = 0.6
-    max_detections: int | None = 100
-    max_per_class: int | None = None
-    pixel_offset: float = 0.0
-    across_classes_iou: float | None = None
-
-    def select(self, boxes: Array, ranks: Array, rank_threshold: float) -> tuple[Array, Array]:
-        """Choose (box indices, class ids), best first, by boxes (A, 4) and `ranks` (A, C).
-
-        Ranks are scores, or what rises with them, and `rank_threshold` is `score_threshold` on
-        their scale.
-        """
-        box_indices, class_ids = class_wise_nms(
-            boxes,
-            ranks,
-            self.iou_threshold,
-            score_threshold=rank_threshold,
-            max_per_class=self.max_per_class,
-            max_detections=self.max_detections,
-            pixel_offset=self.pixel_offset,
-        )
-        if self.across_classes_iou is not None:
-            kept, _ = class_wise_nms(
-                boxes[box_indices],
-                ranks[box_indices, class_ids][:, None],
-                self.across_classes_iou,
-                pixel_offset=self.pixel_offset,
-            )
-            box_indices, class_ids = box_indices[kept], class_ids[kept]
-        return box_indices, class_ids
+    selection: Selection = field(default_factory=Selection)
+    class_ids: tuple[int, ...] | None = None
+    """Detect these classes alone; None: all."""
 
 
 @dataclass(frozen=True, eq=False)
-class PostProcess(Selection):
-    """Turns one image's raw offsets and logits into boxes, scores and classes; see `Selection`."""
+class PostProcess(_Selecting):
+    """Turns one image's raw offsets and logits into boxes, scores and classes."""
 
     default_boxes: DefaultBoxes
     variances: Variances = (0.1, 0.2)
@@ -92,13 +55,16 @@ class PostProcess(Selection):
             boxes = clip(unit_to_pixels(boxes_unit, image_size), image_size)
         # The sigmoid rises, so scores above the threshold are logits above its logit, in the same
         # order: it need be taken of the kept ones alone.
-        box_indices, class_ids = self.select(boxes, logits[:, 1:], _logit(self.score_threshold))
+        rank_threshold = _logit(self.selection.score_threshold)
+        box_indices, class_ids = self.selection.select(
+            boxes, logits[:, 1:], rank_threshold, self.class_ids
+        )
         scores = sigmoid(logits[box_indices, class_ids + 1].astype(np.float32))
         return boxes[box_indices], scores, class_ids.astype(np.int32)
 
 
 @dataclass(frozen=True, eq=False)
-class PostProcessDecoded(Selection):
+class PostProcessDecoded(_Selecting):
     """The same from `num_boxes` boxes and scores that the network has decoded itself."""
 
     num_boxes: int
@@ -111,15 +77,19 @@ class PostProcessDecoded(Selection):
     ) -> tuple[Array, Array, Array]:
         """Detect in one image: boxes (A, 4) as its fractions and scores (A, C), no background."""
         boxes = clip(unit_to_pixels(boxes_unit, image_size), image_size)
-        box_indices, class_ids = self.select(boxes, scores, self.score_threshold)
+        box_indices, class_ids = self.selection.select(
+            boxes, scores, self.selection.score_threshold, self.class_ids
+        )
         return boxes[box_indices], scores[box_indices, class_ids], class_ids.astype(np.int32)
 
 
 @dataclass(frozen=True, eq=False)
-class PostProcessSelected(Selection):
+class PostProcessSelected(_Selecting):
     """The same from a network that has NMS inside: `num_boxes` rows, those left over of score 0.
 
-    Its own thresholds have been applied, so those here can only be narrower.
+    Its own thresholds have been applied, so those here can only be narrower. It chose its rows
+    before classes are chosen here and suppressed across: where it filled all of them, what it left
+    out is lost.
     """
 
     num_boxes: int
@@ -134,11 +104,13 @@ class PostProcessSelected(Selection):
         """Detect in one image: boxes (M, 4) as its fractions, scores (M,), class ids (M,)."""
         boxes = clip(unit_to_pixels(boxes_unit, image_size), image_size)
         # NMS works class by class, and each row has one: its score in a column of its own.
-        num_columns = int(class_ids.max(initial=0)) + 1
+        num_columns = 1 + max(int(class_ids.max(initial=0)), *(self.class_ids or (0,)))
         ranks = np.zeros((len(scores), num_columns), np.float32)
         found = scores > 0
         ranks[found, class_ids[found]] = scores[found]
-        rows, kept_ids = self.select(boxes, ranks, self.score_threshold)
+        rows, kept_ids = self.selection.select(
+            boxes, ranks, self.selection.score_threshold, self.class_ids
+        )
         return boxes[rows], scores[rows], kept_ids.astype(np.int32)
 
 

@@ -1,105 +1,313 @@
-"""Videos read and written with OpenCV's FFmpeg."""
+"""Videos read with PyAV: files, streams of bytes, and addresses."""
 
-import math
 import os
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator, Mapping
+from contextlib import ExitStack, closing
+from itertools import repeat
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
-
-import cv2
+from types import ModuleType
+from typing import IO, Any
 
 from mindssd.errors import ImageError, MindSSDError
-from mindssd.types import Array, ImageSize
+from mindssd.predict.byte_streams import TIMEOUT_S, ByteStream, is_server_gone
+from mindssd.predict.containers import declared_size
+from mindssd.predict.frames import Clock, Frame, to_rgb
+from mindssd.predict.kinds import HEAD_BYTES, is_quicktime, looks_like_text
+from mindssd.types import Array
 
 UNKNOWN_RATE = 25.0
-"""Frames a second where a camera or stream does not tell."""
+"""Frames a second where a video, camera or stream does not tell."""
 
-_HIGHEST_RATE = 1000.0
-_LOST = 0.05
-"""A file may end this share of its announced frames early: many announce a rounded number."""
+HIGHEST_RATE = 240.0
+"""More than that is the fineness of a clock, not a rate of frames."""
+
+_OPEN_TIMEOUT_S = 15.0
+_MOST_THREADS = 4
+_LARGE_PIXELS = 1920 * 1088
+_MOST_FAULTS = 100
+"""A container that has so many faults in a row is given up."""
+
+_HEAD_BYTES = 1 << 16
+
+# A jump of a transport stream's time stamps means that they begin anew, as FFmpeg has it too.
+_LONGEST_GAP_S, _LONGEST_GAP_OF_BROADCASTS_S = 86400.0, 10.0
+
+_NO_VIDEOS = frozenset({"bin", "xbin", "adf", "idf", "image2", "image2pipe"})
+"""Formats of FFmpeg that are drawn letters or still pictures: no videos, whatever the name."""
+
+
+def import_pyav() -> ModuleType:
+    """PyAV, imported only where there is a video; MindSSDError where it is not installed."""
+    try:
+        import av
+    except ImportError as error:
+        why = "is not installed" if error.name == "av" else f"cannot be imported ({error})"
+        raise MindSSDError(f"PyAV {why}: pip install 'mindssd[video]'") from error
+    return av  # type: ignore[no-any-return]
+
+
+class _DamagedError(Exception):
+    """A packet that the container itself holds damaged."""
 
 
 class VideoReader:
-    """Frames of a file, camera or stream in their order, (H, W, 3) uint8 RGB, upright.
+    """Frames of a video in their order, upright, each at its own time.
 
-    `num_frames` is what a file announces, None where it does not or there is no end. ImageError
-    where it cannot be opened.
+    `file` is a local file's path, a stream's address, or what bytes are read from. `rate`, frames
+    a second, and `num_frames` are nominal; `num_frames` is None where it is not known or there is
+    no end. `num_lost` counts the frames that could not be decoded, once the others have been read.
+    ImageError, which calls the video `name`, where it cannot be opened.
     """
 
-    def __init__(self, address: str, is_live: bool = False) -> None:
-        self.address = address
-        source = int(address) if is_live and address.isdigit() else address
-        log_level = cv2.getLogLevel()
-        cv2.setLogLevel(0)  # the ImageError says it
-        try:
-            # FFmpeg alone for files and addresses: others take a name with % for many images.
-            by = cv2.CAP_ANY if isinstance(source, int) else cv2.CAP_FFMPEG
-            self._capture: Any = cv2.VideoCapture(source, by)
-        finally:
-            cv2.setLogLevel(log_level)
-        if not self._capture.isOpened():
-            what = "no such camera or stream" if is_live else "cannot be read as a video"
-            raise ImageError(f"{address}: {what}")
-        rate = float(self._capture.get(cv2.CAP_PROP_FPS))
-        self.rate = rate if 0 < rate <= _HIGHEST_RATE else UNKNOWN_RATE  # NaN is neither
-        count = float(self._capture.get(cv2.CAP_PROP_FRAME_COUNT))
-        self.num_frames = int(count) if not is_live and math.isfinite(count) and count > 0 else None
-
-    def frames(self) -> Iterator[Array]:
-        """Each frame; ImageError at the end where a file ends well before it should."""
-        done = 0
-        try:
-            while True:
-                got, frame = self._capture.read()
-                if not got:
-                    break
-                done += 1
-                yield cv2.cvtColor(frame, cv2.COLOR_BGR2RGB, dst=frame)
-        finally:
-            self._capture.release()
-        if done == 0:
-            raise ImageError(f"{self.address}: has no frame that can be read")
-        if self.num_frames is not None and done < (1 - _LOST) * self.num_frames - 1:
-            raise ImageError(
-                f"{self.address}: ends after {done} of {self.num_frames} frames: truncated or "
-                "damaged"
-            )
-
-
-class VideoWriter:
-    """Writes frames (H, W, 3) uint8 RGB of one size as MPEG-4, under its name only when whole.
-
-    A context: what was written stands at `path` when it ends well, and nothing otherwise.
-    """
-
-    def __init__(self, path: Path, size: ImageSize, rate: float) -> None:
-        self._path = path
-        # FFmpeg chooses the container by the suffix.
-        self._temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}")
-        height, width = size
-        codec = cv2.VideoWriter.fourcc(*"mp4v")
-        self._writer = cv2.VideoWriter(str(self._temporary), codec, rate, (width, height))
-        if not self._writer.isOpened():
-            self._temporary.unlink(missing_ok=True)
-            raise MindSSDError(
-                f"{path}: a video of {width} × {height} pixels cannot be written there; check the "
-                "folder's room and rights, or leave `drawn` out of --save"
-            )
-
-    def write(self, frame: Array) -> None:
-        self._writer.write(cv2.cvtColor(frame, cv2.COLOR_RGB2BGR))
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
+    def __init__(
         self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
+        file: Path | str | IO[bytes] | ByteStream,
+        name: str | None = None,
+        *,
+        is_live: bool = False,
+        format_name: str | None = None,
+        options: Mapping[str, str] | None = None,
     ) -> None:
-        self._writer.release()
-        if kind is None:
-            self._temporary.replace(self._path)
-        self._temporary.unlink(missing_ok=True)
+        self.name = name or str(file)
+        self.num_lost = 0
+        self._file = file
+        self._fault: str | None = None
+        self._ended_damaged = False
+        self._stream: Any = None
+        with ExitStack() as stack:
+            if not isinstance(file, Path | str):
+                stack.callback(file.close)
+            self._container = _open(file, self.name, format_name, options or {})
+            stack.pop_all()
+        av = import_pyav()
+        # Time stamps and packets of a broadcast may jump and be damaged without meaning an end.
+        self._is_broadcast = bool(self._container.format.flags & av.format.Flags.ts_discont.value)
+        try:
+            self._stream = self._video_stream(av)
+        except BaseException:
+            self.close()
+            raise
+        context = self._stream.codec_context
+        # Threads that each decode a frame delay a camera's pictures, and PyAV 18 loses some frames
+        # after a damaged one that is among the last: for what is too slow without them.
+        is_large = context.width * context.height > _LARGE_PIXELS
+        context.thread_type = "AUTO" if is_large and not is_live else "SLICE"
+        context.thread_count = min(_MOST_THREADS, len(os.sched_getaffinity(0)))
+        rates = (self._stream.average_rate, self._stream.guessed_rate)
+        known = [float(rate) for rate in rates if rate and 0 < rate <= HIGHEST_RATE]
+        self.rate = known[0] if known else UNKNOWN_RATE
+        self.num_frames = self._announced_frames()
+
+    def close(self) -> None:
+        """Let go of the file or connection; `frames` does so when it ends or is closed."""
+        self._container.close()
+        self._stream = None  # and its decoder's threads
+        if not isinstance(self._file, Path | str):
+            self._file.close()
+
+    def frames(self) -> Iterator[Frame]:
+        """Each frame; ImageError at the end where there was none, or where the video broke off."""
+        gap = _LONGEST_GAP_OF_BROADCASTS_S if self._is_broadcast else _LONGEST_GAP_S
+        clock, num_frames = Clock(1 / self.rate, gap), 0
+        try:
+            with closing(self._pictures(import_pyav())) as pictures:
+                for image, stamp in pictures:
+                    yield Frame(image, clock.seconds(stamp))
+                    num_frames += 1
+            fault = self._why_it_ended()
+        finally:
+            self.close()
+        if num_frames == 0:
+            why = f" ({fault})" if fault else ""
+            raise ImageError(f"{self.name}: has no frame that can be read{why}")
+        if fault:
+            raise ImageError(f"{self.name}: breaks off after {num_frames} frames: {fault}")
+
+    def _pictures(self, av: ModuleType) -> Generator[tuple[Array, float | None]]:
+        """Pictures and their time stamps in seconds; what cannot be decoded goes to `num_lost`."""
+        reformatter = av.video.reformatter.VideoReformatter()
+        num_packets = num_shown = num_faults = 0
+        try:
+            for packet in self._packets(av):
+                num_packets += packet is None or (packet.size > 0 and not packet.is_discard)
+                try:
+                    frames = self._decode(packet)
+                except (av.FFmpegError, _DamagedError):
+                    num_faults += 1
+                    continue
+                for frame in frames:
+                    try:
+                        image = to_rgb(frame, reformatter)
+                    except (av.FFmpegError, ValueError, MemoryError):  # a layout of no use
+                        num_faults += 1
+                        continue
+                    stamp = frame.pts if frame.pts is not None else frame.dts
+                    yield image, None if stamp is None else float(stamp * self._stream.time_base)
+                    num_shown += 1
+        finally:
+            # Some codecs have packets without a frame of their own, so that nothing is lost where
+            # no fault was told; where one was, the frames that need the lost one are lost too.
+            self.num_lost = max(num_faults, num_packets - num_shown) if num_faults else 0
+
+    def _decode(self, packet: Any) -> list[Any]:
+        """The frames that a packet completes."""
+        if packet is None or (packet.is_corrupt and not self._is_broadcast):
+            raise _DamagedError  # the container has a part of it alone: never half a picture
+        frames: list[Any] = packet.decode()
+        return frames
+
+    def _packets(self, av: ModuleType) -> Iterator[Any]:
+        """Packets of PyAV, None for each that the container holds damaged, and the last empty."""
+        num_faults = 0
+        while True:
+            try:
+                for packet in self._container.demux(self._stream):
+                    if packet.size:
+                        yield from repeat(None, num_faults)
+                        num_faults = 0
+                        self._ended_damaged = packet.is_corrupt
+                        yield packet
+                    # An empty one in the midst, as AVI has them, repeats the frame before.
+                break
+            except av.error.InvalidDataError as error:
+                num_faults += 1
+                if num_faults < _MOST_FAULTS:
+                    continue
+                self._fault = _in_words(error)
+            except av.FFmpegError as error:
+                self._fault = _in_words(error)
+            except IndexError:
+                pass  # PyAV 18 at the end of what has more streams than its beginning told
+            break
+        # FFmpeg takes the mark that ends a server's Motion JPEG for a damaged picture.
+        if self._container.format.name != "mpjpeg":
+            yield from repeat(None, num_faults)
+        if isinstance(self._file, ByteStream):
+            self._file.check()
+        last = av.Packet()
+        last.stream = self._stream
+        yield last
+
+    def _why_it_ended(self) -> str | None:
+        """A fault at the end, None of a proper one. A count of frames that is announced is none."""
+        if isinstance(self._file, str):
+            is_gone = self._fault is None and is_server_gone(self._file)
+            return "its server has gone" if is_gone else self._fault
+        ends = [
+            stream.index_entries[-1].pos + stream.index_entries[-1].size
+            for stream in self._container.streams
+            if len(stream.index_entries)
+        ]
+        head = self._file.head if isinstance(self._file, ByteStream) else _head(self._file)
+        expected = max([declared_size(head) or 0, *ends])
+        if isinstance(self._file, ByteStream):
+            while self._file.num_bytes < expected and self._file.read():
+                pass  # what lies behind the frames, such as an index
+            if self._file.fault:
+                return self._file.fault
+        is_damaged = self._ended_damaged and not self._is_broadcast
+        if self._fault is None and (expected > _size(self._file) or is_damaged):
+            return "the file is cut off"
+        return self._fault
+
+    def _video_stream(self, av: ModuleType) -> Any:
+        """The container's largest video, of several the first; a cover picture is none."""
+        cover = av.stream.Disposition.attached_pic
+        streams = [s for s in self._container.streams.video if not s.disposition & cover]
+        if not streams:
+            raise ImageError(f"{self.name}: has no video in it")
+        known = [s for s in streams if s.codec_context is not None]
+        if not known:
+            raise ImageError(f"{self.name}: its video is cut off, or PyAV cannot decode its kind")
+        return max(known, key=lambda s: s.codec_context.width * s.codec_context.height)
+
+    def _announced_frames(self) -> int | None:
+        if self._stream.frames:
+            return int(self._stream.frames)
+        rate, duration = self._stream.average_rate, self._container.duration
+        if not rate or rate > HIGHEST_RATE or not duration:
+            return None
+        return int(duration / 1_000_000 * rate)
+
+
+def _open(
+    file: Path | str | IO[bytes] | ByteStream,
+    name: str,
+    format_name: str | None,
+    options: Mapping[str, str],
+) -> Any:
+    """A container of PyAV; ImageError, without the address, where it cannot be opened."""
+    try:
+        av = import_pyav()
+    except MindSSDError as error:
+        raise ImageError(f"{name}: is a video or stream, which needs {error}") from error
+    is_address = isinstance(file, str)
+    if isinstance(file, str):
+        scheme, mark, rest = file.partition("://")
+        file = f"{scheme.lower()}{mark}{rest}"  # FFmpeg knows no other
+    if not isinstance(file, str) and format_name is None and looks_like_text(_head(file)):
+        raise ImageError(f"{name}: is text, and no video")
+    # A file never makes FFmpeg open another place.
+    limits = (
+        {} if is_address else {"protocol_whitelist": "file" if isinstance(file, Path) else "data"}
+    )
+    try:
+        container = av.open(
+            f"file:{file}" if isinstance(file, Path) else file,
+            format=format_name,
+            container_options={**limits, **options},
+            metadata_errors="replace",
+            timeout=(_OPEN_TIMEOUT_S, TIMEOUT_S) if is_address else None,
+        )
+    except av.FFmpegError as error:
+        if isinstance(file, ByteStream):
+            file.check()
+        fault = _in_words(error)
+        why = f"cannot be opened: {fault}" if isinstance(file, str) else _no_video(file, fault)
+        # Not `from error`: it shows the address as it is.
+        raise ImageError(f"{name}: {why}") from None
+    kinds = container.format.name.split(",")
+    if (
+        not is_address
+        and format_name is None
+        and any(kind in _NO_VIDEOS or kind.endswith("_pipe") for kind in kinds)
+    ):
+        container.close()
+        raise ImageError(f"{name}: cannot be read as a video: it is {container.format.long_name}")
+    return container
+
+
+def _no_video(file: Path | IO[bytes] | ByteStream, fault: str) -> str:
+    if is_quicktime(_head(file)):
+        fault += "; an MP4 or MOV that is cut off, or still being recorded, lacks its index"
+    return f"cannot be read as a video: {fault}"
+
+
+def _head(file: Path | IO[bytes] | ByteStream) -> bytes:
+    """The first bytes, none where they cannot be read."""
+    if isinstance(file, ByteStream):
+        file.peek(HEAD_BYTES)
+        return file.head
+    try:
+        if isinstance(file, Path):
+            with file.open("rb") as opened:
+                return opened.read(_HEAD_BYTES)
+        file.seek(0)
+        head = file.read(_HEAD_BYTES)
+        file.seek(0)
+        return head
+    except OSError:
+        return b""
+
+
+def _size(file: Path | IO[bytes] | ByteStream) -> int:
+    if isinstance(file, ByteStream):
+        return file.num_bytes
+    return file.stat().st_size if isinstance(file, Path) else file.seek(0, os.SEEK_END)
+
+
+def _in_words(error: Any) -> str:
+    """What FFmpeg says of a fault; its errors' text has the address too, with its passwords."""
+    if type(error).__name__ == "ExitError":  # how it calls a timeout of ours
+        return f"nothing came for {TIMEOUT_S:.0f} s"
+    return str(error.strerror)

@@ -4,7 +4,7 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +57,8 @@ class Checkpoint:
     """Written between an epoch's last step and its evaluation."""
     unlogged: Sequence[Sequence[Any]] = ()
     """The figures (`StepResult`) of the steps that the next line of the log will be the mean of."""
+    losses: Mapping[str, Any] = field(default_factory=dict)
+    """What `Losses` knows; nothing of a run of 0.1.0."""
 
 
 def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
@@ -79,6 +81,7 @@ def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
         "elapsed_s": checkpoint.elapsed_s,
         "evaluation_due": checkpoint.evaluation_due,
         "unlogged": checkpoint.unlogged,
+        "losses": checkpoint.losses,
     }
     metadata = {"format": FORMAT, "position": json.dumps(position)}
     metadata["checksum"] = _checksum(arrays, metadata["position"])
@@ -137,6 +140,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
             elapsed_s=position["elapsed_s"],
             evaluation_due=position["evaluation_due"],
             unlogged=position["unlogged"],
+            losses=position.get("losses", {}),
         )
     except (SafetensorError, KeyError, TypeError, ValueError) as error:
         raise WeightsError(

@@ -3,71 +3,24 @@
 import json
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import astuple, dataclass
+from dataclasses import asdict, astuple
 
-from mindssd.engines.base import Group, Network, Parameters, SingleProcessGroup, Stepper, StepResult
+from mindssd.engines.base import Group, Network, SingleProcessGroup, Stepper, StepResult
 from mindssd.errors import TrainingError
 from mindssd.processes import beat
 from mindssd.training.checkpoint import Checkpoint, Origin, write_checkpoint
+from mindssd.training.losses import Losses
+from mindssd.training.plan import WAY_OUT, Actions, Metrics, Outcome, Plan
 from mindssd.training.progress import Display
 from mindssd.training.run_folder import Log, NoLog, RunFolder
 from mindssd.training.schedule import Schedule, ema_decay
 from mindssd.training.signals import Stopped, StopRequest
-from mindssd.types import Array, Batch
-
-Metrics = Mapping[str, float | None]
-"""None where a number is undefined, such as AP without truths."""
+from mindssd.types import Batch
 
 LOGS_AN_EPOCH = 20
 """log.jsonl has the mean of so many stretches of each epoch."""
-
-
-@dataclass(frozen=True)
-class Plan:
-    """How long a run is and what happens when."""
-
-    epochs: int
-    steps_per_epoch: int
-    evaluate_every: int
-    """In epochs; 0 only after the last."""
-    max_bad_steps: int
-    ema_decay: float | None
-    accumulate_steps: int = 1
-
-    @property
-    def total_steps(self) -> int:
-        return self.epochs * self.steps_per_epoch
-
-    def evaluates_after(self, epoch: int) -> bool:
-        """`epoch` counts from 1. The last one is always evaluated."""
-        due = self.evaluate_every > 0 and epoch % self.evaluate_every == 0
-        return due or epoch == self.epochs
-
-
-@dataclass(frozen=True)
-class Actions:
-    """What the loop asks of the layers above it."""
-
-    evaluate: Callable[[], Metrics]
-    """Evaluate the network as it stands; the key `AP` decides what is best."""
-    save_model: Callable[[Parameters, Metrics], None]
-    """Write the best model's file."""
-    sample_picture: Callable[[], Array | None]
-    """A picture of detections for TensorBoard, (H, W, 3) uint8 RGB."""
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """How a run ended."""
-
-    metrics: Metrics
-    """Of the last evaluation."""
-    best: float
-    skipped_steps: int
-    unreadable_images: tuple[int, ...]
-    elapsed_s: float
 
 
 class TrainingLoop:
@@ -102,6 +55,7 @@ class TrainingLoop:
         self.best: float | None = None
         self.skipped_steps = 0
         self.elapsed_s = 0.0
+        self.losses = Losses()
         self._compiled_steps = 0
         self._evaluation_due = False
         self._bad_in_a_row = 0
@@ -120,6 +74,7 @@ class TrainingLoop:
         self.skipped_steps = checkpoint.skipped_steps
         self.elapsed_s = checkpoint.elapsed_s
         self._evaluation_due = checkpoint.evaluation_due
+        self.losses = Losses(**checkpoint.losses)
         self._results = [StepResult(*values) for values in checkpoint.unlogged]
 
     def run(self, batches: Iterator[Batch], log: Log) -> Outcome:
@@ -150,6 +105,7 @@ class TrainingLoop:
             skipped_steps=self.skipped_steps,
             unreadable_images=tuple(sorted(self._unreadable)),
             elapsed_s=time.monotonic() - self._started,
+            losses=self.losses,
         )
 
     def _run_epoch(self, batches: Iterator[Batch]) -> None:
@@ -180,6 +136,7 @@ class TrainingLoop:
             self._recent.append((time.monotonic(), int(batch.weights.sum())))
             self.step += 1
             self._check_finite(result)
+            self.losses.add(result)
             self._results.append(result)
             if len(self._results) >= stretch or self.step == end:
                 self._log_stretch(self._results, rate)
@@ -194,12 +151,21 @@ class TrainingLoop:
             if self.step < end:  # an epoch's end is saved anyway
                 self._check_stop()
 
+        self._end_losses()
         self._share_unreadable()
         if not readable:
             raise TrainingError(
                 f"none of the training images of epoch {self.step // self.plan.steps_per_epoch} "
                 f"could be read ({len(self._unreadable)} so far); check data_dir's train2017/"
             )
+
+    def _end_losses(self) -> None:
+        """Say it, once, where an epoch's loss shows that training has gone astray."""
+        before = self.losses.exploded
+        self.losses.end_epoch()
+        if self.losses.exploded and not before:
+            self.log.event("exploded", self.step, first=self.losses.first, loss=self.losses.last)
+            self.display.say(f"warning: {self.losses}: this training diverges; {WAY_OUT}")
 
     def _check_stop(self) -> None:
         """Raise Stopped if that is asked for, once the run is saved."""
@@ -219,8 +185,7 @@ class TrainingLoop:
         if self._bad_in_a_row >= self.plan.max_bad_steps:
             raise TrainingError(
                 f"step {self.step}: the loss or its gradient was not finite in "
-                f"{self._bad_in_a_row} steps in a row (loss {result.loss}); lower "
-                "schedule.learning_rate or set optimizer.clip_norm"
+                f"{self._bad_in_a_row} steps in a row (loss {result.loss}); {WAY_OUT}"
             )
 
     def _report_unreadable(self, batch: Batch) -> None:
@@ -321,6 +286,7 @@ class TrainingLoop:
                 elapsed_s=self.elapsed_s,
                 evaluation_due=self._evaluation_due,
                 unlogged=[astuple(result) for result in self._results],
+                losses=asdict(self.losses),
             ),
         )
 

@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
-from typing import Any, Protocol
+from typing import IO, Any, Protocol, TextIO, cast
 
 from rich.console import Console
 from rich.progress import (
@@ -25,18 +25,38 @@ SIGN_OF_LIFE_S = 15.0
 class SteadyConsole(Console):
     """A console whose loss, as of a terminal or a launcher, ends no run: it falls silent."""
 
-    def print(self, *objects: Any, **options: Any) -> None:
-        try:
-            super().print(*objects, **options)
-        except OSError:
-            self.on_broken_pipe()
+    def __init__(self, **options: Any) -> None:
+        output = None if sys.stdout is None else cast(IO[str], _SteadyOutput(sys.stdout))
+        super().__init__(file=output, **options)
 
-    def on_broken_pipe(self) -> None:
-        self.quiet = True
+
+class _SteadyOutput:
+    """Standard output, or nowhere once that is lost."""
+
+    def __init__(self, output: TextIO) -> None:
+        self._output = output
+
+    def write(self, text: str) -> int:
+        try:
+            return self._output.write(text)
+        except OSError:
+            self._lose()
+            return len(text)
+
+    def flush(self) -> None:
+        try:
+            self._output.flush()
+        except OSError:
+            self._lose()
+
+    def _lose(self) -> None:
         # Nor may what Python has not written yet fail at its end.
         nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, sys.stdout.fileno())
+        os.dup2(nowhere, self._output.fileno())
         os.close(nowhere)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._output, name)
 
 
 class Display(Protocol):

@@ -8,10 +8,11 @@ import hashlib
 import os
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from http.client import HTTPException, HTTPResponse
 from pathlib import Path
+from ssl import SSLCertVerificationError
 from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
@@ -156,21 +157,12 @@ def _download(backbone: PublishedBackbone, path: Path, progress: Progress | None
     url = address(backbone)
     part = path.with_name(path.name + ".part")
     by_hand = f"or download {url} elsewhere and put it at {path}"
+    reason = ""
     for _ in range(_MAX_TRIES):
         resumed = part.exists() and part.stat().st_size > 0
-        try:
-            complete = _transfer(url, part, progress)
-        except HTTPError as error:
-            raise WeightsError(
-                f"{url}: the server answers {error.code} {error.reason}; set {BASE_URL_VARIABLE} "
-                f"to a mirror, {by_hand}"
-            ) from error
-        except (URLError, HTTPException, ConnectionError, TimeoutError) as error:
-            reason = error.reason if isinstance(error, URLError) else error or type(error).__name__
-            raise WeightsError(
-                f"{url}: cannot be reached ({reason}); check the network, {by_hand}"
-            ) from error
-        if not complete:
+        with _reached(url, part, by_hand) as response:
+            reason = "" if response is None else _append(response, part, progress)
+        if reason:
             continue
         if _hash_of(part).startswith(backbone.hash_prefix):
             part.replace(path)
@@ -185,40 +177,68 @@ def _download(backbone: PublishedBackbone, path: Path, progress: Progress | None
     size = part.stat().st_size if part.exists() else 0
     raise WeightsError(
         f"{url}: the transfer broke off {_MAX_TRIES} times; {size} bytes are kept, run the same "
-        f"command again to continue, {by_hand}"
+        f"command again to continue, {by_hand} ({reason})"
     )
 
 
-def _transfer(url: str, part: Path, progress: Progress | None) -> bool:
-    """Append to `part` what it lacks; whether the whole file is there now."""
+@contextmanager
+def _reached(url: str, part: Path, by_hand: str) -> Iterator[HTTPResponse | None]:
+    """Ask for what `part` lacks; None where that is nothing, or the hash will tell.
+
+    Whatever fails here is the network's or the server's fault, never the disk's.
+    """
     have = part.stat().st_size if part.exists() else 0
     headers = {"User-Agent": "mindssd", "Accept-Encoding": "identity"}
     if have:
         headers["Range"] = f"bytes={have}-"
     try:
-        response: HTTPResponse = urlopen(Request(url, headers=headers), timeout=_TIMEOUT_S)
+        response: HTTPResponse | None = urlopen(Request(url, headers=headers), timeout=_TIMEOUT_S)
     except HTTPError as error:
-        if error.code == 416 and have:  # nothing beyond what we have: whole, or the hash will tell
-            return True
-        raise
-    with response:
-        if response.status != 206:  # the server sends the whole file, whatever we have
-            have = 0
-        length = response.headers.get("Content-Length")
-        total = have + int(length) if length is not None and length.isdigit() else None
-        _require_room(part, (total or 0) - have)
-        with part.open("ab" if have else "wb") as file:
-            while True:
-                try:
-                    chunk = response.read(_CHUNK_BYTES)
-                except (HTTPException, ConnectionError, TimeoutError):
-                    return False  # broke off; what came is kept
-                if not chunk:
-                    return total is None or have >= total
-                file.write(chunk)
-                have += len(chunk)
-                if progress is not None:
-                    progress(have, total)
+        if error.code != 416 or not have:
+            raise WeightsError(
+                f"{url}: the server answers {error.code} {error.reason}; set {BASE_URL_VARIABLE} "
+                f"to a mirror, {by_hand}"
+            ) from error
+        response = None
+    except (OSError, HTTPException, ValueError) as error:  # URLError and SSLError are OSErrors
+        reason = error.reason if isinstance(error, URLError) else error
+        check = "check the network"
+        if isinstance(reason, SSLCertVerificationError):
+            check += ", or name its certificates: SSL_CERT_FILE=FILE"
+        raise WeightsError(
+            f"{url}: cannot be reached ({_described(reason)}); {check}, {by_hand}"
+        ) from error
+    with response or nullcontext():
+        yield response
+
+
+def _append(response: HTTPResponse, part: Path, progress: Progress | None) -> str:
+    """Append what comes to `part`; why it broke off, empty where the whole file is there now.
+
+    OSError where the disk fails.
+    """
+    # Without a 206 the server sends the whole file, whatever we have.
+    have = part.stat().st_size if response.status == 206 else 0
+    length = response.headers.get("Content-Length")
+    total = have + int(length) if length is not None and length.isdigit() else None
+    _require_room(part, (total or 0) - have)
+    with part.open("ab" if have else "wb") as file:
+        while True:
+            try:
+                chunk = response.read(_CHUNK_BYTES)
+            except (OSError, HTTPException) as error:
+                return _described(error)  # what came is kept
+            if not chunk:
+                whole = total is None or have >= total
+                return "" if whole else f"it ended after {have} of {total} bytes"
+            file.write(chunk)
+            have += len(chunk)
+            if progress is not None:
+                progress(have, total)
+
+
+def _described(error: object) -> str:
+    return str(error) or type(error).__name__
 
 
 def _require_room(part: Path, num_bytes: int) -> None:

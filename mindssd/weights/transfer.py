@@ -1,11 +1,10 @@
 """Fit a checkpoint to a network by exact name and shape, with every tensor accounted for.
 
-`read_weights` opens any file that mindssd knows and gives canonical names; `fit`, `load_detector`
-and `load_backbone` compare them with the network's shapes. Nothing here touches the network: the
-caller hands what fits to `Network.load_parameters`.
+`read_weights` opens any file that mindssd knows and gives canonical names; `fit`, `load_detector`,
+`start_from_detector` and `load_backbone` compare them with the network's shapes. Nothing here
+touches the network: the caller hands what fits to `Network.load_parameters`.
 """
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ import numpy as np
 
 from mindssd.errors import WeightsError
 from mindssd.types import Array
+from mindssd.weights.class_rows import CLASS_PREDICTION, ClassRows, move_rows, some
 from mindssd.weights.mindspore_checkpoint import read_checkpoint
 from mindssd.weights.names import Kind, detect_kind, split_training_state, to_canonical
 from mindssd.weights.safetensors_file import (
@@ -27,29 +27,26 @@ from mindssd.weights.safetensors_file import (
 
 Shapes = Mapping[str, tuple[int, ...]]
 
-_CLASS_PREDICTION = re.compile(r"head\.classes\.(?:\d+\.)?predict\.(?:weight|bias)")
-_NUM_EXAMPLES = 3
-
 
 @dataclass(frozen=True)
 class FitReport:
     """What becomes of every tensor of the network and of the checkpoint."""
 
     loaded: tuple[str, ...]
-    left_at_initial_values: tuple[str, ...]
-    """Of the network, not taken from the checkpoint: class predictions of another width."""
-    left_out: tuple[str, ...]
+    left_at_initial_values: tuple[str, ...] = ()
+    """Of the network, not taken from the checkpoint: class layers."""
+    left_out: tuple[str, ...] = ()
     """Of the checkpoint, with no place in the network by design: a backbone's classifier."""
-    reason: str = ""
-    """Why something is left at its initial values."""
+    classes: str = ""
+    """What became of the rows of the class layers."""
 
     def summary(self) -> str:
         """One line for the log."""
         parts = [f"{len(self.loaded)} tensors loaded"]
         if self.left_at_initial_values:
             parts.append(f"left at initial values: {_examples(self.left_at_initial_values)}")
-        if self.reason:
-            parts[-1] += f" ({self.reason})"
+        if self.classes:
+            parts.append(self.classes)
         if self.left_out:
             parts.append(f"not part of this network: {_examples(self.left_out)}")
         return "; ".join(parts)
@@ -99,41 +96,29 @@ def _as_float32(path: Path, name: str, array: Array) -> Array:
 
 
 def fit(
-    parameters: Mapping[str, Array],
-    expected_shapes: Shapes,
-    *,
-    allow_other_classes: bool = False,
-    source: str = "the checkpoint",
+    parameters: Mapping[str, Array], expected_shapes: Shapes, *, source: str = "the checkpoint"
 ) -> tuple[dict[str, Array], FitReport]:
     """Take from `parameters` what the network expects, in the network's order.
 
     Both under canonical names. Every name must be on both sides with one shape, or WeightsError
-    says how many are missing, unexpected and wrongly shaped, with the first of each. With
-    `allow_other_classes` the class predictions (`head.classes.….predict.…`) may differ in their
-    first dimension; then all of them are left at their initial values, and the report says so.
+    says how many are missing, unexpected and wrongly shaped, with the first of each.
     """
     mismatch = _compare(parameters, expected_shapes)
-    other_classes = [name for name in mismatch.wrongly_shaped if _is_other_width(name, mismatch)]
-    left: list[str] = []
-    reason = ""
-    if other_classes:
-        reason = _describe_classes(parameters, expected_shapes)
-        if allow_other_classes:
-            left = [name for name in expected_shapes if _CLASS_PREDICTION.fullmatch(name)]
-    mismatch = mismatch.without(left)
     if mismatch:
         hint = "is it of another recipe, backbone or image size?"
-        if other_classes and not allow_other_classes:
-            only_classes = not mismatch.without(other_classes)
+        other_classes = [
+            name for name in mismatch.wrongly_shaped if _is_other_width(name, mismatch)
+        ]
+        if other_classes:
             hint = (
-                f"{reason}; in training, initial_weights=FILE keeps everything but the class "
-                "layers; evaluation needs the same classes"
+                f"{_describe_classes(parameters, expected_shapes)}; in training, "
+                "initial_weights=FILE takes the classes that are in both; evaluation needs the same"
             )
-            if not only_classes:
+            if mismatch.without(other_classes):
                 hint += "; but more than these differ: is it of another recipe?"
         raise WeightsError(f"{source} does not fit the network: {mismatch.describe()}; {hint}")
-    to_load = {name: parameters[name] for name in expected_shapes if name not in left}
-    return to_load, FitReport(tuple(to_load), tuple(left), (), reason if left else "")
+    to_load = {name: parameters[name] for name in expected_shapes}
+    return to_load, FitReport(tuple(to_load))
 
 
 @dataclass(frozen=True)
@@ -164,7 +149,7 @@ class _Mismatch:
             ("unexpected", self.unexpected),
             ("wrongly shaped", shapes),
         ]
-        return "; ".join(f"{len(names)} {kind} ({_list(names)})" for kind, names in groups if names)
+        return "; ".join(f"{len(names)} {kind} ({some(names)})" for kind, names in groups if names)
 
 
 def _compare(parameters: Mapping[str, Array], expected_shapes: Shapes) -> _Mismatch:
@@ -181,16 +166,11 @@ def _compare(parameters: Mapping[str, Array], expected_shapes: Shapes) -> _Misma
 
 def _is_other_width(name: str, mismatch: _Mismatch) -> bool:
     found, expected = mismatch.wrongly_shaped[name]
-    return _CLASS_PREDICTION.fullmatch(name) is not None and found[1:] == expected[1:]
-
-
-def _list(names: Sequence[str]) -> str:
-    more = ", …" if len(names) > _NUM_EXAMPLES else ""
-    return ", ".join(names[:_NUM_EXAMPLES]) + more
+    return CLASS_PREDICTION.fullmatch(name) is not None and found[1:] == expected[1:]
 
 
 def _examples(names: Sequence[str]) -> str:
-    return f"{len(names)} ({_list(names)})"
+    return f"{len(names)} ({some(names)})"
 
 
 def num_classes(shapes: Shapes) -> int | None:
@@ -200,7 +180,7 @@ def num_classes(shapes: Shapes) -> int | None:
     """
     found = set()
     for name, shape in shapes.items():
-        if _CLASS_PREDICTION.fullmatch(name) and name.endswith(".bias"):
+        if CLASS_PREDICTION.fullmatch(name) and name.endswith(".bias"):
             boxes = shapes.get(name.replace("head.classes.", "head.boxes."))
             if boxes is None or boxes[0] % 4 or not boxes[0] or shape[0] * 4 % boxes[0]:
                 return None
@@ -220,19 +200,53 @@ def _describe_classes(parameters: Mapping[str, Array], expected_shapes: Shapes) 
     return f"the checkpoint has {theirs} classes, this network {ours}"
 
 
-def load_detector(
-    path: str | Path, expected_shapes: Shapes, *, allow_other_classes: bool = False
-) -> tuple[dict[str, Array], FitReport]:
+def load_detector(path: str | Path, expected_shapes: Shapes) -> tuple[dict[str, Array], FitReport]:
     """Read a whole detector's checkpoint and fit it to a network; see `read_weights` and `fit`."""
-    parameters, kind, _ = read_weights(path)
+    parameters, _ = _read_detector(path)
+    return fit(parameters, expected_shapes, source=str(path))
+
+
+def start_from_detector(
+    path: str | Path, initial: Mapping[str, Array], class_names: Sequence[str]
+) -> tuple[dict[str, Array], FitReport]:
+    """Fit a detector's checkpoint to a network that is to learn classes of its own.
+
+    `initial` are the network's parameters, `class_names` its classes. Everything but the class
+    layers must fit as in `fit`. Of these, classes that the checkpoint names too keep their rows,
+    whatever their order and number; the others stay as they are in `initial`. A checkpoint that
+    does not name its classes, or has none of these, leaves the class layers as they are.
+    """
+    parameters, metadata = _read_detector(path)
+    layers = [name for name in initial if CLASS_PREDICTION.fullmatch(name)]
+    expected = {name: shape for name, shape in shapes_of(initial).items() if name not in layers}
+    others = {name: array for name, array in parameters.items() if name not in layers}
+    to_load, _ = fit(others, expected, source=str(path))
+    absent = [name for name in layers if name not in parameters]
+    if absent:
+        raise WeightsError(f"{path} does not fit the network: {_examples(absent)} missing")
+    if metadata is None:
+        reason = "it does not name its classes; converted, it does (docs/weights.md)"
+        return to_load, FitReport(tuple(to_load), tuple(layers), classes=reason)
+    classes = ClassRows.of(metadata.class_names, class_names)
+    if not classes.kept:
+        return to_load, FitReport(tuple(to_load), tuple(layers), classes=classes.summary())
+    try:
+        moved = move_rows(parameters, initial, metadata.class_names, class_names)
+    except WeightsError as error:
+        raise WeightsError(f"{path} does not fit the network: {error}") from error
+    to_load = {name: moved.get(name, to_load.get(name, array)) for name, array in initial.items()}
+    said = "" if tuple(metadata.class_names) == tuple(class_names) else classes.summary()
+    return to_load, FitReport(tuple(to_load), classes=said)
+
+
+def _read_detector(path: str | Path) -> tuple[dict[str, Array], ModelMetadata | None]:
+    parameters, kind, metadata = read_weights(path)
     if kind == "mindcv_backbone":
         raise WeightsError(
             f"{path}: holds a backbone alone, no detector; to train one from it, give it as "
             f"backbone_ckpt_path={path}"
         )
-    return fit(
-        parameters, expected_shapes, allow_other_classes=allow_other_classes, source=str(path)
-    )
+    return parameters, metadata
 
 
 def load_backbone(path: str | Path, expected_shapes: Shapes) -> tuple[dict[str, Array], FitReport]:
@@ -249,7 +263,7 @@ def load_backbone(path: str | Path, expected_shapes: Shapes) -> tuple[dict[str, 
     left_out = tuple(name for name in parameters if _layer(name) not in layers)
     wanted = {name: array for name, array in parameters.items() if _layer(name) in layers}
     to_load, report = fit(wanted, shapes, source=str(path))
-    return to_load, FitReport(report.loaded, (), left_out)
+    return to_load, FitReport(report.loaded, left_out=left_out)
 
 
 def _in_backbone(name: str) -> bool:

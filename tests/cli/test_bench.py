@@ -33,6 +33,11 @@ def test_an_unreadable_image_is_named_before_anything_is_measured(
     assert f"{tmp_path}/a.jpg: truncated" in mindssd("bench", deploy(), tmp_path / "a.jpg").fault
 
 
+def test_threads_are_for_an_exported_model(mindssd: Command, tmp_path: Path) -> None:
+    fault = mindssd("bench", tmp_path / "best.safetensors", "--threads", 2).fault
+    assert fault.startswith("--threads is for files of `mindssd export`")
+
+
 def test_the_drawn_photo_is_a_photo() -> None:
     data = bench.drawn_photo()
     assert decode_image(data, "photo").shape == (480, 640, 3)

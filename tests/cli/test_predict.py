@@ -57,6 +57,13 @@ def test_images_are_drawn_and_listed_and_a_broken_one_skipped(
         assert annotation["score"] > 0.3
 
 
+def test_the_limit_of_detections_is_an_option(mindssd, deploy, photos, tmp_path):
+    for words, count in (([], 100), (["--max-detections", 7], 7)):
+        out = tmp_path / str(count)
+        mindssd("predict", deploy(), photos / "0.png", "--out", out, "--save", "json", *words)
+        assert len(json.loads((out / "detections.json").read_text())["annotations"]) == count
+
+
 def test_a_higher_score_shows_less(mindssd, untrained_model, photos, tmp_path):
     """The model scores everything 0.88."""
     for score, any_found in ((0.8, True), (0.9, False)):
@@ -90,6 +97,13 @@ def test_a_corrupted_model_is_named(mindssd, untrained_model, photos, tmp_path, 
 def test_an_image_in_the_place_of_the_model_is_named(mindssd, photos):
     fault = mindssd("predict", photos / "0.png", photos).fault
     assert fault.startswith(f"{photos / '0.png'} is no model, which comes first: mindssd predict M")
+
+
+@pytest.mark.parametrize("end", ["street", "clip.mp4", "m.onnx"])
+def test_an_address_in_the_place_of_the_model_is_named_without_its_secrets(mindssd, photos, end):
+    fault = mindssd("predict", f"rtsp://user:secret@host/{end}?token=secret", photos).fault
+    assert fault.startswith(f"rtsp:/host/{end}?… is no model, which comes first: mindssd predict M")
+    assert "secret" not in fault
 
 
 def test_a_file_that_is_no_checkpoint_is_told_so(mindssd, photos, tmp_path):

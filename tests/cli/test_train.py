@@ -1,10 +1,12 @@
 """`mindssd train`: every mistake is one line that names the thing and the way out."""
 
+import json
 import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from mindssd import build
 from mindssd.weights.mindspore_checkpoint import write_checkpoint
@@ -90,6 +92,39 @@ def test_splits_of_other_classes_are_shown(train, copied_dir):
     assert "name different classes" in fault and "circle" in fault
 
 
+def _rewrite(data_dir, split, change):
+    path = data_dir / "annotations" / f"instances_{split}2017.json"
+    content = json.loads(path.read_text())
+    for entry in content["annotations"]:
+        change(entry)
+    path.write_text(json.dumps(content))
+
+
+def _in_shares(entry):
+    entry["bbox"] = [side / 160 for side in entry["bbox"]]
+
+
+@pytest.mark.parametrize(
+    ("change", "fault"),
+    [
+        (lambda entry: entry.update(iscrowd=1), "has no boxes to learn from: 24 crowds"),
+        (lambda entry: entry.update(image_id=None), "to learn from: 24 annotations without image"),
+        (_in_shares, "its 24 boxes lie within 0..1, such as bbox ["),
+    ],
+)
+def test_a_data_set_that_teaches_nothing_is_refused(train, copied_dir, tmp_path, change, fault):
+    _rewrite(copied_dir, "train", change)
+    assert fault in train(f"data_dir={copied_dir}").fault
+    assert not (tmp_path / "runs").exists()
+
+
+def test_files_of_another_shape_than_annotated_are_refused(train, copied_dir):
+    for file in copied_dir.glob("val2017/*.png"):
+        Image.open(file).resize((80, 80)).save(file)
+    fault = train(f"data_dir={copied_dir}").fault
+    assert "val2017: 12 images have another shape than annotated, such as 0.png, 80x80" in fault
+
+
 def test_without_an_engine_the_ways_to_get_one_are_said(train, monkeypatch):
     monkeypatch.setattr(build, "find_spec", lambda name: None)
     assert "pip install 'mindssd[mindspore]'" in train().fault
@@ -157,11 +192,22 @@ def test_a_resume_stays_in_its_folder(mindssd, tiny_config, tmp_path, setting):
     assert fault == f"--resume {folder} stays in its folder; leave {key}=… out"
 
 
+@pytest.mark.parametrize("key", ["backbone_ckpt_path", "initial_weights"])
+def test_a_resume_takes_no_other_weights_than_its_own(mindssd, tiny_config, tmp_path, key):
+    folder = tmp_path / "run"
+    (folder / "last").mkdir(parents=True)
+    (folder / "last" / "checkpoint.safetensors").write_bytes(b"")
+    shutil.copy(tiny_config, folder / "config.yaml")
+    fault = mindssd("train", "--resume", folder, f"{key}=other.ckpt").fault
+    assert fault.startswith(f"--resume {folder} goes on with the run's own weights; leave {key}=…")
+
+
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
         (["--adapt"], "--adapt is for --resume"),
         (["--restarts", "2"], "--restarts is for --devices 2 and more"),
+        (["--patience", "2"], "--patience is for --devices: give both, or neither"),
     ],
 )
 def test_an_option_without_the_one_it_belongs_to_is_refused(train, words, expected):
@@ -180,3 +226,22 @@ def test_a_run_from_a_trained_detector_says_where_everything_is(train, untrained
     assert "COCO metrics" in done.out and "protocol coco: all images" in done.out
     assert f"mindssd predict {folder / 'best.safetensors'} PHOTO" in done.out
     assert read_model(folder / "best.safetensors")[1].class_names == ("rectangle", "ellipse")
+
+
+@pytest.mark.slow
+def test_a_run_whose_loss_explodes_ends_with_the_way_out(train, tmp_path):
+    words = ["engine=torch", "epochs=2", "optimizer.clip_norm=null"]
+    done = train(*words, "schedule.learning_rate=20")
+    assert done.status == 1
+    assert "warning: the loss went from " in done.out
+    assert f"mindssd: {tmp_path / 'runs' / 'run'}: nothing was learnt: the loss went" in done.err
+    assert done.err.rstrip().endswith("lower schedule.learning_rate or set optimizer.clip_norm")
+    assert (tmp_path / "runs" / "run" / "best.safetensors").exists()
+
+
+@pytest.mark.slow
+def test_a_run_that_found_nothing_yet_ends_with_a_hint(train):
+    done = train("engine=torch", "epochs=1", "schedule.learning_rate=0.000001")
+    assert (done.status, done.err) == (0, "")
+    assert "nothing is found yet, while the loss went from " in done.out
+    assert "schedule.warmup_epochs=1 with epochs=1: the learning rate never reaches" in done.out

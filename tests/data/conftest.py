@@ -51,8 +51,10 @@ def make_samples(tmp_path: Path) -> MakeSamples:
             image_ids=100 + np.arange(num_images),
             file_names=[f"{index}.png" for index in range(num_images)],
             sizes=np.tile(np.array([40, 60], np.int32), (num_images, 1)),
+            file_sizes=np.zeros((num_images, 2), np.int32),
             starts=np.concatenate([[0], np.cumsum(counts)]),
-            boxes=np.tile(np.array([[10, 5, 40, 30]], np.float32), (len(owners), 1)),
+            boxes_xywh=np.tile(np.array([[10.0, 5, 30, 25]]), (len(owners), 1)),
+            areas=np.full(len(owners), 750.0),
             labels=np.array([1 + index % 2 for index in owners], np.int32),
             is_crowd=np.array([index in crowds for index in owners], np.bool_),
         )

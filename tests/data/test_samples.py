@@ -6,8 +6,10 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import pytest
 
 from mindssd.data.samples import TrainingSamples
+from mindssd.errors import DatasetError
 from mindssd.images import Normalization, normalise, read_image, resize
 
 MakeSamples = Callable[..., TrainingSamples]
@@ -65,12 +67,42 @@ def test_a_missing_image_is_unreadable(make_samples: MakeSamples) -> None:
     assert samples[0, 0].unreadable
 
 
-def test_boxes_beyond_an_image_smaller_than_annotated_are_left_out(
+def test_a_file_resized_since_its_annotation_gives_the_sample_of_its_own_size(
     make_samples: MakeSamples,
 ) -> None:
     samples = make_samples(2, augmentation=None)
-    cv2.imwrite(samples.dataset[0].path, np.zeros((20, 20, 3), np.uint8))
-    cv2.imwrite(samples.dataset[1].path, np.zeros((5, 5, 3), np.uint8))
+    cv2.imwrite(samples.dataset[0].path, np.zeros((20, 30, 3), np.uint8))
+    assert samples.augmented(0, 0)[1].tolist() == samples.augmented(0, 1)[1].tolist()
+    # Bit for bit the same whether the header was read before or not: a resume may know more.
+    samples = make_samples(2)
+    cv2.imwrite(samples.dataset[0].path, np.zeros((27, 41, 3), np.uint8))
+    known = replace(samples.dataset, file_sizes=np.array([[27, 41], [0, 0]], np.int32))
+    told = replace(samples, dataset=known)
+    assert known[0].width == 41 and samples.dataset[0].width == 60
+    for epoch in range(5):
+        assert samples[epoch, 0].labels.any()
+        for mine, theirs in zip(told.augmented(epoch, 0), samples.augmented(epoch, 0), strict=True):
+            np.testing.assert_array_equal(mine, theirs)
+        np.testing.assert_array_equal(told[epoch, 0].offsets, samples[epoch, 0].offsets)
+
+
+def test_a_file_of_another_shape_than_annotated_is_an_error(make_samples: MakeSamples) -> None:
+    samples = make_samples(2, background=(1,))
+    cv2.imwrite(samples.dataset[0].path, np.zeros((40, 40, 3), np.uint8))
+    cv2.imwrite(samples.dataset[1].path, np.zeros((40, 40, 3), np.uint8))
+    with pytest.raises(DatasetError, match=r"0\.png: has 40x40 pixels, but is annotated as 60x40"):
+        samples[0, 0]
+    assert samples[0, 1].weight == 1  # without boxes any size will do
+
+
+def test_boxes_wholly_outside_an_image_of_unknown_size_are_left_out(
+    make_samples: MakeSamples,
+) -> None:
+    samples = make_samples(2, augmentation=None)
+    dataset = replace(samples.dataset, sizes=np.zeros((2, 2), np.int32))
+    samples = replace(samples, dataset=dataset)
+    cv2.imwrite(dataset[0].path, np.zeros((20, 20, 3), np.uint8))
+    cv2.imwrite(dataset[1].path, np.zeros((5, 5, 3), np.uint8))
     # Of (10, 5, 40, 30) in 20 by 20 pixels remains (10, 5, 20, 20), and in 5 by 5 nothing.
     boxes = samples.augmented(0, 0)[1]
     assert np.abs(boxes - [[24, 8, 48, 32]]).max() < 1e-4

@@ -1,7 +1,9 @@
 """Exporting the tiny network: each format against its engine, and nothing left where it differs."""
 
+import shutil
 from io import StringIO
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import onnx
@@ -16,8 +18,8 @@ from mindssd.deploy.export import ExportSettings, export_model, recipe_of
 from mindssd.deploy.manifest import InGraphNMS
 from mindssd.deploy.verify import Difference, compare
 from mindssd.engines.base import Parameters
-from mindssd.errors import ConfigError, MindSSDError
-from mindssd.geometry.postprocess import Selection
+from mindssd.errors import ConfigError, DatasetError, MindSSDError
+from mindssd.geometry.selection import Selection
 from mindssd.types import Array, Detections
 from mindssd.weights.mindspore_checkpoint import read_checkpoint
 from mindssd.weights.safetensors_file import read_model, write_model
@@ -66,6 +68,23 @@ def test_the_file_detects_what_the_engine_detects_and_has_its_map(
     np.testing.assert_allclose(engine.scores, deployed.scores, atol=1e-4)
     kinds = {node.op_type for node in onnx.load(path).graph.node}
     assert "Conv" in kinds and "BatchNormalization" not in kinds
+
+
+def test_unreadable_images_are_left_out_of_the_comparison(
+    model: Path, shapes_dir: Path, tmp_path: Path
+) -> None:
+    data_dir = shutil.copytree(shapes_dir, tmp_path / "data")
+    for name in ("train2017/0.png", "val2017/0.png", "val2017/5.png"):
+        (data_dir / name).write_bytes(b"not a picture")
+    out = tmp_path / "a.onnx"
+    _, said = made(model, f"data_dir={data_dir}", out=out, int8=True, max_loss=1.0)
+    assert "8 images: boxes differ" in said and "on 11 training images" in said
+    assert said.count("skipped, others taken instead: ") == 2
+    for name in (data_dir / "val2017").iterdir():
+        name.write_bytes(b"not a picture")
+    with pytest.raises(DatasetError, match="none of its 12 images can be read"):
+        made(model, f"data_dir={data_dir}", out=tmp_path / "b.onnx")
+    assert not (tmp_path / "b.onnx").exists()
 
 
 def test_nms_inside_is_verified_too(model: Path, tmp_path: Path) -> None:
@@ -152,7 +171,7 @@ def test_a_missing_detection_counts_and_one_at_the_threshold_does_not() -> None:
             boxes = np.array([[i, 0, i + 1, 1] for i in range(len(scores))], np.float32) * 3
             ids = np.zeros(len(scores), np.int32)
             self.found = Detections(boxes, np.array(scores, np.float32), ids, ("a",))
-            self.postprocess = Selection(score_threshold=0.3)
+            self.postprocess = SimpleNamespace(selection=Selection(score_threshold=0.3))
 
         def detect(self, images: list[Array]) -> list[Detections]:
             return [self.found]

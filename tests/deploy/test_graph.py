@@ -9,6 +9,7 @@ from onnx import TensorProto, helper, numpy_helper
 from mindssd.deploy.graph import finish, fold_batch_norms, read_raw
 from mindssd.deploy.manifest import InGraphNMS
 from mindssd.geometry.postprocess import PostProcess, PostProcessDecoded, PostProcessSelected
+from mindssd.geometry.selection import Selection
 from mindssd.types import Array
 from tests.deploy.conftest import CLASS_NAMES, DEFAULT_BOXES, IMAGE_SIZE, random_outputs, raw_graph
 
@@ -50,11 +51,12 @@ def test_nms_inside_the_graph_is_the_projects(threshold: float, iou: float) -> N
     offsets, logits = run(raw, images)
     outputs = run(finished(raw, InGraphNMS(threshold, iou, 50)), images)
     assert [output.shape for output in outputs] == [(3, 50, 4), (3, 50), (3, 50)]
-    settings = {"score_threshold": threshold, "iou_threshold": iou, "max_detections": 50}
+    selection = Selection(score_threshold=threshold, iou_threshold=iou, max_detections=50)
+    from_rows = PostProcessSelected(num_boxes=50, selection=selection)
     counts = set()
     for i in range(len(images)):
-        expected = PostProcess(DEFAULT_BOXES, **settings)(offsets[i], logits[i], SIZE)
-        found = PostProcessSelected(num_boxes=50, **settings)(*(x[i] for x in outputs), SIZE)
+        expected = PostProcess(DEFAULT_BOXES, selection=selection)(offsets[i], logits[i], SIZE)
+        found = from_rows(*(x[i] for x in outputs), SIZE)
         counts.add(len(expected[0]))
         for one, other in zip(expected, found, strict=True):
             np.testing.assert_allclose(one, other, atol=1e-3)

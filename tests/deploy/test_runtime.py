@@ -65,9 +65,40 @@ def test_batches_and_nms_inside_change_no_detection(deploy: Deploy) -> None:
     expected = arrays(path, iou_threshold=0.5)
     together = mindssd.load(path, batch_size=3)([PHOTO, PHOTO[:50]])[0]
     np.testing.assert_allclose(expected[1], together.scores, atol=1e-6)
-    inside = arrays(deploy(nms=InGraphNMS(0.3, 0.5, 100), name="nms.onnx"), iou_threshold=0.5)
+    inside = arrays(deploy(nms=InGraphNMS(0.3, 0.5, 300), name="nms.onnx"), iou_threshold=0.5)
     for one, other in zip(expected, inside, strict=True):
         np.testing.assert_allclose(one, other, atol=1e-3)
+
+
+def test_rows_that_nms_inside_has_cut_off_are_lost_and_no_others(deploy: Deploy) -> None:
+    """Suppression across classes comes behind the file's rows: what they hold is shown right."""
+    expected = arrays(deploy(), iou_threshold=0.5)[1]
+    cut_off = deploy(nms=InGraphNMS(0.3, 0.5, 100), name="nms.onnx")
+    scores = arrays(cut_off, iou_threshold=0.5)[1]
+    assert len(scores) < len(expected)
+    np.testing.assert_allclose(scores, expected[: len(scores)], atol=1e-6)
+
+
+def test_the_chosen_classes_alone_are_shown_counted_and_suppress(deploy: Deploy) -> None:
+    path, nms = deploy(), deploy(nms=InGraphNMS(0.01, 0.6, 9999), name="nms.onnx")
+    name, other, *_ = CLASS_NAMES
+    every = {"max_detections": 9999, "score_threshold": 0.05}
+    for file in (path, nms):
+        alone = mindssd.load(file, classes=[name], **every)(PHOTO)
+        both = mindssd.load(file, classes=[other, name], **every)(PHOTO)
+        assert {CLASS_NAMES[i] for i in alone.class_ids} == {name}
+        assert {CLASS_NAMES[i] for i in both.class_ids} == {name, other}
+        assert len(alone) > sum(CLASS_NAMES[i] == name for i in both.class_ids)
+        limited = mindssd.load(file, classes=[name], score_threshold=0.05, max_detections=5)(PHOTO)
+        np.testing.assert_allclose(limited.scores, alone.scores[:5])
+        tiled = mindssd.load(file, classes=[name], tile=64, max_detections=5)(PHOTO)
+        assert len(tiled) == 5 and {CLASS_NAMES[i] for i in tiled.class_ids} == {name}
+    for wrong in (["zebra"], [name, "zebra"]):
+        with pytest.raises(ConfigError, match=f"no class 'zebra'; it has {name}, "):
+            mindssd.load(path, classes=wrong)
+    for empty in ([], name):
+        with pytest.raises(ConfigError, match=f"expected a list of names of {name}, "):
+            mindssd.load(path, classes=empty)
 
 
 def test_thresholds_that_nms_inside_has_cut_off_are_refused(deploy: Deploy) -> None:

@@ -108,7 +108,7 @@ from mindssd.detector import load_model
 config = load_config("{RECIPE}", ["engine=torch", "device=CPU"])
 network = load_model("{golden_dir}/bccd_trained.ckpt", config, ("a", "b", "c")).network
 config = load_config("{RECIPE}", ["engine=torch", "backbone_ckpt_path={backbone_checkpoint}"])
-build.load_initial_weights(config, network)
+build.load_initial_weights(config, network, ("a", "b", "c"))
 print([name for name in ("mindspore", "mindcv") if name in sys.modules])
 print(os.environ.get("ONEDNN_MAX_CPU_ISA"))
 """

@@ -15,12 +15,14 @@ from pycocotools import cocoeval as pycocotools_cocoeval
 
 from mindssd.data.dataset import DetectionDataset
 from mindssd.data.formats.coco import load_coco
+from mindssd.deploy.manifest import FOR_PEOPLE
 from mindssd.errors import DatasetError
 from mindssd.evaluation import coco
 from mindssd.evaluation.coco import (
     COCO,
     MINDCV,
     DetectionTable,
+    Protocol,
     chosen_images,
     detect_images,
     evaluate,
@@ -28,6 +30,7 @@ from mindssd.evaluation.coco import (
 )
 from mindssd.geometry.default_boxes import DefaultBoxes
 from mindssd.geometry.postprocess import PostProcess
+from mindssd.geometry.selection import Selection
 from mindssd.images import Normalization
 from mindssd.predictor import Predictor
 from mindssd.types import Array, Detections
@@ -236,14 +239,39 @@ def test_boxes_that_training_drops_are_no_truths_here_either(tmp_path: Path) -> 
     assert result.ap == 1
 
 
-def test_without_an_annotation_file_of_coco_the_boxes_of_the_data_set_are_the_truths(
-    tmp_path: Path,
+@pytest.mark.parametrize("protocol", [COCO, MINDCV], ids=["coco", "mindcv"])
+def test_files_of_half_the_annotated_size_have_the_same_figures(
+    tmp_path: Path, protocol: Protocol
 ) -> None:
-    truths = [box(1, (10, 10, 40, 40)), box(1, (100, 0, 90, 90), 7, iscrowd=1)]
-    dataset = replace(dataset_of(tmp_path, truths), annotation_file="Annotations")
+    whole, found = random_data(tmp_path, 6, 20, 4)
+    halves = [(i, c, tuple(side / 2 for side in corners), s) for i, c, corners, s in found]
+    expected = score(table_of(found), whole, chosen_images(whole, protocol), protocol)
+    for record in whole:
+        Image.new("RGB", (100, 50), "white").save(record.path)
+    half = load_coco(Path(whole.annotation_file), tmp_path)
+    assert (half[0].width, half[0].height) == (100, 50)
+    result = score(table_of(halves), half, chosen_images(half, protocol), protocol)
+    for name in ("ap", "ap50", "ap75", "ar1", "ar10", "ar100"):
+        assert getattr(result, name) == pytest.approx(getattr(expected, name), abs=1e-12)
+    assert [each.ap for each in result.per_class] == pytest.approx(
+        [each.ap for each in expected.per_class]
+    )
+    # A quarter of the pixels: what was medium of up to 64² is small.
+    assert np.concatenate([record.areas for record in half]).sum() == pytest.approx(
+        np.concatenate([record.areas for record in whole]).sum() / 4
+    )
+
+
+def test_a_negative_area_leaves_a_truth_a_truth(tmp_path: Path) -> None:
+    dataset = dataset_of(tmp_path, [box(1, (10, 10, 40, 40), area=-1600)])
     result = score(table_of([(1, 0, (10, 10, 50, 50), 0.9)]), dataset, every_image(dataset))
-    assert (result.ap, result.num_truths, result.num_crowds) == (1, 1, 1)
-    assert score(table_of([]), dataset, []).ap is None
+    assert (result.ap, result.ap_medium, result.num_truths) == (1, 1, 1)
+
+
+def test_of_a_box_annotated_twice_one_detection_finds_all(tmp_path: Path) -> None:
+    dataset = dataset_of(tmp_path, [box(1, (10, 10, 40, 40)), box(1, (10, 10, 40, 40), id=99)])
+    result = score(table_of([(1, 0, (10, 10, 50, 50), 0.9)]), dataset, every_image(dataset))
+    assert (result.ap, result.num_truths) == (1, 1)
 
 
 def test_the_mindcv_protocol_leaves_out_images_without_boxes_and_with_a_crowd(
@@ -270,13 +298,19 @@ def sees_the_left_half(images: Array) -> tuple[Array, Array]:
     return offsets, logits
 
 
-def half_predictor(class_names: tuple[str, ...] = ("cat", "dog")) -> Predictor:
+HARDLY_ANYTHING = Selection(score_threshold=0.99)
+
+
+def half_predictor(
+    class_names: tuple[str, ...] = ("cat", "dog"),
+    selection: Selection = HARDLY_ANYTHING,
+) -> Predictor:
     left_half = DefaultBoxes.from_cxcywh(np.array([[0.25, 0.5, 0.5, 1.0]], np.float32))
     return Predictor(
         forward=sees_the_left_half,
         image_size=(8, 8),
         normalization=Normalization(),
-        postprocess=PostProcess(left_half, score_threshold=0.99),
+        postprocess=PostProcess(left_half, selection=selection),
         class_names=class_names,
         batch_size=2,
         num_threads=1,
@@ -294,6 +328,31 @@ def test_the_protocol_s_threshold_replaces_the_predictor_s(tmp_path: Path) -> No
     assert [each.ap for each in by_mindcv.per_class] == [0, 1]
     assert (by_coco.num_detections, by_mindcv.num_detections) == (4, 2)
     assert by_coco.images_per_second is not None and by_coco.images_per_second > 0
+
+
+def test_every_setting_of_the_protocol_replaces_the_predictor_s(tmp_path: Path) -> None:
+    """Nothing of how a predictor selects for people is left, and nothing of a protocol is lost."""
+    dataset = dataset_of(tmp_path, [box(1, LEFT_HALF, c) for c in (1, 7)])
+    for_people = half_predictor(selection=FOR_PEOPLE)
+    assert [each.ap for each in evaluate(for_people, dataset, COCO).per_class] == [1, 1]
+    one_class = Protocol("mine", replace(COCO.selection, across_classes_iou=0.5))
+    result = evaluate(half_predictor(selection=COCO.selection), dataset, one_class)
+    assert [each.ap for each in result.per_class] == [0, 1]
+    assert result.as_dict()["protocol"]["across_classes_iou"] == 0.5
+
+
+def test_classes_that_the_data_set_lacks_take_up_no_room_in_the_limit(tmp_path: Path) -> None:
+    dataset = dataset_of(tmp_path, [box(1, LEFT_HALF, 1)])  # a cat
+    best_alone = Protocol("mine", replace(COCO.selection, max_detections=1))
+    result = evaluate(half_predictor(("cat", "zebra")), dataset, best_alone)  # zebra: 0.9
+    assert result.per_class[0].ap == 1
+
+
+def test_a_predictor_of_chosen_classes_is_scored_on_them_alone(tmp_path: Path) -> None:
+    dataset = dataset_of(tmp_path, [box(1, LEFT_HALF, c) for c in (1, 7)])
+    predictor = half_predictor()
+    cats = replace(predictor, postprocess=replace(predictor.postprocess, class_ids=(0,)))
+    assert [each.ap for each in evaluate(cats, dataset).per_class] == [1, 0]
 
 
 def test_progress_is_told_after_each_image(tmp_path: Path) -> None:

@@ -4,7 +4,13 @@ import numpy as np
 import pytest
 
 from mindssd.geometry.default_boxes import DefaultBoxes
-from mindssd.geometry.postprocess import PostProcess, sigmoid
+from mindssd.geometry.postprocess import (
+    PostProcess,
+    PostProcessDecoded,
+    PostProcessSelected,
+    sigmoid,
+)
+from mindssd.geometry.selection import Selection
 
 LEFT_AND_RIGHT = DefaultBoxes.from_cxcywh(np.array([[0.25, 0.5, 0.5, 0.5], [0.75, 0.5, 0.5, 0.5]]))
 NO_OFFSETS = np.zeros((2, 4), np.float32)
@@ -50,7 +56,7 @@ def test_background_is_never_detected():
 
 @pytest.mark.parametrize(("threshold", "found"), [(0.0, 2), (0.4, 1), (0.6, 0), (1.0, 0)])
 def test_a_score_must_be_above_the_threshold(threshold, found):
-    postprocess = PostProcess(LEFT_AND_RIGHT, score_threshold=threshold)
+    postprocess = PostProcess(LEFT_AND_RIGHT, selection=Selection(score_threshold=threshold))
     _, scores, _ = postprocess(NO_OFFSETS, outputs((0, 0), (0, -3)), (10, 10))
     assert len(scores) == found
 
@@ -65,9 +71,8 @@ def test_duplicates_of_a_class_are_one_detection():
 
 @pytest.mark.parametrize(("image_limit", "class_limit", "found"), [(3, None, 3), (None, 2, 4)])
 def test_limits_of_an_image_and_of_a_class(paper_default_boxes, image_limit, class_limit, found):
-    postprocess = PostProcess(
-        paper_default_boxes, max_detections=image_limit, max_per_class=class_limit
-    )
+    selection = Selection(max_detections=image_limit, max_per_class=class_limit)
+    postprocess = PostProcess(paper_default_boxes, selection=selection)
     rng = np.random.default_rng(0)
     logits = rng.normal(0, 1, (1917, 3)).astype(np.float32)
     _, scores, _ = postprocess(np.zeros((1917, 4), np.float32), logits, (300, 300))
@@ -107,9 +112,8 @@ def test_thresholding_logits_is_thresholding_scores(paper_default_boxes, thresho
     """No NMS (IoU 1) and no limit: what is left are the scores above the threshold."""
     rng = np.random.default_rng(0)
     logits = rng.normal(0, 4, (1917, 4)).astype(np.float32)
-    postprocess = PostProcess(
-        paper_default_boxes, score_threshold=threshold, iou_threshold=1.0, max_detections=None
-    )
+    selection = Selection(score_threshold=threshold, iou_threshold=1.0, max_detections=None)
+    postprocess = PostProcess(paper_default_boxes, selection=selection)
     _, scores, _ = postprocess(np.zeros((1917, 4), np.float32), logits, (300, 300))
     all_scores = sigmoid(logits[:, 1:]).ravel()
     expected = np.sort(all_scores[all_scores > threshold])[::-1]
@@ -123,16 +127,17 @@ def test_outputs_of_half_precision_are_detected_in_float32():
     np.testing.assert_allclose(scores, sigmoid(np.array([2.0, 1.0])), rtol=1e-3)
 
 
-def test_across_classes_one_thing_keeps_its_best_class_alone():
-    default_boxes = DefaultBoxes.from_cxcywh(
-        np.array([[0.5, 0.5, 0.4, 0.4], [0.51, 0.5, 0.4, 0.4]], np.float32)
-    )
-    logits = np.array([[-9, 2.0, -9], [-9, -9, 1.0]], np.float32)
-    offsets = np.zeros((2, 4), np.float32)
-    assert len(PostProcess(default_boxes)(offsets, logits, (100, 100))[0]) == 2
-    boxes, scores, class_ids = PostProcess(default_boxes, across_classes_iou=0.5)(
-        offsets, logits, (100, 100)
-    )
-    assert np.allclose(boxes, [[30, 30, 70, 70]], atol=1e-3)
-    assert np.allclose(scores, 0.8808, atol=1e-4)
-    assert class_ids.tolist() == [0]
+def test_each_form_of_outputs_is_detected_in_the_chosen_classes_alone():
+    """Left is class 0 with 3/4 and class 2 with 1/2, right class 1 with 1/2."""
+    logits = outputs((0, np.log(3), LOW, 0), (0, LOW, 0, LOW))
+    scores = sigmoid(logits[:, 1:])
+    left_and_right = LEFT_AND_RIGHT.boxes
+    rows = (left_and_right[[0, 0, 1]], np.float32([0.75, 0.5, 0.5]), np.int32([0, 2, 1]))
+    for class_ids, expected in (((0, 1, 2), [0, 2, 1]), ((1, 2), [2, 1]), ((2,), [2]), ((7,), [])):
+        if class_ids != (7,):  # a class that the two have no column for
+            raw = PostProcess(LEFT_AND_RIGHT, class_ids=class_ids)
+            assert raw(NO_OFFSETS, logits, (100, 200))[2].tolist() == expected
+            decoded = PostProcessDecoded(2, class_ids=class_ids)
+            assert decoded(left_and_right, scores, (100, 200))[2].tolist() == expected
+        selected = PostProcessSelected(3, class_ids=class_ids)
+        assert selected(*rows, (100, 200))[2].tolist() == expected

@@ -13,12 +13,14 @@ from PIL import Image
 from pycocotools.coco import COCO
 from rich.console import Console
 
+from mindssd import files
 from mindssd.detector import Detector
 from mindssd.errors import ImageError, MindSSDError
 from mindssd.geometry.default_boxes import DefaultBoxes
 from mindssd.geometry.postprocess import PostProcess
 from mindssd.images import Normalization
 from mindssd.predict import job, sources
+from mindssd.predict.writing import Wanted
 from mindssd.predictor import Predictor
 from mindssd.types import Array
 from mindssd.weights.safetensors_file import ModelMetadata
@@ -56,7 +58,7 @@ def photo(path: Path, height: int = 10, width: int = 20) -> Path:
 
 def run(out: Path, *sources: Path | str, sheet: bool = False) -> list[ImageError]:
     names = [str(source) for source in sources]
-    wanted = job.Wanted(out, sheet=sheet)
+    wanted = Wanted(out, sheet=sheet)
     return job.predict_files(Path("model"), names, wanted, {}, Console(quiet=True))
 
 
@@ -131,6 +133,20 @@ def test_a_broken_image_is_told_and_the_others_are_done(tmp_path: Path, loads: l
     assert len(json.loads((tmp_path / "out" / "detections.json").read_text())["images"]) == 1
 
 
+def test_what_pictures_leave_out_of_their_files_is_one_line(
+    tmp_path: Path, loads: list[Any]
+) -> None:
+    page = Image.new("RGB", (20, 10), "grey")
+    for name in ("a.tif", "b.tif", "c.tif"):
+        page.save(tmp_path / name, save_all=True, append_images=[page])
+    console = Console(file=io.StringIO(), width=40)
+    names = [str(tmp_path / name) for name in ("a.tif", "b.tif", "c.tif")]
+    assert job.predict_files(Path("m"), names, Wanted(tmp_path / "out"), {}, console) == []
+    assert isinstance(console.file, io.StringIO)
+    line = f"3 images, such as {names[0]}: several pages or frames: only the first is used\n"
+    assert console.file.getvalue().count("several pages") == 1 and line in console.file.getvalue()
+
+
 def test_names_with_square_brackets_are_printed_as_they_are(
     tmp_path: Path, loads: list[Any]
 ) -> None:
@@ -142,7 +158,7 @@ def test_names_with_square_brackets_are_printed_as_they_are(
     job.predict_files(
         Path("model.safetensors"),
         [str(tmp_path / "in"), str(broken)],
-        job.Wanted(tmp_path / "out[" / "i]"),
+        Wanted(tmp_path / "out[" / "i]"),
         {},
         Console(file=printed),
     )
@@ -155,12 +171,10 @@ def test_a_full_disk_is_one_line_and_leaves_no_partial_file(
 ) -> None:
     source = photo(tmp_path / "a.jpg")
 
-    def fill_up(self: Path, data: bytes) -> int:
-        with self.open("wb") as file:
-            file.write(data[:10])
+    def fill_up(self: files.FileAside) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(Path, "write_bytes", fill_up)
+    monkeypatch.setattr(files.FileAside, "keep", fill_up)
     with pytest.raises(MindSSDError, match=r"a\.jpg: cannot be written \(No space left") as caught:
         run(tmp_path / "out", source)
     assert "\n" not in str(caught.value) and names_in(tmp_path / "out") == set()
@@ -178,7 +192,7 @@ def test_sources_are_files_folders_and_globs_each_once(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").touch()
     (tmp_path / "folder.jpg").mkdir()
     found = sources.find_sources([str(second), str(tmp_path), f"{tmp_path}/*.jpg"])
-    assert found == [sources.ImageFile(second), sources.ImageFile(first)]
+    assert found.sources == [sources.ImageFile(second), sources.ImageFile(first)]
 
 
 @pytest.mark.parametrize("source", ["absent.jpg", "empty", "*.gif"])
@@ -193,4 +207,4 @@ def test_a_home_folder_is_understood_in_a_quoted_glob(
 ) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     photo(tmp_path / "a.jpg")
-    assert sources.find_sources(["~/*.jpg"]) == [sources.ImageFile(tmp_path / "a.jpg")]
+    assert sources.find_sources(["~/*.jpg"]).sources == [sources.ImageFile(tmp_path / "a.jpg")]

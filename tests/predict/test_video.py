@@ -3,10 +3,8 @@
 import io
 import json
 import sys
-import threading
 from collections.abc import Iterator
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import cv2
@@ -15,17 +13,20 @@ import pytest
 from rich.console import Console
 
 from mindssd.detector import Detector
-from mindssd.errors import ImageError, MindSSDError
+from mindssd.errors import MindSSDError
 from mindssd.geometry.default_boxes import DefaultBoxes
 from mindssd.geometry.postprocess import PostProcess
 from mindssd.images import Normalization
 from mindssd.predict import job
-from mindssd.predict.sinks import folder_name
+from mindssd.predict.naming import class_folders
 from mindssd.predict.sources import Video, find_sources
-from mindssd.predict.video import VideoReader, VideoWriter
+from mindssd.predict.video import VideoReader
+from mindssd.predict.video_writer import VideoWriter
+from mindssd.predict.writing import Wanted
 from mindssd.predictor import Predictor
 from mindssd.types import Array
 from mindssd.weights.safetensors_file import ModelMetadata
+from tests.predict.clips import body, read, serving, write_clip
 
 FRAMES, RATE, SIZE = 23, 12.5, (122, 162)
 
@@ -55,22 +56,18 @@ def clip(tmp_path: Path) -> Path:
     path.parent.mkdir()
     with VideoWriter(path, SIZE, RATE) as video:
         for index in range(FRAMES):
-            video.write(np.full((*SIZE, 3), 10 + 10 * index, np.uint8))
+            video.write(np.full((*SIZE, 3), 10 + 10 * index, np.uint8), index / RATE)
     return path
 
 
-def run(
-    out: Path, *words: object, save: str = "drawn,json", classes: str | None = None
-) -> list[ImageError]:
-    wanted = job.Wanted(
-        out, save=save.split(","), classes=None if classes is None else classes.split(",")
-    )
+def run(out: Path, *words: object, save: str = "drawn,json") -> list[MindSSDError]:
+    wanted = Wanted(out, save=save.split(","))
     return job.predict_files(Path("m"), [str(w) for w in words], wanted, {}, Console(quiet=True))
 
 
 def properties(path: Path) -> tuple[int, float, tuple[int, int]]:
-    reader = VideoReader(str(path))
-    frames = list(reader.frames())
+    reader = VideoReader(path)
+    frames = [frame.image for frame in reader.frames()]
     return len(frames), reader.rate, (frames[0].shape[0], frames[0].shape[1])
 
 
@@ -80,20 +77,20 @@ def test_frames_rate_and_size_are_kept_and_the_frames_stay_in_order(
     assert run(tmp_path / "out", clip) == []
     assert properties(tmp_path / "out" / "clip.mp4") == (FRAMES, RATE, SIZE)
     means = [
-        frame[5:9].mean() for frame in VideoReader(str(tmp_path / "out" / "clip.mp4")).frames()
+        frame.image[5:9].mean() for frame in VideoReader(tmp_path / "out" / "clip.mp4").frames()
     ]
     assert means == sorted(means) and means[-1] - means[0] > 150
     found = json.loads((tmp_path / "out" / "detections.json").read_text())
     assert [image["frame"] for image in found["images"]] == list(range(FRAMES))
     assert found["images"][5]["seconds"] == pytest.approx(5 / RATE)
     names = [annotation["category_name"] for annotation in found["annotations"]]
-    assert names == ["dark"] * 13 + ["../bright"] * 10
+    assert names == ["dark"] * 12 + ["../bright"] * 11
 
 
 def test_drawing_shows_in_the_frames(clip: Path, tmp_path: Path) -> None:
     run(tmp_path / "out", clip)
-    frame = next(VideoReader(str(tmp_path / "out" / "clip.mp4")).frames())
-    assert frame.std() > 10 and next(VideoReader(str(clip)).frames()).std() < 2
+    frame = next(VideoReader(tmp_path / "out" / "clip.mp4").frames())
+    assert frame.image.std() > 10 and next(VideoReader(clip).frames()).image.std() < 2
 
 
 def test_a_truncated_video_is_reported_and_what_it_has_is_kept(clip: Path, tmp_path: Path) -> None:
@@ -104,53 +101,83 @@ def test_a_truncated_video_is_reported_and_what_it_has_is_kept(clip: Path, tmp_p
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"clip.mp4", "detections.json"}
 
 
-def test_a_stream_is_read_by_its_address(clip: Path, tmp_path: Path) -> None:
-    class Quiet(SimpleHTTPRequestHandler):
-        def log_message(self, *arguments: object) -> None: ...
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(clip.parent)))
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        address = f"http://127.0.0.1:{server.server_port}/clip.mp4"
-        assert run(tmp_path / "out", address, save="json") == []
-    finally:
-        server.shutdown()
-    assert len(json.loads((tmp_path / "out" / "detections.json").read_text())["images"]) == FRAMES
-
-
-def test_ctrl_c_ends_a_live_source_and_keeps_what_was_seen(
-    clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_stream_is_read_by_its_address_and_its_secrets_are_written_nowhere(
+    clip: Path, tmp_path: Path
 ) -> None:
-    class Camera(VideoReader):
-        def __init__(self, address: str, is_live: bool = False) -> None:
-            assert (address, is_live) == ("0", True)
-            super().__init__(str(clip))
-            self.num_frames = None
+    out, printed = tmp_path / "out", io.StringIO()
+    photo = cv2.imencode(".jpg", np.full((40, 30, 3), 200, np.uint8))[1].tobytes()
+    data = clip.read_bytes()
 
-    drawn = 0
-    original = job.Tables.add
+    def answer(handler: BaseHTTPRequestHandler) -> None:
+        kinds = {"photo": body(photo), "clip": body(data), "cut": body(data, announced=10**6)}
+        kinds.get(handler.path[1:].partition(".")[0], lambda h: h.send_error(404))(handler)
 
-    def add(self: object, *arguments: object) -> None:
-        nonlocal drawn
-        drawn += 1
-        if drawn == 9:
-            raise KeyboardInterrupt
-        original(self, *arguments)  # type: ignore[arg-type]
+    with serving(answer) as address:
+        host = address.replace("//", "//us3r:secret@")
+        words = [
+            f"{host}/{name}?token=secret" for name in ("clip.mp4", "photo.jpg", "no", "cut.ts")
+        ]
+        wanted = Wanted(out, save=["drawn", "json", "csv", "yolo"])
+        errors = job.predict_files(Path("m"), words, wanted, {}, Console(file=printed, width=200))
+    refused, cut = errors
+    assert str(refused).endswith("/no?…: cannot be opened: 404 Not Found")
+    assert "cut.ts?…: breaks off" in str(cut)
+    found = json.loads((out / "detections.json").read_text())["images"]
+    assert [image["file_name"] for image in found].count(f"{address}/clip.mp4?…") == FRAMES
+    assert {"clip.mp4", "photo.jpg"} <= {path.name for path in out.iterdir()}
+    texts = [printed.getvalue(), *map(str, errors), *(str(path) for path in out.rglob("*"))]
+    texts += [path.read_bytes().decode("latin-1") for path in out.rglob("*") if path.is_file()]
+    assert not any(secret in text for text in texts for secret in ("us3r", "secret"))
 
-    monkeypatch.setattr(job, "VideoReader", Camera)
-    monkeypatch.setattr(job.Tables, "add", add)
-    assert run(tmp_path / "out", "0") == []
-    assert properties(tmp_path / "out" / "camera_0.mp4")[0] == 8
-    assert len(json.loads((tmp_path / "out" / "detections.json").read_text())["images"]) == 8
+
+def test_a_stream_that_breaks_off_is_reported_and_what_was_seen_is_kept(tmp_path: Path) -> None:
+    data = write_clip(tmp_path / "a.ts").read_bytes()
+    with serving(body(data, announced=len(data) + 100)) as address:
+        (error,) = run(tmp_path / "out", f"{address}/live")
+    assert "live: breaks off after 20 frames: its last 100 bytes are missing" in str(error)
+    found = json.loads((tmp_path / "out" / "detections.json").read_text())
+    assert len(found["images"]) == 20
+    (video,) = (tmp_path / "out").glob("*.mp4")
+    assert properties(video)[0] == 20
+
+
+def test_a_drawn_video_has_the_frames_own_times(tmp_path: Path) -> None:
+    times = [0.0, 0.04, 0.08, 3.0, 3.04]
+    path = write_clip(tmp_path / "in.mp4", times=times)
+    assert run(tmp_path / "out", path) == []
+    assert read(VideoReader(tmp_path / "out" / "in.mp4"))[1] == times
+    found = json.loads((tmp_path / "out" / "detections.json").read_text())
+    assert [image["seconds"] for image in found["images"]] == times
+
+
+def test_frames_of_another_size_are_drawn_too(tmp_path: Path) -> None:
+    parts = [
+        write_clip(tmp_path / f"{size[0]}.mjpeg", 5, codec="mjpeg", pixels="yuvj420p", size=size)
+        for size in ((48, 64), (96, 64))
+    ]
+    (tmp_path / "both.mjpeg").write_bytes(b"".join(part.read_bytes() for part in parts))
+    assert run(tmp_path / "out", tmp_path / "both.mjpeg") == []
+    found = json.loads((tmp_path / "out" / "detections.json").read_text())["images"]
+    assert [image["height"] for image in found] == [48] * 5 + [96] * 5
+    assert properties(tmp_path / "out" / "both.mp4")[::2] == (10, (48, 64))
+
+
+def test_what_a_folder_has_besides_is_said(clip: Path, tmp_path: Path) -> None:
+    clip.with_name("notes.txt").touch()
+    printed = io.StringIO()
+    wanted = Wanted(tmp_path / "out", save=["json"])
+    words = [str(clip.parent)]
+    job.predict_files(Path("m"), words, wanted, {}, Console(file=printed, width=500))
+    assert f"{clip.parent}: 1 file passed by (.txt)" in printed.getvalue()
 
 
 def test_what_a_word_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    camera, stream = find_sources(["3", "rtsp://me:secret@host:554/street?key=1"])
+    camera, stream = find_sources(["3", "rtsp://me:secret@host:554/street?key=1"]).sources
     assert camera == Video("3", is_live=True) and camera.path == Path("camera_3")
     assert stream.path == Path("host_554_street")  # no password in a file's name
     Path("3").write_bytes(b"")
-    assert not isinstance(find_sources(["3"])[0], Video)
+    assert find_sources(["3"]).sources == [Video("3")]
 
 
 @pytest.mark.parametrize("kind", ["image", "video", "nothing", "noise"])
@@ -193,18 +220,9 @@ def test_each_kind_of_result_is_written_when_asked_for(photos: Path, tmp_path: P
     assert cv2.imread(str(out / "crops" / "dark" / "a_1.jpg")).shape == (21, 41, 3)
 
 
-def test_only_the_classes_asked_for_are_kept(photos: Path, tmp_path: Path) -> None:
-    run(tmp_path / "out", photos, classes="dark", save="json,yolo")
-    found = json.loads((tmp_path / "out" / "detections.json").read_text())
-    assert [a["category_name"] for a in found["annotations"]] == ["dark"]
-    assert (tmp_path / "out" / "labels" / "b.txt").read_text() == ""
-    with pytest.raises(MindSSDError, match=r"--classes cow: the model knows dark, \.\./bright"):
-        run(tmp_path / "out", photos, classes="cow")
-
-
 def test_an_unknown_kind_of_result_is_named() -> None:
     with pytest.raises(MindSSDError, match="--save xml: expected some of drawn, json, csv"):
-        job.Wanted(Path("out"), save=["json", "xml"])
+        Wanted(Path("out"), save=["json", "xml"])
 
 
 def test_crops_never_overwrite_a_source(photos: Path, tmp_path: Path) -> None:
@@ -216,13 +234,12 @@ def test_crops_never_overwrite_a_source(photos: Path, tmp_path: Path) -> None:
 
 
 def test_a_classs_folder_stays_inside() -> None:
-    assert [folder_name(name) for name in ("..", "a/b", "", "C:", "traffic light")] == [
-        *("_", "a_b", "_", "C_", "traffic light"),
-    ]
+    names = ("..", "a/b", "", "C:", "traffic light", "A:B")
+    assert class_folders(names) == ("_", "a_b", "__2", "C_", "traffic light", "A_B_2")
 
 
 def test_a_video_that_fails_leaves_no_file(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError), VideoWriter(tmp_path / "a.mp4", SIZE, RATE) as video:
-        video.write(np.zeros((*SIZE, 3), np.uint8))
+        video.write(np.zeros((*SIZE, 3), np.uint8), 0)
         raise RuntimeError
     assert list(tmp_path.iterdir()) == []

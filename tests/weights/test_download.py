@@ -1,9 +1,15 @@
 """Fetching a published backbone, from a server on this machine."""
 
+import errno
 import hashlib
+import http.client
+import socket
+import ssl
 import threading
 from dataclasses import replace
+from http.client import RemoteDisconnected
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.error import URLError
 
 import pytest
 
@@ -221,3 +227,62 @@ def test_a_mirror_must_be_an_http_address(monkeypatch):
     monkeypatch.setenv(download.BASE_URL_VARIABLE, "file:///etc")
     with pytest.raises(WeightsError, match=r"MINDSSD_WEIGHTS_URL=file:///etc: expected an http"):
         download.address(download.PUBLISHED[NAME])
+
+
+UNREACHABLE = [
+    (OSError(errno.EHOSTUNREACH, "No route to host"), "No route to host"),
+    (OSError(errno.ENETUNREACH, "Network is unreachable"), "Network is unreachable"),
+    (ssl.SSLError(1, "[SSL: WRONG_VERSION_NUMBER] wrong version number"), "WRONG_VERSION_NUMBER"),
+    (URLError(ssl.SSLError(1, "handshake failure")), "handshake failure"),
+    (URLError(socket.gaierror(-3, "Temporary failure in name resolution")), "Temporary failure"),
+    (TimeoutError("timed out"), "timed out"),
+    (ConnectionResetError(errno.ECONNRESET, "Connection reset by peer"), "Connection reset"),
+    (RemoteDisconnected("Remote end closed connection"), "Remote end closed"),
+    (http.client.InvalidURL("nonnumeric port"), "nonnumeric port"),
+    (UnicodeError("label too long"), "label too long"),
+    (TimeoutError(), "TimeoutError"),
+]
+
+
+@pytest.mark.parametrize(("error", "reason"), UNREACHABLE)
+def test_whatever_fails_on_the_way_to_the_server_is_the_networks(
+    server, monkeypatch, error, reason
+):
+    def fail(request, timeout):
+        raise error
+
+    monkeypatch.setattr(download, "urlopen", fail)
+    with pytest.raises(
+        WeightsError, match=f"cannot be reached .*{reason}.*; check the network"
+    ) as e:
+        download.fetch(NAME)
+    assert "written" not in str(e.value) and "\n" not in str(e.value)
+
+
+@pytest.mark.parametrize(("error", "reason"), UNREACHABLE[:3])
+def test_whatever_fails_while_bytes_come_is_the_networks_and_keeps_them(
+    server, monkeypatch, part, error, reason
+):
+    def read(response, count):
+        raise error
+
+    part.write_bytes(CONTENT[:5000])
+    monkeypatch.setattr(http.client.HTTPResponse, "read", read)
+    with pytest.raises(WeightsError, match=f"broke off 3 times; 5000 bytes are kept.*{reason}"):
+        download.fetch(NAME)
+    monkeypatch.undo()
+
+
+def test_an_unknown_certificate_says_how_to_name_it(server, monkeypatch):
+    def fail(request, timeout):
+        raise URLError(ssl.SSLCertVerificationError(1, "certificate verify failed"))
+
+    monkeypatch.setattr(download, "urlopen", fail)
+    with pytest.raises(WeightsError, match=r"certificate verify failed.*SSL_CERT_FILE=FILE"):
+        download.fetch(NAME)
+
+
+def test_a_disk_that_fails_is_the_disks(server, monkeypatch, part):
+    part.mkdir()  # where the file should be
+    with pytest.raises(WeightsError, match=r"cannot be written .*Is a directory"):
+        download.fetch(NAME)

@@ -18,6 +18,7 @@ from mindssd.weights.transfer import (
     read_description,
     read_weights,
     shapes_of,
+    start_from_detector,
 )
 
 # Two default boxes at each cell and three classes: 2·4 box outputs, 2·(3 + 1) class outputs.
@@ -75,34 +76,18 @@ def test_a_mismatch_counts_and_shows_the_first_of_each():
 def test_other_classes_are_refused_with_both_counts_and_the_way_out():
     with pytest.raises(
         WeightsError,
-        match="has 80 classes, this network 3; in training, initial_weights=FILE keeps",
+        match="has 80 classes, this network 3; in training, initial_weights=FILE takes",
     ):
         fit(_arrays(_other_width(162)), SHAPES)
 
 
-def test_other_classes_when_allowed_leave_the_class_predictions_at_their_initial_values():
-    to_load, report = fit(_arrays(_other_width(162)), SHAPES, allow_other_classes=True)
-    assert list(to_load) == list(SHAPES)[:3]
-    assert report.left_at_initial_values == tuple(SHAPES)[3:]
-    assert report.summary() == (
-        "3 tensors loaded; left at initial values: 2 (head.classes.0.predict.weight, "
-        "head.classes.0.predict.bias) (the checkpoint has 80 classes, this network 3)"
-    )
-
-
-def test_as_many_classes_are_loaded_whole_even_where_others_are_allowed():
-    to_load, report = fit(_arrays(SHAPES), SHAPES, allow_other_classes=True)
-    assert len(to_load) == 5 and report.left_at_initial_values == ()
-
-
-def test_allowing_other_classes_allows_nothing_else():
+def test_more_that_differs_than_the_classes_is_said():
     other = _other_width(162) | {"head.boxes.0.predict.bias": (12,)}
-    for allow in (False, True):
-        with pytest.raises(WeightsError, match=r"head\.boxes\.0\.predict\.bias \(12,\) instead"):
-            fit(_arrays(other), SHAPES, allow_other_classes=allow)
+    with pytest.raises(WeightsError, match=r"predict\.bias \(12,\) instead.*; but more than these"):
+        fit(_arrays(other), SHAPES)
     deeper = SHAPES | {"head.classes.0.predict.weight": (8, 5, 1, 1)}
-    with pytest.raises(WeightsError, match="1 wrongly shaped"):
-        fit(_arrays(deeper), SHAPES, allow_other_classes=True)
+    with pytest.raises(WeightsError, match=r"1 wrongly shaped .*of another recipe, backbone"):
+        fit(_arrays(deeper), SHAPES)
 
 
 def test_the_number_of_classes_is_read_off_the_shapes():
@@ -184,7 +169,8 @@ def test_the_references_detector_starts_one_of_eighty_classes(golden_dir):
     path = golden_dir / "bccd_trained.ckpt"
     with pytest.raises(WeightsError, match=r"12 wrongly shaped .* 3 classes, this network 80"):
         load_detector(path, shapes)
-    to_load, report = load_detector(path, shapes, allow_other_classes=True)
+    initial = {name: np.zeros(shape, np.float32) for name, shape in shapes.items()}
+    to_load, report = start_from_detector(path, initial, [f"class {i}" for i in range(80)])
     assert len(report.left_at_initial_values) == 12  # weight and bias of six levels
     assert len(to_load) == len(shapes) - 12
 
@@ -192,9 +178,7 @@ def test_the_references_detector_starts_one_of_eighty_classes(golden_dir):
 def test_another_recipes_detector_is_refused(golden_dir):
     with pytest.raises(WeightsError, match=r"bccd_trained\.ckpt does not fit.*missing.*of another"):
         load_detector(
-            golden_dir / "bccd_trained.ckpt",
-            _golden_shapes(golden_dir, "ssd_resnet50_fpn"),
-            allow_other_classes=True,
+            golden_dir / "bccd_trained.ckpt", _golden_shapes(golden_dir, "ssd_resnet50_fpn")
         )
 
 

@@ -1,327 +1,213 @@
 """COCO's annotation format, read into columns.
 
-Only what detection needs is decoded: segmentations, nine tenths of COCO's file, are skipped over.
 Layout and keys: https://cocodataset.org/#format-data.
 """
 
-import itertools
-import os
-from concurrent.futures import ThreadPoolExecutor
-from operator import attrgetter
+import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-import msgspec
 import numpy as np
 
-from mindssd.annotations import Id, decode_annotations
-from mindssd.data.check import CheckReport, Finding, check_boxes, count_where
+from mindssd.data.check import (
+    Boxes,
+    CheckReport,
+    Finding,
+    check_boxes,
+    count_where,
+    first_of_twins,
+)
 from mindssd.data.dataset import DetectionDataset
-from mindssd.errors import DatasetError, ImageError
-from mindssd.images import read_image
-from mindssd.types import Array, ImageSize
-
-_ABSENT = -(2**63)
-_LONGEST_SIDE = 2**20
-"""OpenCV reads no longer one."""
-_SUSPICIOUS_PIXELS = 1.0
-"""A box that reaches further over its image than a careless rounding casts doubt on the size."""
-
-
-# Not traced by the garbage collector (gc=False): a million of them would slow each collection, and
-# none can be part of a cycle.
-class _Image(msgspec.Struct, gc=False):
-    id: Id
-    file_name: str
-    width: float | None = None
-    height: float | None = None
+from mindssd.data.formats.annotations import Annotations, read_annotations
+from mindssd.data.formats.categories import names_of, read_categories, without_root
+from mindssd.data.formats.coco_json import decode
+from mindssd.data.formats.ids import as_numbers, positions
+from mindssd.data.formats.images import Images, merge_files, read_images
+from mindssd.data.image_files import find_files
+from mindssd.data.image_sizes import settle_sizes
+from mindssd.errors import DatasetError
+from mindssd.types import Array
 
 
-class _Annotation(msgspec.Struct, gc=False):
-    image_id: Id = _ABSENT
-    category_id: Id = _ABSENT
-    bbox: list[float] = []
-    iscrowd: int | bool | None = 0
-
-
-class _Category(msgspec.Struct, gc=False):
-    id: Id
-    name: str
-
-
-class _Annotations(msgspec.Struct):
-    images: list[_Image]
-    annotations: list[_Annotation]
-    categories: list[_Category]
-
-
-def load_coco_split(data_dir: Path, split: str) -> DetectionDataset:
+def load_coco_split(
+    data_dir: Path, split: str, seconds_for_sizes: float | None = None
+) -> DetectionDataset:
     """Load split "train" or "val" of a folder in COCO 2017's layout.
 
     `annotations/instances_train2017.json` (or the reference's spelling,
     `instance_train2017.json`) with the images in `train2017/`; val alike. DatasetError names what
-    is missing.
+    is missing. `seconds_for_sizes` as in `load_coco`.
     """
     data_dir = data_dir.expanduser()
-    names = [f"{stem}_{split}2017.json" for stem in ("instances", "instance")]
     image_dir = data_dir / f"{split}2017"
-    layout = (
-        f"expected {data_dir}/annotations/{names[0]} (or {names[1]}) and the images in {image_dir}/"
-    )
+    first, second = _annotation_files(data_dir, split)
+    layout = f"expected {first} (or {second.name}) and the images in {image_dir}/"
     if not data_dir.is_dir():
         raise DatasetError(f"{data_dir}: no such folder; {layout}")
-    found = [path for path in (data_dir / "annotations" / name for name in names) if path.is_file()]
-    if not found:
-        raise DatasetError(f"{data_dir / 'annotations' / names[0]}: no such file; {layout}")
+    annotation_file = find_annotations(data_dir, split)
+    if annotation_file is None:
+        raise DatasetError(f"{first}: no such file; {layout}")
     if not image_dir.is_dir():
         raise DatasetError(f"{image_dir}: no such folder; {layout}")
-    return load_coco(found[0], image_dir)
+    return load_coco(annotation_file, image_dir, seconds_for_sizes)
 
 
-def load_coco(annotation_file: Path, image_dir: Path) -> DetectionDataset:
+def find_annotations(data_dir: Path, split: str) -> Path | None:
+    """The annotation file of a split, None where there is none."""
+    return next((path for path in _annotation_files(data_dir, split) if path.is_file()), None)
+
+
+def _annotation_files(data_dir: Path, split: str) -> list[Path]:
+    return [
+        data_dir / "annotations" / f"{stem}_{split}2017.json" for stem in ("instances", "instance")
+    ]
+
+
+def read_class_names(annotation_file: Path) -> tuple[str, ...]:
+    """The classes of an annotation file, as a data set loaded from it has them."""
+    return _parse(annotation_file).class_names
+
+
+def load_coco(
+    annotation_file: Path, image_dir: Path, seconds_for_sizes: float | None = None
+) -> DetectionDataset:
     """Load an annotation file whose images lie in `image_dir`.
 
     Classes are the file's categories in the order of their ids, which may have gaps. Images keep
     the file's order, and stay when they have no boxes. Boxes that cannot be truths are dropped and
     counted (`mindssd.data.check`); an image file that is missing is counted, and is background that
-    does not count at training. DatasetError where the file is no such annotations.
+    does not count at training. Of each file's header the size is read, or of as many as
+    `seconds_for_sizes` allow. DatasetError where the file is no such annotations, or nobody knows
+    where its boxes lie.
     """
-    decoded = decode_annotations(annotation_file, _Annotations)
-    categories = _unique_categories(decoded.categories, annotation_file)
-    images, findings = _unique_images(decoded.images, annotation_file)
-    annotations = decoded.annotations
-    del decoded  # so that each list can go as soon as its columns are made
-    image_ids = np.fromiter(map(attrgetter("id"), images), np.int64, len(images))
-    file_names = [image.file_name for image in images]
-    findings += _missing_files(file_names, image_dir)
-    sizes, size_findings = _image_sizes(images, image_dir)
-    findings += size_findings
-    del images
-
-    category_ids = np.array([category.id for category in categories], np.int64)
-    image_index, labels, corners, is_crowd, dropped = _annotation_columns(
-        annotations, image_ids, category_ids
+    with _without_collection():
+        parsed = _parse(annotation_file)
+    files = find_files(parsed.images.file_names, image_dir)
+    images = replace(parsed.images, file_names=files.names)
+    kept, places, merged = merge_files(images, annotation_file)
+    images, present = images.at(kept), files.present[kept]
+    annotations = replace(parsed.annotations, images=places[parsed.annotations.images])
+    sizes = settle_sizes(
+        images.sizes,
+        images.file_names,
+        present,
+        image_dir,
+        annotations.images,
+        annotations.boxes_xywh,
+        seconds_for_sizes,
     )
-    del annotations
-    findings += dropped
-    findings += _correct_sizes(sizes, image_index, corners, file_names, image_dir)
-    # A size that is not known clips nothing.
-    limits = np.where(sizes > 0, sizes, np.inf)[image_index]
-    boxes, keep, box_findings = check_boxes(
-        corners, limits[:, 1], limits[:, 0], lambda row: file_names[image_index[row]]
-    )
-    findings += box_findings
-    rows = np.flatnonzero(keep)
-    rows = rows[np.argsort(image_index[rows], kind="stable")]
-    counts = np.bincount(image_index[rows], minlength=len(file_names))
-    is_crowd = is_crowd[rows]
+    annotations, box_findings = _sound(annotations, sizes.annotated, images, annotation_file)
+    order = np.argsort(annotations.images, kind="stable")
+    annotations = annotations.at(order)
+    counts = np.bincount(annotations.images, minlength=len(images.keys))
+    findings = [
+        *parsed.findings,
+        *files.findings,
+        *merged,
+        *sizes.findings,
+        *box_findings,
+    ]
+    num_crowds = int(np.count_nonzero(annotations.is_crowd))
     return DetectionDataset(
-        class_names=tuple(category.name for category in categories),
-        category_ids=tuple(category.id for category in categories),
+        class_names=parsed.class_names,
+        category_ids=parsed.category_ids,
         annotation_file=str(annotation_file),
         image_dir=str(image_dir),
         report=CheckReport(
             annotation_file=str(annotation_file),
-            num_images=len(file_names),
-            num_boxes=int(np.count_nonzero(~is_crowd)),
-            num_crowds=int(np.count_nonzero(is_crowd)),
+            num_images=len(images.keys),
+            num_boxes=len(annotations) - num_crowds,
+            num_crowds=num_crowds,
             num_empty_images=int(np.count_nonzero(counts == 0)),
             findings=tuple(findings),
         ),
-        image_ids=image_ids,
-        file_names=file_names,
-        sizes=sizes,
+        image_ids=as_numbers(images.keys),
+        file_names=images.file_names,
+        sizes=sizes.annotated,
+        file_sizes=sizes.of_files,
         starts=np.concatenate([[0], np.cumsum(counts)]),
-        boxes=boxes[rows],
-        labels=labels[rows],
-        is_crowd=is_crowd,
+        boxes_xywh=annotations.boxes_xywh,
+        areas=annotations.areas,
+        labels=annotations.categories.astype(np.int32) + 1,
+        is_crowd=annotations.is_crowd,
     )
 
 
-def _unique_categories(categories: list[_Category], annotation_file: Path) -> list[_Category]:
-    """Sort the categories by id; an id may come twice only under one name."""
-    by_id: dict[int, _Category] = {}
-    for category in categories:
-        first = by_id.setdefault(category.id, category)
-        if first.name != category.name:
-            raise DatasetError(
-                f"{annotation_file}: category {category.id} is both {first.name!r} "
-                f"and {category.name!r}; expected one name for each id"
-            )
-    if not by_id:
-        raise DatasetError(f"{annotation_file}: has no categories; expected at least one")
-    by_name: dict[str, _Category] = {}
-    for category in by_id.values():
-        first = by_name.setdefault(category.name, category)
-        if first is not category:
-            raise DatasetError(
-                f"{annotation_file}: categories {first.id} and {category.id} are both "
-                f"{category.name!r}; rename one, or give the annotations of both one id"
-            )
-    return [by_id[category_id] for category_id in sorted(by_id)]
+@dataclass(frozen=True)
+class _Parsed:
+    """What an annotation file says, before a look at the images.
+
+    The annotations' categories are positions among the classes.
+    """
+
+    class_names: tuple[str, ...]
+    category_ids: tuple[int, ...]
+    images: Images
+    annotations: Annotations
+    findings: list[Finding]
 
 
-def _unique_images(
-    images: list[_Image], annotation_file: Path
-) -> tuple[list[_Image], list[Finding]]:
-    """Keep the first image of each id; an id may come twice only for one file."""
-    if not images:
-        raise DatasetError(f"{annotation_file}: has no images; expected at least one")
-    by_id: dict[int, _Image] = {}
-    repeated = ""
-    for image in images:
-        first = by_id.setdefault(image.id, image)
-        if first is image:
-            _require_sense(image, annotation_file)
-            continue
-        if first.file_name != image.file_name:
-            raise DatasetError(
-                f"{annotation_file}: image id {image.id} is both {first.file_name!r} "
-                f"and {image.file_name!r}; expected one file for each id"
-            )
-        repeated = repeated or image.file_name
-    count = len(images) - len(by_id)
-    finding = Finding(count, "images listed more than once: kept once", repeated)
-    return list(by_id.values()), [finding] if count else []
+def _parse(annotation_file: Path) -> _Parsed:
+    decoded = decode(annotation_file)
+    categories = read_categories(decoded.categories, annotation_file)
+    keys = [category.key for category in categories]
+    images, findings = read_images(decoded.images, annotation_file)
+    annotations, dropped = read_annotations(
+        decoded.annotations,
+        lambda references: positions(references, images.keys, images.names),
+        lambda references: positions(references, keys, lambda: names_of(categories)),
+    )
+    counts = np.bincount(annotations.categories, minlength=len(categories))
+    classes, root = without_root(categories, counts.tolist(), annotation_file)
+    class_of = np.zeros(len(categories), np.int64)
+    class_of[classes] = np.arange(len(classes))
+    return _Parsed(
+        class_names=tuple(categories[place].name for place in classes),
+        category_ids=tuple(as_numbers(keys)[classes].tolist()),
+        images=images,
+        annotations=replace(annotations, categories=class_of[annotations.categories]),
+        findings=[*root, *findings, *dropped],
+    )
 
 
-def _require_sense(image: _Image, annotation_file: Path) -> None:
-    """Refuse a name that no file can have, and a size that no image can have."""
+def _sound(
+    annotations: Annotations, sizes: Array, images: Images, annotation_file: Path
+) -> tuple[Annotations, list[Finding]]:
+    """Keep the annotations that can be truths, with an area each."""
+    boxes = Boxes(
+        annotations.boxes_xywh,
+        sizes[annotations.images],
+        lambda row: images.file_names[annotations.images[row]],
+    )
     try:
-        possible = b"\0" not in os.fsencode(image.file_name)
-    except UnicodeEncodeError:
-        possible = False
-    if not possible or not image.file_name:
-        raise DatasetError(
-            f"{annotation_file}: image {image.id} has file_name {image.file_name!r}, which no file "
-            "can have; correct it"
-        )
-    for what, side in (("width", image.width), ("height", image.height)):
-        if side is not None and _LONGEST_SIDE < side < np.inf:
-            raise DatasetError(
-                f"{annotation_file}: image {image.id} ({image.file_name}) has {what} {side:g}; "
-                f"expected at most {_LONGEST_SIDE} pixels; correct it, or leave it out to have it "
-                "read from the file"
-            )
-
-
-def _missing_files(file_names: list[str], image_dir: Path) -> list[Finding]:
-    """Count the image files that are not there, listing each folder once."""
-    present: dict[str, set[str]] = {}
-
-    def exists(file_name: str) -> bool:
-        folder, _, name = file_name.rpartition("/")
-        if folder not in present:
-            try:
-                with os.scandir(f"{image_dir}/{folder}") as entries:
-                    present[folder] = {entry.name for entry in entries}
-            except OSError:
-                present[folder] = set()
-        return name in present[folder]
-
-    missing = np.fromiter((not exists(name) for name in file_names), np.bool_, len(file_names))
-    if missing.all():
-        raise DatasetError(
-            f"{image_dir}: has none of the {len(file_names)} annotated images, "
-            f"such as {file_names[0]}; expected them there"
-        )
-    what = "image files missing: not trained on"
-    return count_where(missing, what, file_names.__getitem__)
-
-
-def _image_sizes(images: list[_Image], image_dir: Path) -> tuple[Array, list[Finding]]:
-    """Collect heights and widths, (N, 2) int32, from the files where the annotations have none.
-
-    An image that cannot be read either has size (0, 0).
-    """
-    sizes = np.array([(image.height or 0, image.width or 0) for image in images], np.float64)
-    unknown = ~(np.isfinite(sizes) & (sizes >= 1)).all(axis=1)
-    for index in np.flatnonzero(unknown):
-        try:
-            sizes[index] = read_image(image_dir / images[index].file_name).shape[:2]
-        except ImageError:
-            sizes[index] = 0
-    what = "images without width and height: read from their files"
-    findings = count_where(unknown, what, lambda index: images[index].file_name)
-    return sizes.astype(np.int32), findings
-
-
-def _correct_sizes(
-    sizes: Array, image_index: Array, corners: Array, file_names: list[str], image_dir: Path
-) -> list[Finding]:
-    """Take the size of the file, in `sizes`, for images over which a box reaches: it is right.
-
-    Only these are read, for reading all takes minutes. An image that cannot be read keeps its size.
-    """
-    heights, widths = sizes[image_index].T
-    over = np.isfinite(corners).all(axis=1) & (heights > 0)
-    over &= (corners[:, 2] > widths + _SUSPICIOUS_PIXELS) | (
-        corners[:, 3] > heights + _SUSPICIOUS_PIXELS
+        keep, findings = check_boxes(boxes)
+    except DatasetError as error:
+        raise DatasetError(f"{annotation_file}: {error}") from error
+    a = annotations
+    first = first_of_twins(a.images, a.categories, a.boxes_xywh, a.is_crowd)
+    findings += count_where(
+        keep & ~first, "boxes annotated twice, of one class and image: kept once", boxes.example
     )
-    suspects = np.unique(image_index[over])
-
-    def size_of(index: int) -> ImageSize:
-        height, width = (int(side) for side in sizes[index])
-        try:
-            image = read_image(image_dir / file_names[index], (height, width))
-        except ImageError:
-            return height, width
-        return image.shape[0], image.shape[1]
-
-    with ThreadPoolExecutor() as pool:
-        read = np.array(list(pool.map(size_of, suspects.tolist())), np.int32).reshape(-1, 2)
-    wrong = (read != sizes[suspects]).any(axis=1)
-    sizes[suspects] = read
-    what = "images of another size than annotated: the file is right"
-    return count_where(wrong, what, lambda row: file_names[suspects[row]])
+    keep &= first
+    findings += count_where(
+        keep & (a.areas <= 0), "areas of 0 or less: that of the box taken", boxes.example
+    )
+    a = a.at(keep)
+    box_areas = a.boxes_xywh[:, 2] * a.boxes_xywh[:, 3]
+    return replace(
+        a, areas=np.where(np.isfinite(a.areas) & (a.areas > 0), a.areas, box_areas)
+    ), findings
 
 
-def _annotation_columns(
-    annotations: list[_Annotation], image_ids: Array, category_ids: Array
-) -> tuple[Array, Array, Array, Array, list[Finding]]:
-    """Turn annotations into columns, without those that name no box, image or category.
-
-    Gives the index of each one's image (n,), labels (n,) int32, corners (n, 4) float64, is_crowd
-    (n,) bool, and what was dropped.
-    """
-    num_annotations = len(annotations)
-    owners = np.fromiter(map(attrgetter("image_id"), annotations), np.int64, num_annotations)
-    classes = np.fromiter(map(attrgetter("category_id"), annotations), np.int64, num_annotations)
-    crowds = np.fromiter(map(attrgetter("iscrowd"), annotations), np.bool_, num_annotations)
-    boxes = [annotation.bbox for annotation in annotations]
-    incomplete = np.fromiter(map(len, boxes), np.int64, num_annotations) != 4
-    incomplete |= (owners == _ABSENT) | (classes == _ABSENT)
-    image_index, unknown_image = _positions(owners, image_ids)
-    class_index, unknown_category = _positions(classes, category_ids)
-    unknown_image &= ~incomplete
-    unknown_category &= ~incomplete & ~unknown_image
-
-    def place(row: int) -> str:
-        return f"annotations[{row}]"
-
-    findings = [
-        *count_where(incomplete, "annotations without image, category or box: dropped", place),
-        *count_where(
-            unknown_image,
-            "annotations of an image that is not listed: dropped",
-            lambda row: f"image id {owners[row]}",
-        ),
-        *count_where(
-            unknown_category,
-            "annotations of a category that is not listed: dropped",
-            lambda row: f"category id {classes[row]}",
-        ),
-    ]
-    rows = np.flatnonzero(~(incomplete | unknown_image | unknown_category))
-    kept = itertools.chain.from_iterable(boxes[row] for row in rows.tolist())
-    corners = np.fromiter(kept, np.float64, 4 * len(rows)).reshape(-1, 4)
-    corners[:, 2:] += corners[:, :2]  # COCO's boxes are (x, y, width, height)
-    labels = (class_index[rows] + 1).astype(np.int32)
-    return image_index[rows], labels, corners, crowds[rows], findings
-
-
-def _positions(values: Array, ids: Array) -> tuple[Array, Array]:
-    """Find each value among the unique ids: its index there, and whether it is unknown."""
-    order = np.argsort(ids)
-    places = np.minimum(np.searchsorted(ids, values, sorter=order), len(ids) - 1)
-    positions = order[places]
-    return positions, ids[positions] != values
+@contextmanager
+def _without_collection() -> Iterator[None]:
+    """Let the garbage collector rest: it would look a million lists through, again and again."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()

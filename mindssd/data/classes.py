@@ -1,0 +1,87 @@
+"""One data set's classes as those of another, or of a model: the same by name."""
+
+import unicodedata
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from mindssd.data.check import count_where
+from mindssd.data.dataset import DetectionDataset
+from mindssd.errors import DatasetError
+from mindssd.types import Array
+
+
+def with_classes(
+    dataset: DetectionDataset, class_names: tuple[str, ...], owner: str, way_out: str
+) -> DetectionDataset:
+    """Give a data set the classes of `owner`, a file, in their order.
+
+    Names decide, in another case or form of Unicode where one alone fits. Classes that the data set
+    lacks are added; those that no annotation is of may be left out, and are counted. DatasetError,
+    with both lists and the way out, where annotations are of classes that `owner` lacks, or no
+    class is the same.
+    """
+    if dataset.class_names == class_names:
+        return dataset
+    names = dataset.class_names
+    places = match_names(names, class_names)
+    counts = np.bincount(dataset.labels, minlength=len(names) + 1)[1:]
+    left_out = places < 0
+    if (left_out & (counts > 0)).any() or left_out.all():
+        raise DatasetError(
+            f"{owner} and {dataset.annotation_file} name different classes: {list(class_names)} "
+            f"and {list(names)}; {way_out}"
+        )
+    respelled = np.array(
+        [p >= 0 and class_names[p] != n for n, p in zip(names, places, strict=True)]
+    )
+    findings = [
+        *count_where(
+            respelled,
+            "classes spelled otherwise: taken for the same",
+            lambda row: f"{names[row]}, {class_names[places[row]]} in {owner}",
+        ),
+        *count_where(
+            left_out,
+            "classes that no annotation is of: dropped",
+            lambda row: f"{names[row]}, not in {owner}",
+        ),
+    ]
+    own_ids = {int(place): i for i, place in zip(dataset.category_ids, places, strict=True)}
+    unused_id = max(dataset.category_ids) + 1
+    return replace(
+        dataset,
+        class_names=class_names,
+        category_ids=tuple(
+            own_ids.get(place, unused_id + place) for place in range(len(class_names))
+        ),
+        labels=np.concatenate([[0], places + 1]).astype(np.int32)[dataset.labels],
+        report=dataset.report.with_findings(*findings),
+    )
+
+
+def match_names(names: Sequence[str], others: Sequence[str]) -> Array:
+    """Find each name among the others: (n,) int64 places, -1 where none is the same.
+
+    Of names that differ in case, space or Unicode's form alone, one each must be left.
+    """
+    places = {name: place for place, name in enumerate(others)}
+    exact = [places.get(name, -1) for name in names]
+    left = [_plain(name) for name, place in zip(names, exact, strict=True) if place < 0]
+    theirs = [_plain(name) for place, name in enumerate(others) if place not in exact]
+    only = {name for name, count in Counter(left).items() if count == 1}
+    only &= {name for name, count in Counter(theirs).items() if count == 1}
+    plain = {_plain(name): place for place, name in enumerate(others) if place not in exact}
+    return np.array(
+        [
+            plain[_plain(name)] if place < 0 and _plain(name) in only else place
+            for name, place in zip(names, exact, strict=True)
+        ],
+        np.int64,
+    )
+
+
+def _plain(name: str) -> str:
+    return " ".join(unicodedata.normalize("NFC", name).casefold().split())

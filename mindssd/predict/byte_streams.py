@@ -1,0 +1,175 @@
+"""Bytes that come once, from a pipe or a server, as PyAV and the image decoders read them."""
+
+import http.client
+import shutil
+import socket
+import ssl
+import tempfile
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from typing import IO, Any
+from urllib.parse import quote, unquote, urlsplit, urlunsplit
+
+from mindssd.errors import ImageError
+
+TIMEOUT_S = 30.0
+"""A server that sends nothing for so long has broken off."""
+
+_CHUNK = 1 << 16
+_PORTS = {"rtsp": 554, "rtsps": 322, "rtmp": 1935, "rtmps": 443, "http": 80, "https": 443}
+
+
+class ByteStream:
+    """A pipe or a server's answer, whose beginning can be looked at before it is read.
+
+    It is read by PyAV, which prints or loses an error inside of `read`. Here each looks like an
+    end; `fault` says in words what it was, None of a true end, and `check` raises an interruption.
+    """
+
+    def __init__(
+        self,
+        raw: Any,
+        remaining: Callable[[], int | None] = lambda: None,
+        close: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._read_some: Callable[[int], bytes] = getattr(raw, "read1", raw.read)
+        self._remaining = remaining
+        self.close = close
+        self._ahead = bytearray()
+        self._is_over = False
+        self._interruption: BaseException | None = None
+        self.head = b""
+        self.num_bytes = 0
+        self.fault: str | None = None
+
+    def peek(self, count: int) -> bytes:
+        """The next bytes, `count` or more, fewer at the end; they are still to be read."""
+        while len(self._ahead) < count and (more := self._next(_CHUNK)):
+            self._ahead += more
+        return bytes(self._ahead)
+
+    def read(self, count: int = _CHUNK) -> bytes:
+        """Up to `count` bytes, as soon as there are any; none at the end, however it came."""
+        if self._ahead:
+            data = bytes(self._ahead[:count])
+            del self._ahead[:count]
+        else:
+            data = self._next(count)
+        self.num_bytes += len(data)
+        return data
+
+    def check(self) -> None:
+        """Raise a Ctrl-C that came while PyAV was reading."""
+        if self._interruption is not None:
+            raise self._interruption
+
+    def _next(self, count: int) -> bytes:
+        data = b""
+        if self._is_over:
+            return data
+        try:
+            data = self._read_some(count) or b""
+            if not data and (missing := self._remaining()):
+                self.fault = f"its last {missing} bytes are missing"
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            self.fault = in_words(error)
+        except BaseException as error:
+            self._interruption = error
+        self._is_over = not data
+        self.head += data[: max(0, _CHUNK - len(self.head))]
+        return data
+
+    def until(self, seams: Sequence[bytes]) -> bytes | None:
+        """All that follows; None, with nothing read, where one of the `seams` shows in it."""
+        looked, longest = 0, max(map(len, seams), default=0)
+        while True:
+            start = max(0, looked - longest)
+            if any(self._ahead.find(seam, start) >= 0 for seam in seams):
+                return None
+            looked = len(self._ahead)
+            if not (more := self._next(_CHUNK)):
+                return self.read(looked)
+            self._ahead += more
+
+    def spooled(self) -> IO[bytes]:
+        """The rest in a file without a name, for what is not in the order of its use.
+
+        OSError where there is no room for it.
+        """
+        with ExitStack() as stack:
+            file = stack.enter_context(tempfile.TemporaryFile())
+            shutil.copyfileobj(self, file, _CHUNK)
+            file.seek(0)
+            stack.pop_all()
+            return file
+
+
+def open_http(address: str, name: str) -> tuple[ByteStream, str]:
+    """Ask a server; its answer, and the answer's media type in small letters.
+
+    A user and password in the address are used where the server asks for them. ImageError where
+    there is no answer, which never shows them.
+    """
+    try:
+        parts = urlsplit(address)
+        host = parts.netloc.rpartition("@")[2]
+        # A name in Chinese or with an umlaut is written in the address as it is.
+        path, query = (
+            quote(text, safe="%/:;=&?~+!$,'@()*[]") for text in (parts.path, parts.query)
+        )
+        plain = urlunsplit((parts.scheme, host, path, query, ""))
+        passwords = urllib.request.HTTPPasswordMgrWithDefaultRealm()
+        user = unquote(parts.username or "")
+        root = f"{parts.scheme}://{host}/"
+        passwords.add_password(None, root, user, unquote(parts.password or ""))
+        handlers = [
+            urllib.request.HTTPBasicAuthHandler(passwords),
+            urllib.request.HTTPDigestAuthHandler(passwords),
+        ]
+        opener = urllib.request.build_opener(*(handlers if parts.username is not None else ()))
+        request = urllib.request.Request(plain, headers={"User-Agent": "mindssd"})
+        response = opener.open(request, timeout=TIMEOUT_S)
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        # Not `from error`: it may show the address as it is.
+        raise ImageError(f"{name}: cannot be opened: {in_words(error)}") from None
+    stream = ByteStream(response, lambda: response.length, response.close)
+    return stream, response.headers.get_content_type()
+
+
+def is_server_gone(address: str) -> bool:
+    """Whether nobody listens any more where a stream came from.
+
+    For what FFmpeg fetches: to it a server that dies and a stream that ends look the same. Of tcp
+    and udp, whose sender may serve once, it says nothing.
+    """
+    try:
+        parts = urlsplit(address)
+        if parts.hostname and parts.scheme in _PORTS:
+            port = parts.port or _PORTS[parts.scheme]
+            socket.create_connection((parts.hostname, port), timeout=3).close()
+    except ConnectionRefusedError:
+        return True
+    except (OSError, ValueError):
+        return False
+    return False
+
+
+def in_words(error: Exception) -> str:
+    """A fault of a connection or pipe, without the address that it may hold."""
+    if isinstance(error, urllib.error.HTTPError):
+        return f"{error.code} {error.reason}"
+    if isinstance(error, urllib.error.URLError) and isinstance(error.reason, Exception):
+        return in_words(error.reason)
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return "its certificate is not trusted; SSL_CERT_FILE=FILE names one that is"
+    if isinstance(error, TimeoutError):
+        return f"nothing came for {TIMEOUT_S:.0f} s"
+    if isinstance(error, http.client.IncompleteRead):
+        return "the connection ended within it"
+    if isinstance(error, http.client.RemoteDisconnected):
+        return "the connection was closed without an answer"
+    if isinstance(error, OSError):
+        return error.strerror or type(error).__name__
+    return "no valid answer" if isinstance(error, http.client.HTTPException) else "no valid address"

@@ -1,0 +1,48 @@
+"""Cameras of this machine, by their number, with OpenCV: what PyAV has no one way to open."""
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import cv2
+
+from mindssd.errors import ImageError
+from mindssd.predict.frames import Frame
+from mindssd.predict.video import HIGHEST_RATE, UNKNOWN_RATE, VideoReader
+
+
+class Camera(VideoReader):
+    """Frames of a camera, each at the time of its arrival, until the camera is unplugged."""
+
+    def __init__(self, number: int, name: str) -> None:
+        self.name = name
+        self.num_frames = None
+        self.num_lost = 0
+        log_level = cv2.getLogLevel()
+        cv2.setLogLevel(0)  # the ImageError says it
+        try:
+            self._capture: Any = cv2.VideoCapture(number)
+        finally:
+            cv2.setLogLevel(log_level)
+        if not self._capture.isOpened():
+            raise ImageError(f"{name}: there is no such camera, or another program has it")
+        rate = float(self._capture.get(cv2.CAP_PROP_FPS))
+        self.rate = rate if 0 < rate <= HIGHEST_RATE else UNKNOWN_RATE  # NaN is neither
+
+    def close(self) -> None:
+        self._capture.release()
+
+    def frames(self) -> Iterator[Frame]:
+        """Each frame; ImageError when no more come, for a camera has no end of its own."""
+        began: float | None = None
+        try:
+            while True:
+                got, image = self._capture.read()
+                if not got:
+                    break
+                now = time.monotonic()
+                began = now if began is None else began
+                yield Frame(cv2.cvtColor(image, cv2.COLOR_BGR2RGB, dst=image), now - began)
+        finally:
+            self.close()
+        raise ImageError(f"{self.name}: gives no more frames")
