@@ -4,7 +4,6 @@ This file imports no MindSpore, so that what that reads at its import can be set
 """
 
 import ctypes
-import itertools
 import os
 import signal
 import sys
@@ -59,18 +58,18 @@ def start_engine(device: str = "auto", training: bool = False) -> "MindSporeEngi
             its_own_stay = engine.device != "CPU"
             return engine
         finally:
-            _restore(before, [*map(os.fsencode, SETTINGS)] if its_own_stay else None)
+            _restore(before, SETTINGS if its_own_stay else None)
 
 
-def _restore(before: dict[bytes, bytes], names: Collection[bytes] | None) -> None:
+def _restore(before: dict[str, str], names: Collection[str] | None) -> None:
     """Put the environment back as it was; of `names` alone, if there are any."""
     for name in dict(before.items() ^ _environment().items()):
         if names is not None and name not in names:
             continue
         if name in before:
-            os.environb[name] = before[name]
+            os.environ[name] = before[name]
         else:
-            os.environb.pop(name, None)
+            os.environ.pop(name, None)
             os.unsetenv(name)
 
 
@@ -110,20 +109,16 @@ def calling() -> Iterator[None]:
             _set_interrupt_handler(handler)
 
 
-def _environment() -> dict[bytes, bytes]:
+def _environment() -> dict[str, str]:
     """The variables that children inherit, those too that a library has set without Python."""
     try:
         variables = ctypes.POINTER(ctypes.c_char_p).in_dll(ctypes.CDLL(None), "environ")
-    except (TypeError, ValueError):  # another C library
-        return dict(os.environb)
-    found: dict[bytes, bytes] = {}
-    for index in itertools.count():
-        entry = variables[index]
-        if not entry:
-            return found
-        name, _, value = entry.partition(b"=")
-        found[name] = value
-    raise AssertionError("the count does not end")
+    except (OSError, TypeError, ValueError):  # another C library
+        return dict(os.environ)
+    entries: list[tuple[str, str, str]] = []
+    while entry := variables[len(entries)]:
+        entries.append(os.fsdecode(entry).partition("="))
+    return {name: value for name, _, value in entries}
 
 
 _ACTION_BYTES = 256
