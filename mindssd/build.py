@@ -1,6 +1,7 @@
 """The only place where a configuration becomes objects."""
 
 import os
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
@@ -27,7 +28,6 @@ from mindssd.data.loader import TrainingLoader
 from mindssd.data.samples import TrainingSamples
 from mindssd.data.targets import Matcher, Targets
 from mindssd.engines.base import (
-    Alone,
     Cluster,
     Engine,
     ExtrasNeck,
@@ -38,6 +38,7 @@ from mindssd.engines.base import (
     NetworkSpec,
     PerLevelHead,
     SharedHead,
+    SingleProcessGroup,
     StepSpec,
     available_cores,
 )
@@ -100,24 +101,30 @@ def choose_engine(name: str) -> str:
     )
 
 
-def build_engine(config: Config) -> Engine:
-    """Import the framework and set it up; EngineError where it is missing."""
+def build_engine(config: Config, training: bool = False) -> Engine:
+    """Import the framework and set it up; EngineError where it is missing.
+
+    It is a guest of the process, which keeps its settings, but in `training`: then threads, memory
+    and determinism are set as that needs them, and the process joins those it trains with.
+    """
     if choose_engine(config.engine) == "torch":
-        from mindssd.engines.torch.engine import TorchEngine
+        with warnings.catch_warnings():  # PyTorch's import silences some for the whole process
+            from mindssd.engines.torch.engine import TorchEngine
 
         return TorchEngine(
-            config.device, config.precision, config.deterministic, config.sync_batch_norm
+            config.device, config.precision, config.deterministic, config.sync_batch_norm, training
         )
     for key, way_out in (("precision", "auto"), ("sync_batch_norm", False)):
         value = getattr(config, key)
         if value not in (way_out, "float32"):
             raise EngineError(f"{key}={value} needs engine=torch; leave it out for MindSpore")
-    from mindssd.engines.mindspore.cluster import adopt_mpi
+    if training:
+        from mindssd.engines.mindspore.cluster import adopt_mpi
 
-    adopt_mpi()
-    from mindssd.engines.mindspore.engine import MindSporeEngine
+        adopt_mpi()
+    from mindssd.engines.mindspore.process import start_engine
 
-    return MindSporeEngine(config.device)
+    return start_engine(config.device, training)
 
 
 def raw_onnx(config: Config, parameters: Mapping[str, Array], num_classes: int) -> bytes:
@@ -162,7 +169,6 @@ def build_cluster(num_processes: int, engine: str = "auto") -> Cluster:
         from mindssd.engines.torch.cluster import TorchCluster
 
         return TorchCluster(num_processes, port)
-    # Not before: MindSpore's own settings of the environment would slow PyTorch's workers down.
     from mindssd.engines.mindspore.cluster import MindSporeCluster
 
     return MindSporeCluster(num_processes, port)
@@ -359,7 +365,7 @@ def build_loader(
     config: Config, samples: TrainingSamples, group: Group | None = None
 ) -> TrainingLoader:
     """One process's loader; `batch_size` is each device's."""
-    group = group or Alone()
+    group = group or SingleProcessGroup()
     workers = config.num_workers
     if workers is None:
         workers = max(1, min(MAX_WORKERS, available_cores() - 1))

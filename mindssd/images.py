@@ -19,6 +19,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from mindssd.addresses import shown
 from mindssd.decoders.containers import decode
 from mindssd.decoders.decoded import Decoded
 from mindssd.decoders.pillow import contents
@@ -60,7 +61,7 @@ def read_image(path: str | Path, expected_size: ImageSize | None = None) -> Arra
     try:
         data = Path(path).read_bytes()
     except OSError as error:
-        raise ImageError(f"{path}: cannot be read: {error.strerror}") from error
+        raise ImageError(f"{shown(path)}: cannot be read: {error.strerror}") from error
     except ValueError as error:  # no file system takes a null byte in a name
         raise ImageError(f"{str(path)!r}: cannot be read: {error}") from error
     return decode_image(data, str(path), expected_size)

@@ -112,7 +112,7 @@ def _entered(
 ) -> Iterator["_Run"]:
     """A run with its data read, its processes met and its folder locked by rank 0."""
     datasets = _read_datasets(config, class_names)
-    engine = build.build_engine(config)
+    engine = build.build_engine(config, training=True)
     # Known from now on, so that a resume goes on with the same one.
     config = msgspec.structs.replace(config, engine=engine.name)
     group = engine.group

@@ -18,6 +18,7 @@ from mindssd.config.load import load_config, override, recipe_names
 from mindssd.config.schema import Config
 from mindssd.data.dataset import DetectionDataset
 from mindssd.deploy.manifest import FOR_PEOPLE, MAX_DETECTIONS, InGraphNMS, Manifest
+from mindssd.deploy.openvino_session import import_openvino
 from mindssd.deploy.runtime import RT_INFO, RuntimeSettings, is_deployed, open_session
 from mindssd.deploy.verify import AP_TOLERANCE, compare, drawn_images
 from mindssd.detector import deployed_predictor, described_config, load_model
@@ -353,7 +354,7 @@ def _readable(dataset: DetectionDataset, count: int, say: Callable[[str], None])
 def write_openvino(content: bytes, manifest: Manifest, target: Path) -> None:
     """Write an ONNX model as OpenVINO's .xml and .bin, in float32, with the manifest inside."""
     try:
-        import openvino as ov
+        ov = import_openvino()
     except ImportError as error:
         raise EngineError("OpenVINO is not installed; pip install 'mindssd[openvino]'") from error
     model: Any = ov.Core().read_model(model=content, weights=b"")

@@ -7,11 +7,12 @@ is written once, outside.
 
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from mindssd.errors import WeightsError
+from mindssd.errors import EngineError, MindSSDError, WeightsError
 from mindssd.types import Array, Batch, ImageSize
 
 Parameters = dict[str, Array]
@@ -23,6 +24,18 @@ def available_cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+@contextmanager
+def faults(framework: str) -> Iterator[None]:
+    """Tell a framework's fault in one line, such as a device's memory that is too small."""
+    try:
+        yield
+    except MindSSDError:
+        raise
+    except Exception as error:
+        lines = [line for line in map(str.strip, str(error).splitlines()) if line.strip("-")]
+        raise EngineError(f"{framework} fails: {lines[0] if lines else repr(error)}") from error
 
 
 def require_fit(parameters: Mapping[str, Array], shapes: Mapping[str, Sequence[int]]) -> None:
@@ -177,7 +190,8 @@ class Network(Protocol):
     def forward(self, images: Array) -> tuple[Array, Array]:
         """images (B, 3, H, W) float32 to raw outputs: offsets (B, A, 4), logits (B, A, C + 1).
 
-        Offsets are (ty, tx, th, tw), the order of MindCV's published weights.
+        Offsets are (ty, tx, th, tw), the order of MindCV's published weights. May be called from
+        several threads at once. EngineError, in one line, where the framework fails.
         """
 
 
@@ -239,7 +253,7 @@ class Cluster(Protocol):
         """The command, and its variables, of a process that must run beside the workers."""
 
 
-class Alone:
+class SingleProcessGroup:
     """The group of one process."""
 
     rank = 0
@@ -263,7 +277,8 @@ class Engine(Protocol):
 
     def build_network(self, spec: NetworkSpec, seed: int) -> Network: ...
 
-    def build_stepper(self, network: Network, spec: StepSpec) -> Stepper: ...
+    def build_stepper(self, network: Network, spec: StepSpec) -> Stepper:
+        """Of an engine that was built for training."""
 
     def describe(self) -> dict[str, str]:
         """Framework, version, device and settings, for logs and `mindssd doctor`."""

@@ -11,6 +11,7 @@ from typing import Any
 
 from rich.console import Console
 
+from mindssd.addresses import looks_like_address, shown
 from mindssd.detector import Detector, load
 from mindssd.errors import ConfigError, ImageError, MindSSDError
 from mindssd.images import IMAGE_SUFFIXES, counted_remarks
@@ -42,8 +43,11 @@ def predict_files(
     keep; when it asks for the end, what was seen is kept. MindSSDError, before anything is done,
     where a file to be written is a source, and later where nothing more can be written.
     """
-    if model.suffix.lower() in IMAGE_SUFFIXES | VIDEO_SUFFIXES:
-        raise ConfigError(f"{model} is no model, which comes first: mindssd predict MODEL SOURCE…")
+    is_address = looks_like_address(str(model)) and not model.exists()
+    if is_address or model.suffix.lower() in IMAGE_SUFFIXES | VIDEO_SUFFIXES:
+        raise ConfigError(
+            f"{shown(model)} is no model, which comes first: mindssd predict MODEL SOURCE…"
+        )
     found = find_sources(words)
     sources = found.sources
     out = wanted.out.expanduser()

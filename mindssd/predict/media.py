@@ -8,9 +8,9 @@ from typing import IO
 
 from PIL import Image
 
+from mindssd.addresses import is_http
 from mindssd.errors import ImageError
 from mindssd.images import decode_image, read_image
-from mindssd.predict.addresses import is_http
 from mindssd.predict.byte_streams import ByteStream, open_http
 from mindssd.predict.camera import Camera
 from mindssd.predict.containers import needs_seeking

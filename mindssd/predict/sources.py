@@ -8,15 +8,15 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from mindssd.errors import ImageError
-from mindssd.images import IMAGE_SUFFIXES
-from mindssd.predict.addresses import (
+from mindssd.addresses import (
     SCHEMES,
     file_name,
     is_address,
     looks_like_address,
     redacted,
 )
+from mindssd.errors import ImageError
+from mindssd.images import IMAGE_SUFFIXES
 from mindssd.predict.kinds import (
     HEAD_BYTES,
     VIDEO_SUFFIXES,

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import ExitStack, closing
+from itertools import repeat
 from pathlib import Path
 from types import ModuleType
 from typing import IO, Any
@@ -161,8 +162,9 @@ class VideoReader:
         while True:
             try:
                 for packet in self._container.demux(self._stream):
-                    num_faults = 0
                     if packet.size:
+                        yield from repeat(None, num_faults)
+                        num_faults = 0
                         self._ended_damaged = packet.is_corrupt
                         yield packet
                     # An empty one in the midst, as AVI has them, repeats the frame before.
@@ -170,7 +172,6 @@ class VideoReader:
             except av.error.InvalidDataError as error:
                 num_faults += 1
                 if num_faults < _MOST_FAULTS:
-                    yield None
                     continue
                 self._fault = _in_words(error)
             except av.FFmpegError as error:
@@ -178,6 +179,9 @@ class VideoReader:
             except IndexError:
                 pass  # PyAV 18 at the end of what has more streams than its beginning told
             break
+        # FFmpeg takes the mark that ends a server's Motion JPEG for a damaged picture.
+        if self._container.format.name != "mpjpeg":
+            yield from repeat(None, num_faults)
         if isinstance(self._file, ByteStream):
             self._file.check()
         last = av.Packet()
@@ -238,6 +242,9 @@ def _open(
     except MindSSDError as error:
         raise ImageError(f"{name}: is a video or stream, which needs {error}") from error
     is_address = isinstance(file, str)
+    if isinstance(file, str):
+        scheme, mark, rest = file.partition("://")
+        file = f"{scheme.lower()}{mark}{rest}"  # FFmpeg knows no other
     if not isinstance(file, str) and format_name is None and looks_like_text(_head(file)):
         raise ImageError(f"{name}: is text, and no video")
     # A file never makes FFmpeg open another place.

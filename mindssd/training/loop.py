@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, astuple
 
-from mindssd.engines.base import Alone, Group, Network, Stepper, StepResult
+from mindssd.engines.base import Group, Network, SingleProcessGroup, Stepper, StepResult
 from mindssd.errors import TrainingError
 from mindssd.processes import beat
 from mindssd.training.checkpoint import Checkpoint, Origin, write_checkpoint
@@ -50,7 +50,7 @@ class TrainingLoop:
         self.display = display
         self.actions = actions
         self.stop = stop
-        self.group = group or Alone()
+        self.group = group or SingleProcessGroup()
         self.step = 0
         self.best: float | None = None
         self.skipped_steps = 0

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -37,6 +38,40 @@ def test_an_unreadable_image_is_counted_and_told(mindssd, untrained_model, shape
     assert done.status == 0
     assert "1 image could not be read" in done.out and "3.png" in done.out
     assert "Traceback" not in done.err
+
+
+def test_without_truths_there_is_no_ap_and_it_is_said(
+    mindssd, untrained_model, shapes_dir, tmp_path
+):
+    data_dir = Path(shutil.copytree(shapes_dir, tmp_path / "data"))
+    path = data_dir / "annotations" / "instances_val2017.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"annotations": []}))
+    done = mindssd("eval", untrained_model, f"data_dir={data_dir}")
+    assert done.status == 0
+    assert "  no boxes: nothing to learn, and no AP\n" in done.out and "no truths" in done.out
+
+
+def test_classes_in_another_order_are_scored_by_name(
+    mindssd, untrained_model, shapes_dir, tmp_path
+):
+    data_dir = Path(shutil.copytree(shapes_dir, tmp_path / "data"))
+    path = data_dir / "annotations" / "instances_val2017.json"
+    reordered = json.loads(path.read_text())
+    for entry in reordered["annotations"]:
+        entry["category_id"] = {3: 3, 7: 1}[entry["category_id"]]
+    reordered["categories"][1]["id"] = 1
+    results = []
+    for text in (path.read_text(), json.dumps(reordered)):
+        path.write_text(text)
+        done = mindssd("eval", untrained_model, f"data_dir={data_dir}", "--json", tmp_path / "r")
+        assert done.status == 0, done.err
+        results.append(json.loads((tmp_path / "r").read_text())["per_class"])
+    assert results[0] == results[1] and [r["name"] for r in results[0]] == ["rectangle", "ellipse"]
+    path.write_text(path.read_text().replace("ellipse", "circle"))
+    fault = mindssd("eval", untrained_model, f"data_dir={data_dir}").fault
+    assert fault.startswith(
+        f"{untrained_model} and {path} name different classes: ['rectangle', 'e"
+    )
 
 
 def test_a_json_file_that_cannot_be_written_is_said_before_the_work(

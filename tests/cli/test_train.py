@@ -1,10 +1,12 @@
 """`mindssd train`: every mistake is one line that names the thing and the way out."""
 
+import json
 import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from mindssd import build
 from mindssd.weights.mindspore_checkpoint import write_checkpoint
@@ -88,6 +90,39 @@ def test_splits_of_other_classes_are_shown(train, copied_dir):
     path.write_text(path.read_text().replace("ellipse", "circle"))
     fault = train(f"data_dir={copied_dir}").fault
     assert "name different classes" in fault and "circle" in fault
+
+
+def _rewrite(data_dir, split, change):
+    path = data_dir / "annotations" / f"instances_{split}2017.json"
+    content = json.loads(path.read_text())
+    for entry in content["annotations"]:
+        change(entry)
+    path.write_text(json.dumps(content))
+
+
+def _in_shares(entry):
+    entry["bbox"] = [side / 160 for side in entry["bbox"]]
+
+
+@pytest.mark.parametrize(
+    ("change", "fault"),
+    [
+        (lambda entry: entry.update(iscrowd=1), "has no boxes to learn from: 24 crowds"),
+        (lambda entry: entry.update(image_id=None), "to learn from: 24 annotations without image"),
+        (_in_shares, "its 24 boxes lie within 0..1, such as bbox ["),
+    ],
+)
+def test_a_data_set_that_teaches_nothing_is_refused(train, copied_dir, tmp_path, change, fault):
+    _rewrite(copied_dir, "train", change)
+    assert fault in train(f"data_dir={copied_dir}").fault
+    assert not (tmp_path / "runs").exists()
+
+
+def test_files_of_another_shape_than_annotated_are_refused(train, copied_dir):
+    for file in copied_dir.glob("val2017/*.png"):
+        Image.open(file).resize((80, 80)).save(file)
+    fault = train(f"data_dir={copied_dir}").fault
+    assert "val2017: 12 images have another shape than annotated, such as 0.png, 80x80" in fault
 
 
 def test_without_an_engine_the_ways_to_get_one_are_said(train, monkeypatch):

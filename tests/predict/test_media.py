@@ -336,7 +336,7 @@ def test_motion_jpeg_of_a_camera_is_a_video() -> None:
         video = open_media(of_server(address, "video.cgi"))
         assert isinstance(video, VideoReader)
         frames = list(video.frames())
-    assert len(frames) == 12 and frames[0].seconds == 0
+    assert len(frames) == 12 and frames[0].seconds == 0 and video.num_lost == 0
     assert all(a.seconds <= b.seconds for a, b in pairwise(frames))
 
 
@@ -398,7 +398,8 @@ def test_what_cannot_be_reached_is_one_line_without_secrets(
     assert capfd.readouterr() == ("", "")
 
 
-def test_a_playlist_of_a_server_is_followed(tmp_path: Path) -> None:
+@pytest.mark.parametrize("scheme", ["http", "HTTP"])
+def test_a_playlist_of_a_server_is_followed(tmp_path: Path, scheme: str) -> None:
     parts = {}
     for number in range(2):
         path = write_clip(tmp_path / f"{number}.ts", 10, options={"g": "1"})
@@ -414,7 +415,8 @@ def test_a_playlist_of_a_server_is_followed(tmp_path: Path) -> None:
         body(parts[path], kind)(handler)
 
     with serving(answer) as address:
-        count, said = said_at_end(open_media(Video(f"{address}/list.m3u8?k=1", is_live=True)))
+        place = f"{scheme}{address.removeprefix('http')}/list.m3u8?k=1"
+        count, said = said_at_end(open_media(Video(place, is_live=True)))
     assert (count, said) == (20, "")
 
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from mindssd.addresses import redacted
 from mindssd.errors import ImageError
-from mindssd.predict.addresses import redacted
 from mindssd.predict.sources import ImageFile, Video, find_sources
 from tests.predict.clips import write_clip
 
@@ -135,6 +135,10 @@ def test_a_name_that_is_nothing_is_an_error(name: str) -> None:
         ("http://u:12/secret@host/x", "http://host/x", "host_x"),
         ("http://[::1]:8080/cam.cgi", "http://[::1]:8080/cam.cgi", "1_8080_cam.cgi"),
         ("http://host/watch/@me/clip", "http://host/watch/@me/clip", "host_watch_me_clip"),
+        ("rtsp://u:12?secret@host/x", "rtsp://host/x", "host_x"),
+        ("rtsp://host/user=u&password=secret&channel=1.sdp", "rtsp://host/user=…", "host_user"),
+        ("rtsp://host/u_password%3Dsecret/1", "rtsp://host/u_password%3D…/1", "host_u_password_1"),
+        ("http://host/p;key=secret/a.jpg", "http://host/p;key=…/a.jpg", "a.jpg"),
         ("RTSP://host", "RTSP://host", "host"),
         ("udp://@:1234", "udp://:1234", "1234"),
         ("http://host/..%2f..%2fx.jpg", "http://host/..%2f..%2fx.jpg", "x.jpg"),
@@ -145,7 +149,9 @@ def test_an_address_is_shown_without_its_secrets(address: str, shown: str, file:
     (source,) = find_sources([address]).sources
     assert isinstance(source, Video) and source.is_live and source.address == address
     assert source.name == shown and source.path == Path(file)
-    assert source.stem == (Path(file).stem if file in ("photo.JPG", "a_b.mp4", "x.jpg") else file)
+    assert source.stem == (
+        Path(file).stem if file in ("photo.JPG", "a_b.mp4", "x.jpg", "a.jpg") else file
+    )
     assert "secret" not in repr(source)
 
 
@@ -153,6 +159,12 @@ def test_an_address_is_shown_without_its_secrets(address: str, shown: str, file:
 def test_what_is_no_address_that_is_read_shows_no_secrets_either(scheme: str) -> None:
     with pytest.raises(ImageError, match=r"host/x.*: no ") as caught:
         find_sources([f"{scheme}://u:secret@host/x y?token=secret"])
+    assert "secret" not in str(caught.value)
+
+
+def test_an_address_with_one_slash_shows_no_secrets_either() -> None:
+    with pytest.raises(ImageError, match=r"^rtsp:/host/x: no ") as caught:
+        find_sources(["rtsp:/u:secret@host/x"])
     assert "secret" not in str(caught.value)
 
 

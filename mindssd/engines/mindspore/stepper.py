@@ -8,6 +8,7 @@ from mindssd.engines.base import Parameters, StepperState, StepResult, StepSpec
 from mindssd.engines.mindspore import updates
 from mindssd.engines.mindspore.loss import DetectionLoss
 from mindssd.engines.mindspore.network import MindSporeNetwork
+from mindssd.engines.mindspore.process import calling
 from mindssd.engines.mindspore.runtime import overwrite
 from mindssd.errors import EngineError, WeightsError
 from mindssd.types import Batch
@@ -187,6 +188,7 @@ class MindSporeStepper:
         self._micro_step = 0
         self._updates = 0
 
+    @calling()
     def step(self, batch: Batch, learning_rate: float, ema_decay: float = 0.0) -> StepResult:
         first = self._micro_step == 0
         last = self._micro_step == self.spec.accumulate_steps - 1
@@ -234,6 +236,7 @@ class MindSporeStepper:
         groups = (cell.momenta, cell.squares, cell.sums, cell.averages)
         return {p.name: p for group in groups for p in group}
 
+    @calling()
     def state(self) -> StepperState:
         scalars = {"micro_step": float(self._micro_step)}
         if self.spec.optimizer == "adamw":
@@ -243,6 +246,7 @@ class MindSporeStepper:
             scalars=scalars,
         )
 
+    @calling()
     def load_state(self, state: StepperState) -> None:
         carried = self._carried()
         if set(state.arrays) != set(carried):
@@ -260,6 +264,7 @@ class MindSporeStepper:
         for statistic, good in zip(self._cell.statistics, self._cell.good_statistics, strict=True):
             overwrite(good, statistic.asnumpy())
 
+    @calling()
     def ema_parameters(self) -> Parameters:
         names = list(self.network.parameters())
         return {
