@@ -58,7 +58,7 @@ def _torch():
 
 def measure(recipe: str, overrides: list[str], goal: int, num_steps: int) -> None:
     config = load_config(recipe, overrides)
-    engine = build.build_engine(config)
+    engine = build.build_engine(config, training=True)
     network = build.build_network(config, engine, NUM_CLASSES)
     operations = count_operations(config, network)
     rates: dict[int, float] = {}
@@ -127,7 +127,7 @@ def training_rate(
 
 def loader_rate(config: Config, num_steps: int) -> float:
     """Images a second of a training as `mindssd train` runs it, decoding and matching included."""
-    engine = build.build_engine(config)
+    engine = build.build_engine(config, training=True)
     dataset = build.build_dataset(config, "train")
     network = build.build_network(config, engine, len(dataset.class_names))
     stepper = engine.build_stepper(network, build.step_spec(config, list(network.parameters())))

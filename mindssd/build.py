@@ -1,8 +1,10 @@
 """The only place where a configuration becomes objects."""
 
 import os
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,30 +26,33 @@ from mindssd.data.dataset import DetectionDataset
 from mindssd.data.formats.coco import find_annotations, load_coco_split, read_class_names
 from mindssd.data.loader import TrainingLoader
 from mindssd.data.samples import TrainingSamples
-from mindssd.data.targets import Targets
+from mindssd.data.targets import Matcher, Targets
 from mindssd.engines.base import (
-    Alone,
     Cluster,
     Engine,
     ExtrasNeck,
     FPNNeck,
     Group,
+    LossSpec,
     Network,
     NetworkSpec,
     PerLevelHead,
     SharedHead,
+    SingleProcessGroup,
     StepSpec,
     available_cores,
 )
 from mindssd.errors import ConfigError, EngineError
+from mindssd.geometry.atss import match_adaptively
 from mindssd.geometry.coding import MAX_LOG_SIZE_RATIO
 from mindssd.geometry.default_boxes import DefaultBoxes, GridDefaultBoxes, PaperDefaultBoxes
+from mindssd.geometry.matching import match
 from mindssd.geometry.postprocess import PostProcess
 from mindssd.geometry.selection import Selection
 from mindssd.images import Normalization
 from mindssd.predictor import Predictor
 from mindssd.training.checkpoint import Origin
-from mindssd.training.loop import Plan
+from mindssd.training.plan import Plan
 from mindssd.training.schedule import Schedule
 from mindssd.types import Array, ImageSize
 from mindssd.weights.download import resolve_backbone
@@ -96,24 +101,30 @@ def choose_engine(name: str) -> str:
     )
 
 
-def build_engine(config: Config) -> Engine:
-    """Import the framework and set it up; EngineError where it is missing."""
+def build_engine(config: Config, training: bool = False) -> Engine:
+    """Import the framework and set it up; EngineError where it is missing.
+
+    It is a guest of the process, which keeps its settings, but in `training`: then threads, memory
+    and determinism are set as that needs them, and the process joins those it trains with.
+    """
     if choose_engine(config.engine) == "torch":
-        from mindssd.engines.torch.engine import TorchEngine
+        with warnings.catch_warnings():  # PyTorch's import silences some for the whole process
+            from mindssd.engines.torch.engine import TorchEngine
 
         return TorchEngine(
-            config.device, config.precision, config.deterministic, config.sync_batch_norm
+            config.device, config.precision, config.deterministic, config.sync_batch_norm, training
         )
     for key, way_out in (("precision", "auto"), ("sync_batch_norm", False)):
         value = getattr(config, key)
         if value not in (way_out, "float32"):
             raise EngineError(f"{key}={value} needs engine=torch; leave it out for MindSpore")
-    from mindssd.engines.mindspore.cluster import adopt_mpi
+    if training:
+        from mindssd.engines.mindspore.cluster import adopt_mpi
 
-    adopt_mpi()
-    from mindssd.engines.mindspore.engine import MindSporeEngine
+        adopt_mpi()
+    from mindssd.engines.mindspore.process import start_engine
 
-    return MindSporeEngine(config.device)
+    return start_engine(config.device, training)
 
 
 def raw_onnx(config: Config, parameters: Mapping[str, Array], num_classes: int) -> bytes:
@@ -158,7 +169,6 @@ def build_cluster(num_processes: int, engine: str = "auto") -> Cluster:
         from mindssd.engines.torch.cluster import TorchCluster
 
         return TorchCluster(num_processes, port)
-    # Not before: MindSpore's own settings of the environment would slow PyTorch's workers down.
     from mindssd.engines.mindspore.cluster import MindSporeCluster
 
     return MindSporeCluster(num_processes, port)
@@ -339,16 +349,23 @@ def build_samples(
             contrast=augment.contrast,
             saturation=augment.saturation,
         ),
-        targets=Targets(default_boxes, config.matching.variances, config.matching.iou_threshold),
+        targets=Targets(default_boxes, config.matching.variances, matcher(config)),
         seed=config.seed,
     )
+
+
+def matcher(config: Config) -> Matcher:
+    matching = config.matching
+    if matching.assignment == "atss":
+        return partial(match_adaptively, num_cells=matching.nearest_cells)
+    return partial(match, iou_threshold=matching.iou_threshold)
 
 
 def build_loader(
     config: Config, samples: TrainingSamples, group: Group | None = None
 ) -> TrainingLoader:
     """One process's loader; `batch_size` is each device's."""
-    group = group or Alone()
+    group = group or SingleProcessGroup()
     workers = config.num_workers
     if workers is None:
         workers = max(1, min(MAX_WORKERS, available_cores() - 1))
@@ -358,10 +375,21 @@ def build_loader(
 def step_spec(config: Config, parameter_names: list[str]) -> StepSpec:
     optimizer, loss = config.optimizer, config.loss
     return StepSpec(
-        focal_alpha=loss.focal_alpha,
-        focal_gamma=loss.focal_gamma,
-        box_loss_weight=loss.box_weight,
+        loss=LossSpec(
+            class_kind=loss.class_kind,
+            focal_alpha=loss.focal_alpha,
+            focal_gamma=loss.focal_gamma,
+            class_weight=loss.class_weight,
+            box_kind=loss.box_kind,
+            box_weight=loss.box_weight,
+            box_weight_by_score=loss.box_weight_by_score,
+            variances=config.matching.variances,
+            max_log_size_ratio=MAX_LOG_SIZE_RATIO,
+        ),
+        optimizer=optimizer.method,
         momentum=optimizer.momentum,
+        second_momentum=optimizer.second_momentum,
+        backbone_rate=optimizer.backbone_rate,
         weight_decay=optimizer.weight_decay,
         decayed=optimizer.decayed,
         loss_scale=optimizer.loss_scale,
@@ -386,26 +414,38 @@ def frozen_prefixes(parameter_names: list[str], num_layers: int) -> tuple[str, .
     return tuple(in_order[:num_layers])
 
 
+def num_epochs(config: Config, steps_per_epoch: int) -> int:
+    """`epochs`, or as many as hold `schedule.total_steps`."""
+    if config.schedule.total_steps is None:
+        return config.epochs
+    return -(-config.schedule.total_steps // steps_per_epoch)
+
+
 def build_schedule(config: Config, steps_per_epoch: int) -> Schedule:
     schedule = config.schedule
+    warmup_steps = schedule.warmup_steps
+    if warmup_steps is None:
+        warmup_steps = round(schedule.warmup_epochs * steps_per_epoch)
     return Schedule(
         peak=schedule.learning_rate,
         warmup_start=min(schedule.warmup_start, schedule.learning_rate),
         final_factor=schedule.final_factor,
-        warmup_steps=round(schedule.warmup_epochs * steps_per_epoch),
-        total_steps=config.epochs * steps_per_epoch,
+        flat_share=schedule.flat_share,
+        warmup_steps=warmup_steps,
+        total_steps=num_epochs(config, steps_per_epoch) * steps_per_epoch,
     )
 
 
 def build_plan(config: Config, steps_per_epoch: int) -> Plan:
-    steps, an_update = config.epochs * steps_per_epoch, config.optimizer.accumulate_steps
+    epochs, an_update = num_epochs(config, steps_per_epoch), config.optimizer.accumulate_steps
+    steps = epochs * steps_per_epoch
     if steps < an_update:
         raise ConfigError(
             f"optimizer.accumulate_steps={an_update}: the run has {steps} steps, so that no weight "
             "would ever be updated"
         )
     return Plan(
-        epochs=config.epochs,
+        epochs=epochs,
         steps_per_epoch=steps_per_epoch,
         evaluate_every=config.evaluation.every_epochs,
         max_bad_steps=config.max_bad_steps,

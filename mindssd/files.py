@@ -4,6 +4,7 @@ import errno
 import fcntl
 import itertools
 import os
+import shutil
 import stat
 from contextlib import suppress
 from pathlib import Path
@@ -54,12 +55,28 @@ class FileAside:
         self._is_closed = False
 
     def keep(self) -> None:
-        """Give the file its name, in the place of what has it."""
+        """Give the file its name, in the place of what has it.
+
+        Where its folder was removed meanwhile, it is made again, for a copy.
+        """
         self.file.close()  # some file systems tell only now that there is no room
-        if self._hidden is not None:
+        if self._hidden is None:
+            return
+        try:
             self._hidden.replace(self._target)
-            _HIDDEN.discard(self._hidden)
-            self._hidden = None
+        except FileNotFoundError:
+            self._target.parent.mkdir(parents=True, exist_ok=True)
+            with FileAside(self._target) as again, os.fdopen(os.dup(self._lock), "rb") as content:
+                content.seek(0)
+                shutil.copyfileobj(content, again.file)
+                again.keep()
+        _HIDDEN.discard(self._hidden)
+        self._hidden = None
+
+    def check(self) -> None:
+        """FileNotFoundError where the file was removed meanwhile, as with its folder."""
+        if self._hidden is not None and os.fstat(self._lock).st_nlink == 0:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(self._target))
 
     def __enter__(self) -> Self:
         return self
@@ -88,7 +105,7 @@ def _open_hidden(folder: Path) -> tuple[Path, int]:
         # Not after its target: that name may be as long as the file system takes.
         path = folder / f".mindssd-{os.getpid()}-{next(_COUNTER)}.tmp"
         try:
-            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
         except FileExistsError:
             continue
         with suppress(OSError):  # a file system without locks: then nothing left behind is removed

@@ -19,6 +19,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from mindssd.addresses import shown
 from mindssd.decoders.containers import decode
 from mindssd.decoders.decoded import Decoded
 from mindssd.decoders.pillow import contents
@@ -60,7 +61,7 @@ def read_image(path: str | Path, expected_size: ImageSize | None = None) -> Arra
     try:
         data = Path(path).read_bytes()
     except OSError as error:
-        raise ImageError(f"{path}: cannot be read: {error.strerror}") from error
+        raise ImageError(f"{shown(path)}: cannot be read: {error.strerror}") from error
     except ValueError as error:  # no file system takes a null byte in a name
         raise ImageError(f"{str(path)!r}: cannot be read: {error}") from error
     return decode_image(data, str(path), expected_size)
@@ -114,7 +115,7 @@ def from_pillow(image: Any) -> Array:
 
 
 class Remarks(logging.Filter):
-    """Counts the images of which something is logged, with the first as an example."""
+    """Counts the images of which something is logged, with the first by name as an example."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -126,13 +127,15 @@ class Remarks(logging.Filter):
         """Take a record, which then goes no further."""
         source, text = record.args if isinstance(record.args, tuple) else ("", record.msg)
         with self._lock:
-            self._examples.setdefault(str(text), str(source))
+            # The same example whichever thread was the first.
+            example = self._examples.setdefault(str(text), str(source))
+            self._examples[str(text)] = min(example, str(source))
             # An image may be read again and again; its name would take more memory.
             self._images[str(text)].add(hash(source))
         return False
 
     def lines(self) -> list[str]:
-        """A line for each thing said: of how many images, which first, and what."""
+        """A line for each thing said: of how many images, such as which, and what."""
         with self._lock:
             return [
                 f"{self._examples[text]}: {text}"

@@ -13,6 +13,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+from anyascii import anyascii
 
 from mindssd.fonts import characters_of, font_files
 from mindssd.types import Array
@@ -136,19 +137,11 @@ def _composed(text: str) -> str:
 
 
 def _in_ascii(character: str) -> str:
-    """The closest letters of ASCII, by `anyascii` where it is installed, else the code point."""
+    """The closest letters of ASCII, or the code point where there are none."""
     if unicodedata.category(character) in _INVISIBLE:
         return ""
     plain = unicodedata.normalize("NFKD", character).encode("ascii", "ignore").decode()
-    return plain or _transliterated(character) or f" U+{ord(character):04X} "
-
-
-def _transliterated(character: str) -> str:
-    try:
-        from anyascii import anyascii
-    except ImportError:
-        return ""
-    return str(anyascii(character))
+    return plain or anyascii(character) or f" U+{ord(character):04X} "
 
 
 @lru_cache(maxsize=4096)

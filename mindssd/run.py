@@ -20,7 +20,8 @@ from mindssd.errors import ConfigError, DatasetError, TrainingError
 from mindssd.evaluation.report import print_report, write_json
 from mindssd.images import counted_remarks
 from mindssd.training.checkpoint import Checkpoint, read_newest
-from mindssd.training.loop import WAY_OUT, Actions, Metrics, Outcome, TrainingLoop
+from mindssd.training.loop import TrainingLoop
+from mindssd.training.plan import WAY_OUT, Actions, Metrics, Outcome
 from mindssd.training.progress import SteadyConsole, display
 from mindssd.training.resume import carry_over
 from mindssd.training.run_folder import Log, NoLog, RunFolder, RunLog
@@ -111,7 +112,7 @@ def _entered(
 ) -> Iterator["_Run"]:
     """A run with its data read, its processes met and its folder locked by rank 0."""
     datasets = _read_datasets(config, class_names)
-    engine = build.build_engine(config)
+    engine = build.build_engine(config, training=True)
     # Known from now on, so that a resume goes on with the same one.
     config = msgspec.structs.replace(config, engine=engine.name)
     group = engine.group

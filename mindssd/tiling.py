@@ -11,7 +11,7 @@ import numpy as np
 
 from mindssd.errors import ConfigError, ImageError
 from mindssd.geometry.boxes import area, pairwise_intersection
-from mindssd.geometry.selection import Selection
+from mindssd.geometry.selection import LOOKED_AT, Selection, more
 from mindssd.images import as_rgb
 from mindssd.predictor import Predictor, Source, ahead, read_source
 from mindssd.types import Array, Detections, ImageSize
@@ -23,6 +23,9 @@ SMALLEST_TILE = 32
 
 Tile = tuple[int, int, int, int]
 """(x1, y1, x2, y2) in pixels of the image."""
+
+_PAIRS = 2**20
+"""So many pieces and whole objects are compared at once, in some megabytes."""
 
 _COVERED = 0.5
 """A cut piece is dropped where a whole object of its class covers more than this of it."""
@@ -156,18 +159,38 @@ def merge(
     is_cut = np.concatenate(
         [_at_an_inner_edge(f.boxes, v, image_size) for v, f in zip(views, found, strict=True)]
     )
-    covered = pairwise_intersection(boxes[is_cut], boxes[~is_cut])  # (K, N)
-    covered = covered > _COVERED * np.maximum(area(boxes[is_cut])[:, None], 1e-6)
-    covered &= class_ids[is_cut][:, None] == class_ids[~is_cut]
-    left = np.ones(len(boxes), bool)
-    left[np.flatnonzero(is_cut)[covered.any(axis=1)]] = False
-    boxes, scores, class_ids = boxes[left], scores[left], class_ids[left]
-
     names = found[0].class_names
-    ranks = np.full((len(boxes), len(names)), -np.inf, np.float32)
-    ranks[np.arange(len(boxes)), class_ids] = scores
-    rows, _ = selection.select(boxes, ranks, -np.inf)
-    return Detections(boxes[rows], scores[rows], class_ids[rows], names)
+    whole = np.flatnonzero(~is_cut)
+    best = np.argsort(-scores, kind="stable")
+    # As in `Selection.select`: what is kept depends on what is better, so begin with the best.
+    limit = selection.max_detections
+    count = len(best) if limit is None else LOOKED_AT * limit
+    while True:
+        looked_at = np.sort(best[:count])  # in their first order, which decides between equals
+        pieces = looked_at[is_cut[looked_at]]
+        covered = pieces[_is_covered(pieces, whole, boxes, class_ids)]
+        left = np.setdiff1d(looked_at, covered, assume_unique=True)
+        ranks = np.full((len(left), len(names)), -np.inf, np.float32)
+        ranks[np.arange(len(left)), class_ids[left]] = scores[left]
+        kept, _ = selection.select(boxes[left], ranks, -np.inf)
+        if count >= len(best) or len(kept) == limit:
+            rows = left[kept]
+            return Detections(boxes[rows], scores[rows], class_ids[rows], names)
+        count = more(count, len(kept), limit)
+
+
+def _is_covered(pieces: Array, whole: Array, boxes: Array, class_ids: Array) -> Array:
+    """Which pieces (K,) have a half or more of them in one whole box of their class: (K,) bool."""
+    covered = np.zeros(len(pieces), bool)
+    for class_id in np.unique(class_ids[pieces]):
+        others = boxes[whole[class_ids[whole] == class_id]]
+        of_class = np.flatnonzero(class_ids[pieces] == class_id)
+        for start in range(0, len(of_class), _at_once := max(1, _PAIRS // max(1, len(others)))):
+            places = of_class[start : start + _at_once]
+            own = boxes[pieces[places]]
+            least = _COVERED * np.maximum(area(own)[:, None], 1e-6)
+            covered[places] = (pairwise_intersection(own, others) > least).any(axis=1)
+    return covered
 
 
 def _corner(view: Tile) -> Array:

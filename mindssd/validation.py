@@ -20,7 +20,7 @@ from mindssd.evaluation.coco import (
 from mindssd.evaluation.protocol import PROTOCOLS
 from mindssd.images import read_image
 from mindssd.processes import beat
-from mindssd.training.loop import Metrics
+from mindssd.training.plan import Metrics
 from mindssd.training.signals import StopRequest
 from mindssd.types import Array
 from mindssd.visualize import compare, contact_sheet

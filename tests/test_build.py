@@ -8,6 +8,8 @@ from mindssd.config.load import load_config, to_tree
 from mindssd.engines.base import ExtrasNeck, FPNNeck, PerLevelHead, SharedHead
 from mindssd.errors import ConfigError, DatasetError, EngineError
 from mindssd.evaluation.protocol import PROTOCOLS
+from mindssd.geometry.atss import match_adaptively
+from mindssd.geometry.matching import match
 
 RECIPE = "ssd_mobilenetv2"
 
@@ -106,12 +108,45 @@ def test_the_optimizers_settings_reach_the_step():
         ],
     )
     spec = build.step_spec(config, NAMES)
-    assert (spec.focal_alpha, spec.focal_gamma, spec.box_loss_weight) == (0.25, 1.5, 2)
+    loss = spec.loss
+    assert (loss.focal_alpha, loss.focal_gamma, loss.box_weight) == (0.25, 1.5, 2)
+    assert (loss.class_kind, loss.box_kind, loss.class_weight) == ("focal", "smooth_l1", 1)
+    assert (spec.optimizer, spec.backbone_rate) == ("sgd", 1)
     assert (spec.momentum, spec.weight_decay, spec.loss_scale) == (0.9, 1.5e-4, 1024)
     assert (spec.clip_norm, spec.ema, spec.accumulate_steps) == (10, True, 4)
     assert spec.decayed == "weights"
     assert spec.frozen_prefixes == ("backbone.conv1.",)
     assert build.step_spec(load_config(RECIPE), NAMES).ema is False
+
+
+def test_the_other_losses_and_adamw_reach_the_step():
+    config = load_config(
+        RECIPE,
+        [
+            "loss={class_kind: quality_focal, class_weight: 0.5, box_kind: giou, box_weight: 2}",
+            "loss.box_weight_by_score=true",
+            "matching.variances=[0.2, 0.4]",
+            "optimizer={method: adamw, second_momentum: 0.99, backbone_rate: 0.25}",
+        ],
+    )
+    spec = build.step_spec(config, NAMES)
+    loss = spec.loss
+    assert (loss.class_kind, loss.class_weight) == ("quality_focal", 0.5)
+    assert (loss.box_kind, loss.box_weight, loss.box_weight_by_score) == ("giou", 2, True)
+    assert loss.variances == (0.2, 0.4)
+    assert (spec.optimizer, spec.momentum, spec.second_momentum) == ("adamw", 0.9, 0.99)
+    assert (spec.rate_of("backbone.conv1.weight"), spec.rate_of("head.bias")) == (0.25, 1)
+
+
+def test_the_matcher_is_the_configurations():
+    default_boxes = build.build_default_boxes(load_config("small_data"), ((38, 38), (19, 19)))
+    truth = np.array([[0.1, 0.1, 0.5, 0.3]], np.float32)
+    for text, expected in (
+        ("{iou_threshold: 0.7}", match(truth, default_boxes, 0.7)),
+        ("{assignment: atss, nearest_cells: 4}", match_adaptively(truth, default_boxes, 4)),
+    ):
+        config = load_config("small_data", [f"matching={text}"])
+        np.testing.assert_array_equal(build.matcher(config)(truth, default_boxes), expected)
 
 
 def test_a_run_too_short_for_one_update_is_refused():

@@ -172,7 +172,10 @@ network = engine.build_network(spec, 0)
 # it is told to take the whole batch's.
 norms = tuple(f"head.{kind}.{k}.depthwise." for kind in ("boxes", "classes") for k in range(3))
 frozen = () if synchronised else ("backbone.", "neck.", *norms)
-stepper = engine.build_stepper(network, StepSpec(frozen_prefixes=frozen))
+# The boxes' weights are of the whole group's batch too.
+loss = LossSpec("quality_focal", box_kind="giou", box_weight_by_score=True)
+loss = loss if sys.argv[2] == "scored" else LossSpec()
+stepper = engine.build_stepper(network, StepSpec(loss, frozen_prefixes=frozen))
 boxes = sum(r * c * k for (r, c), k in zip(network.grids, spec.boxes_per_location))
 losses = []
 for step in range(10):
@@ -225,10 +228,12 @@ def _run_steps(size: int, engine: str, statistics: str = "frozen") -> list[dict]
     return [json.loads(output.strip().splitlines()[-1]) for output in outputs]
 
 
+@pytest.mark.parametrize("statistics", ["frozen", "scored"])
 @pytest.mark.parametrize("engine", ["mindspore", "torch"])
-def test_two_halves_of_a_batch_train_as_the_whole_one(engine):
-    (alone,) = _run_steps(1, engine)
-    first, second = _run_steps(2, engine)
+def test_two_halves_of_a_batch_train_as_the_whole_one(engine, statistics):
+    """`scored`: with losses that divide by the scores of the batch, beside frozen statistics."""
+    (alone,) = _run_steps(1, engine, statistics)
+    first, second = _run_steps(2, engine, statistics)
     np.testing.assert_allclose(first["losses"], alone["losses"], rtol=1e-4)
     assert first["losses"] == second["losses"]
     assert first["checksum"] == second["checksum"] == pytest.approx(alone["checksum"], rel=1e-6)

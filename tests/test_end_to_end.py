@@ -21,7 +21,7 @@ from mindssd.errors import ConfigError, DatasetError, TrainingError, WeightsErro
 from mindssd.geometry.boxes import pairwise_iou
 from mindssd.run import resume_run, start_run
 from mindssd.training.checkpoint import Checkpoint, read_checkpoint
-from mindssd.training.loop import Outcome
+from mindssd.training.plan import Outcome
 from mindssd.weights.safetensors_file import read_model
 
 pytestmark = pytest.mark.slow
@@ -149,9 +149,20 @@ SHORT = [
 ]
 
 
-def _start_short(engine: str, tiny_config: Path, shapes_dir: Path, runs_dir: Path) -> None:
+ADAMW = [
+    "matching.assignment=atss",
+    "loss={class_kind: quality_focal, box_kind: giou, box_weight_by_score: true}",
+    "optimizer={method: adamw, backbone_rate: 0.25, weight_decay: 0.05}",
+    "schedule={learning_rate: 0.001, flat_share: 0.5}",
+]
+
+
+def _start_short(
+    engine: str, more: list[str], tiny_config: Path, shapes_dir: Path, runs_dir: Path
+) -> None:
     settings = [
         *SHORT,
+        *more,
         f"engine={engine}",
         f"data_dir={shapes_dir}",
         f"runs_dir={runs_dir}",
@@ -164,13 +175,14 @@ def _last(runs_dir: Path) -> Checkpoint:
     return read_checkpoint(runs_dir / "short" / "last" / "checkpoint.safetensors")
 
 
+@pytest.mark.parametrize("more", [[], ADAMW], ids=["sgd", "adamw"])
 @pytest.mark.parametrize(
     ("engine", "stepper_class"), [("mindspore", MindSporeStepper), ("torch", TorchStepper)]
 )
 def test_an_interrupted_run_goes_on_to_the_same_end_bit_for_bit(
-    engine, stepper_class, tiny_config, shapes_dir, tmp_path, monkeypatch
+    engine, stepper_class, more, tiny_config, shapes_dir, tmp_path, monkeypatch
 ):
-    _start_short(engine, tiny_config, shapes_dir, tmp_path / "whole")
+    _start_short(engine, more, tiny_config, shapes_dir, tmp_path / "whole")
     whole = _last(tmp_path / "whole")
 
     steps = 0
@@ -185,7 +197,7 @@ def test_an_interrupted_run_goes_on_to_the_same_end_bit_for_bit(
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(stepper_class, "step", interrupted)
-        _start_short(engine, tiny_config, shapes_dir, tmp_path / "parts")
+        _start_short(engine, more, tiny_config, shapes_dir, tmp_path / "parts")
     assert _last(tmp_path / "parts").step == 3
     resume_run(tmp_path / "parts" / "short")
     parts = _last(tmp_path / "parts")

@@ -248,3 +248,9 @@ def test_normalise_subtracts_the_mean_and_divides_by_the_standard_deviation() ->
     # -127.5 / 127.5, -0.5 / 63.75, 127.5 / 127.5
     assert normalised[:, 0, 0].tolist() == pytest.approx([-1, -0.5 / 63.75, 1], abs=1e-6)
     assert normalised.dtype == np.float32 and normalised.flags.c_contiguous
+
+
+def test_an_address_in_a_files_place_is_named_without_its_secrets():
+    with pytest.raises(ImageError, match=r"^http:/+host/a\.jpg\?…: cannot be read") as caught:
+        read_image("http://user:secret@host/a.jpg?token=secret")
+    assert "secret" not in str(caught.value)

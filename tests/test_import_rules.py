@@ -43,18 +43,20 @@ _ALL_PARTS = (
 LAYERS = {
     "errors": _layer(),
     "types": _layer(third_party="numpy"),
+    "addresses": _layer(),
     "files": _layer(),
     "processes": _layer(),
     "config": _layer(third_party="yaml msgspec"),
     "geometry": _layer("types", "numpy"),
     "decoders": _layer("types", "numpy cv2 PIL simplejpeg"),
-    "images": _layer("types decoders", "numpy cv2"),
+    "images": _layer("addresses types decoders", "numpy cv2"),
     "fonts": _layer(),
     "headers": _layer("types decoders"),
     "lettering": _layer("types fonts", "numpy cv2 PIL anyascii"),
     "visualize": _layer("types images lettering", "numpy cv2"),
     "data": _layer("types files geometry headers images", "numpy cv2 grain msgspec"),
-    "weights": _layer("types files", "numpy safetensors google rich"),  # google.protobuf
+    "demo": _layer("types files geometry images", "numpy cv2 PIL"),
+    "weights": _layer("addresses types files", "numpy safetensors google rich"),  # google.protobuf
     "engines": _layer(),
     "engines.base": _layer("types", "numpy"),
     "engines.mindspore": _layer("types files processes engines.base", "numpy mindspore mindcv"),
@@ -67,7 +69,7 @@ LAYERS = {
     "tiling": _layer("types geometry images predictor", "numpy"),
     # Its job takes a detector from the application.
     "predict": _layer(
-        "application types files images geometry visualize predictor weights evaluation",
+        "application addresses types files images geometry visualize predictor weights evaluation",
         "numpy cv2 PIL av msgspec rich",
     ),
     # Its export puts parts together, and is of the application.
@@ -79,10 +81,10 @@ LAYERS = {
         f"{_ALL_PARTS} evaluation engines.mindspore engines.torch",
         "numpy cv2 rich msgspec onnx onnxruntime openvino",
     ),
-    # `data` is for `demo` and `doctor`, `weights` for `weights`, `evaluation` for its report,
+    # `data` is for `doctor`, `weights` for `weights`, `evaluation` for its report,
     # `training` for a console that outlives its terminal.
     "cli": _layer(
-        "application predict config data weights training evaluation visualize files processes"
+        "application predict config data demo weights training evaluation visualize files processes"
         " deploy",
         "typer rich",
     ),

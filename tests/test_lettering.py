@@ -141,21 +141,12 @@ def test_a_score_beside_a_name_has_the_same_font_where_that_has_digits(cat_font:
     assert lettering.runs("猫 0.9") == [("猫", cat_font), (" 0.9", "")]  # Pillow's own
 
 
-def test_what_no_font_has_is_written_in_ascii(
-    cat_font: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("mindssd.lettering._transliterated", lambda character: "")
-    lettering = Lettering.of(["猫"], [cat_font])
-    assert lettering.written("猫犬") == "猫 U+72AC"
-    assert Lettering().written("猫犬") == "U+732B U+72AC"
-    assert Lettering().written("Café\tÜber") == "Cafe Uber"
-    assert Lettering().written("\ud800 \u200d") == "U+D800"
-
-
-def test_letters_of_other_scripts_are_transliterated_where_that_is_installed() -> None:
-    pytest.importorskip("anyascii")
+def test_what_no_font_has_is_written_in_ascii_or_by_its_code_point(cat_font: str) -> None:
+    assert Lettering.of(["猫"], [cat_font]).written("猫犬") == "猫Quan"
     assert Lettering().written("кошка") == "koshka"
-    assert Lettering().written("Straße") == "Strasse"
+    assert Lettering().written("Straße\tÜber") == "Strasse Uber"
+    assert Lettering().written("\ud800 \u200d") == "U+D800"
+    assert Lettering().written("\U000f0000") == "U+F0000"
 
 
 def test_a_text_in_a_font_is_as_high_as_one_in_opencvs_letters(cat_font: str) -> None:

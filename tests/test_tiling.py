@@ -116,6 +116,29 @@ def test_the_limit_counts_for_the_image_and_not_for_each_tile() -> None:
         assert len(untiled) <= limit
 
 
+@pytest.mark.parametrize("seed", range(6))
+def test_merging_the_best_first_changes_nothing(seed: int) -> None:
+    """Many boxes, of which a limit asks for few: the first ones of what no limit gives."""
+    rng = np.random.default_rng(seed)
+    views = tiles((300, 500), 128, 0.25)
+    found = []
+    for x1, y1, x2, y2 in views:
+        corners = rng.uniform(0, (x2 - x1 - 10, y2 - y1 - 10), (60, 2))
+        corners = np.concatenate([corners, corners + rng.uniform(8, 60, (60, 2))], axis=1)
+        boxes = np.minimum(corners, [x2 - x1, y2 - y1] * 2).astype(np.float32)
+        scores = np.sort(rng.choice(50, 60) / 50).astype(np.float32)[::-1]  # with equal ones
+        class_ids = rng.integers(0, 3, 60).astype(np.int32)
+        found.append(Detections(boxes, scores, class_ids, ("a", "b", "c")))
+    for across in (None, 0.5):
+        unlimited = Selection(max_detections=None, across_classes_iou=across)
+        every = merge(views, found, (300, 500), unlimited)
+        assert len(every) > 100
+        for limit in (1, 7, 100, 9999):
+            best = merge(views, found, (300, 500), replace(unlimited, max_detections=limit))
+            np.testing.assert_array_equal(best.boxes, every.boxes[:limit])
+            np.testing.assert_array_equal(best.class_ids, every.class_ids[:limit])
+
+
 def test_tiles_cover_the_image_and_overlap() -> None:
     whole, *squares = tiles((300, 500), 128, 0.25)
     assert whole == (0, 0, 500, 300)

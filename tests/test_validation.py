@@ -12,7 +12,7 @@ import pytest
 
 from mindssd import build
 from mindssd.config.load import load_config
-from mindssd.engines.base import Alone
+from mindssd.engines.base import SingleProcessGroup
 from mindssd.errors import DatasetError
 from mindssd.evaluation.coco import DetectionTable
 from mindssd.types import Array
@@ -36,7 +36,7 @@ class Network:
 
 
 @dataclass
-class OneOf(Alone):
+class OneOf(SingleProcessGroup):
     """A process of a group, the others of which have said their part."""
 
     rank: int
@@ -55,7 +55,9 @@ def validation(tiny_config, shapes_dir):
         config = load_config(str(tiny_config), [f"data_dir={data_dir}", "evaluation.batch_size=4"])
         boxes = build.build_default_boxes(config, Network.grids)
         network: Any = Network(len(boxes.boxes))
-        return Validation(config, network, build.build_dataset(config, "val"), group or Alone())
+        return Validation(
+            config, network, build.build_dataset(config, "val"), group or SingleProcessGroup()
+        )
 
     return make
 

@@ -22,7 +22,7 @@ def demo(
     from rich.console import Console
     from rich.progress import Progress
 
-    from mindssd.data.demo import generate_demo
+    from mindssd.demo.generate import generate_demo
 
     console = Console()
     with Progress(console=console, transient=True) as progress:

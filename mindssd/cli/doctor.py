@@ -277,12 +277,13 @@ def _numbers(version: str) -> tuple[int, ...]:
 MINDSPORE_PROBE = """
 import json, os, sys, time
 start = time.perf_counter()
+from mindssd.engines.mindspore.process import start_engine
+device = start_engine().device
+import mindspore as ms
 from mindssd.engines.mindspore import runtime
 from mindssd.engines.mindspore.depthwise import SOURCE
 from mindssd.engines.mindspore.native import compiled
-import mindspore as ms
 imported = time.perf_counter() - start
-device = runtime.configure()
 x = ms.Tensor([[1.0, 2.0], [3.0, 4.0]])
 right = ms.ops.matmul(x, x).asnumpy().tolist() == [[7.0, 10.0], [15.0, 22.0]]
 print("\\nmindssd-doctor " + json.dumps({

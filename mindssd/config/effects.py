@@ -1,12 +1,13 @@
 """Settings that change nothing beside others: refused where just asked for, else remarked upon."""
 
 from collections.abc import Iterator
+from typing import Any
 
 from mindssd.config.keys import Tree, flatten
 from mindssd.config.schema import Config
 from mindssd.errors import ConfigError
 
-NEEDS = {
+SWITCHES = {
     "augment.crop_scale": "augment.crop_probability",
     "augment.zoom_out_max": "augment.zoom_out_probability",
     "augment.scale_jitter": "augment.scale_jitter_probability",
@@ -17,6 +18,20 @@ NEEDS = {
 }
 """Keys that say how, and those that say whether at all, where that is not 0."""
 
+CHOICES = {
+    "matching.iou_threshold": ("matching.assignment", "iou"),
+    "matching.nearest_cells": ("matching.assignment", "atss"),
+    "loss.focal_alpha": ("loss.class_kind", "focal"),
+    "optimizer.second_momentum": ("optimizer.method", "adamw"),
+}
+"""Keys of one choice alone, and that choice."""
+
+STAND_INS = {
+    "epochs": "schedule.total_steps",
+    "schedule.warmup_epochs": "schedule.warmup_steps",
+}
+"""Keys that another one, where it is not null, stands in for."""
+
 
 def require_effect(asked: Tree, tree: Tree, where: str) -> None:
     """ConfigError for an override that changes nothing in the whole configuration `tree`.
@@ -25,9 +40,28 @@ def require_effect(asked: Tree, tree: Tree, where: str) -> None:
     """
     settings = dict(flatten(tree))
     for key, value in flatten(asked):
-        needed = NEEDS.get(key)
-        if needed is not None and value != 0 and settings[needed] == 0:
-            raise ConfigError(f"{where}: {key} changes nothing while {needed} is 0")
+        decides = _made_idle_by(key, value, settings)
+        if decides is not None:
+            raise ConfigError(
+                f"{where}: {key} changes nothing while {decides} is {settings[decides]}"
+            )
+
+
+def _made_idle_by(key: str, value: Any, settings: Tree) -> str | None:
+    """The key whose setting leaves this one without effect; None where it has some."""
+    if key in CHOICES:
+        choice, needed = CHOICES[key]
+        return choice if settings[choice] != needed else None
+    stand_in = STAND_INS.get(key)
+    if stand_in is not None and settings[stand_in] is not None:
+        return stand_in
+    switch = SWITCHES.get(key)
+    if switch is None or value == 0:
+        return None
+    stand_in = STAND_INS.get(switch)
+    if stand_in is not None and settings[stand_in] is not None:
+        switch = stand_in
+    return switch if settings[switch] == 0 else None
 
 
 def remarks(config: Config, engine: str, num_devices: int) -> Iterator[str]:
@@ -35,17 +69,7 @@ def remarks(config: Config, engine: str, num_devices: int) -> Iterator[str]:
 
     `engine` is the one that `config.engine` came to, on `num_devices` processes.
     """
-    schedule, epochs = config.schedule, config.epochs
-    if schedule.warmup_epochs >= epochs:
-        yield (
-            f"schedule.warmup_epochs={schedule.warmup_epochs:g} with epochs={epochs}: the learning "
-            f"rate never reaches schedule.learning_rate={schedule.learning_rate:g}"
-        )
-    if config.evaluation.every_epochs > epochs:
-        yield (
-            f"evaluation.every_epochs={config.evaluation.every_epochs} with epochs={epochs}: "
-            "evaluated after the last alone"
-        )
+    yield from _remarks_on_length(config)
     pretrained = config.backbone_ckpt_path or config.initial_weights
     if config.backbone.frozen_layers > 0 and not pretrained:
         yield (
@@ -58,4 +82,21 @@ def remarks(config: Config, engine: str, num_devices: int) -> Iterator[str]:
         yield (
             f"optimizer.loss_scale={config.optimizer.loss_scale:g} is MindSpore's: PyTorch's "
             "precisions need none"
+        )
+
+
+def _remarks_on_length(config: Config) -> Iterator[str]:
+    """What is longer than a run whose length is told in epochs."""
+    schedule, epochs = config.schedule, config.epochs
+    if schedule.total_steps is not None:
+        return
+    if schedule.warmup_steps is None and schedule.warmup_epochs >= epochs:
+        yield (
+            f"schedule.warmup_epochs={schedule.warmup_epochs:g} with epochs={epochs}: the learning "
+            f"rate never reaches schedule.learning_rate={schedule.learning_rate:g}"
+        )
+    if config.evaluation.every_epochs > epochs:
+        yield (
+            f"evaluation.every_epochs={config.evaluation.every_epochs} with epochs={epochs}: "
+            "evaluated after the last alone"
         )

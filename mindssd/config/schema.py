@@ -84,17 +84,36 @@ class GridBoxesConfig(_Kind, frozen=True, tag="grid"):
 
 
 class MatchingConfig(_Group, frozen=True):
+    """`iou`: the paper's. `atss`: an IoU for each truth (arXiv:1912.02424)."""
+
+    assignment: Literal["iou", "atss"] = "iou"
     iou_threshold: Fraction = 0.5
+    nearest_cells: Count = 9
+    """`atss`: the cells of each level whose default boxes are a truth's candidates."""
     variances: tuple[Positive, Positive] = (0.1, 0.2)
 
 
 class LossConfig(_Group, frozen=True):
+    class_kind: Literal["focal", "quality_focal"] = "focal"
+    """`quality_focal`: a positive's goal is its box's IoU with the truth (arXiv:2006.04388)."""
     focal_alpha: Fraction = 0.75
     focal_gamma: NotNegative = 2.0
+    class_weight: NotNegative = 1.0
+    box_kind: Literal["smooth_l1", "giou"] = "smooth_l1"
+    """`giou`: of the decoded boxes (arXiv:1902.09630)."""
     box_weight: NotNegative = 1.0
+    box_weight_by_score: bool = False
+    """A positive's box counts as much as its class scores (arXiv:2006.04388)."""
 
 
 class OptimizerConfig(_Group, frozen=True):
+    """`sgd`: with momentum. `adamw`: arXiv:1711.05101."""
+
+    method: Literal["sgd", "adamw"] = "sgd"
+    backbone_rate: Positive = 1.0
+    """The backbone's learning rate as a share of the rest's."""
+    second_momentum: Annotated[float, Meta(ge=0, lt=1)] = 0.999
+    """AdamW's second beta; `momentum` is its first."""
     momentum: Annotated[float, Meta(ge=0, lt=1)] = 0.9
     weight_decay: NotNegative = 1.5e-4
     decayed: Literal["all", "all_but_norm", "weights"] = "all_but_norm"
@@ -110,12 +129,18 @@ class OptimizerConfig(_Group, frozen=True):
 
 
 class ScheduleConfig(_Group, frozen=True):
+    total_steps: Count | None = None
+    """So many steps, in whole epochs, instead of `epochs`."""
     learning_rate: Positive = 0.05
     warmup_epochs: NotNegative = 2.0
+    warmup_steps: Natural | None = None
+    """So many steps instead of `warmup_epochs`."""
     warmup_start: NotNegative = 0.001
     """The learning rate of the very first step."""
     final_factor: Fraction = 0.001
     """The cosine ends at the learning rate times this."""
+    flat_share: Annotated[float, Meta(ge=0, lt=1)] = 0.0
+    """So large a share of the steps after the warm-up stays at the peak."""
 
 
 class AugmentConfig(_Group, frozen=True):

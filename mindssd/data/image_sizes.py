@@ -25,7 +25,7 @@ _CARELESS_SHARE = 0.05
 _JURY = 256
 """So many images, evenly chosen, tell for all of a sort whether their size is wrong."""
 _ENOUGH_BOXES = 10
-"""So many would not all lie in one corner of their images."""
+"""So many would not all lie in one quarter of their images, as seen from its corner."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ def settle_sizes(
     of_files = _shown(headers.columns, annotated)
     with_boxes = reach.counts > 0
     sorts = _sorts(annotated, of_files)
-    resized = (sorts == _LARGER) | (sorts == _SMALLER)
+    resized = np.isin(sorts, (_LARGER, _SMALLER, _MUCH_SMALLER))
 
     def example(index: int) -> str:
         size, file_size = size_words(annotated[index]), size_words(of_files[index])
@@ -112,8 +112,9 @@ def settle_sizes(
     )
 
 
-_SAME, _LARGER, _SMALLER, _OTHER = range(4)
-"""Sorts of files: of the annotated size, or none known; of its shape; of another."""
+_SAME, _LARGER, _SMALLER, _MUCH_SMALLER, _OTHER = range(5)
+"""Sorts of files: of the annotated size, or none known; of its shape, the much smaller ones with
+half its sides at most; of another shape."""
 
 
 @dataclass(frozen=True)
@@ -156,7 +157,8 @@ def _wrong_together(annotated: Array, headers: FileHeaders, reach: _Reach, prese
     """Tell images whose annotated size is wrong by what most of their sort show, (N,) bool.
 
     Of larger files, and those of another shape, half must have boxes over the annotated size. Of
-    smaller ones, none may have a box over its file, and there must be enough boxes.
+    much smaller ones, none may have a box over its file, and there must be enough boxes. Smaller
+    ones are always taken for resized: objects that keep off the edges would fit into these too.
     """
     rows = np.flatnonzero(present & _known(annotated) & (reach.counts > 0))
     jury = np.zeros(len(annotated), np.bool_)
@@ -167,9 +169,9 @@ def _wrong_together(annotated: Array, headers: FileHeaders, reach: _Reach, prese
     over_file = reach.over(of_files)
     over_annotated = reach.over(annotated) & ~over_file
     wrong = []
-    for sort in (_LARGER, _SMALLER, _OTHER):
+    for sort in (_LARGER, _MUCH_SMALLER, _OTHER):
         mine = sorts == sort
-        if sort == _SMALLER:
+        if sort == _MUCH_SMALLER:
             tells = reach.counts[mine].sum() >= _ENOUGH_BOXES
         else:
             tells = 2 * over_annotated[mine].sum() >= mine.sum() > 0
@@ -187,10 +189,10 @@ def _sorts(annotated: Array, of_files: Array) -> Array:
     differing = _known(annotated) & _known(of_files) & (annotated != of_files).any(axis=1)
     sorts = np.where(differing, _OTHER, _SAME)
     a, b = annotated[differing], of_files[differing]
-    by_area = np.where(
-        b.astype(np.int64).prod(axis=1) > a.astype(np.int64).prod(axis=1), _LARGER, _SMALLER
-    )
-    sorts[differing] = np.where(same_shapes(a, b), by_area, _OTHER)
+    smaller = np.where((2 * b <= a + 1).all(axis=1), _MUCH_SMALLER, _SMALLER)
+    larger = b.astype(np.int64).prod(axis=1) > a.astype(np.int64).prod(axis=1)
+    by_size = np.where(larger, _LARGER, smaller)
+    sorts[differing] = np.where(same_shapes(a, b), by_size, _OTHER)
     return sorts
 
 

@@ -1,6 +1,8 @@
 """From an image's truths to what the network should put out for each default box."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -10,6 +12,11 @@ from mindssd.geometry.default_boxes import DefaultBoxes
 from mindssd.geometry.matching import match
 from mindssd.types import Array, ImageSize
 
+Matcher = Callable[[Array, DefaultBoxes], Array]
+"""Truths (n, 4) as fractions of the image, and default boxes, to each box's truth or -1, (A,)."""
+
+PAPERS_MATCHER: Matcher = partial(match, iou_threshold=0.5)
+
 
 @dataclass(frozen=True, eq=False)
 class Targets:
@@ -17,7 +24,7 @@ class Targets:
 
     default_boxes: DefaultBoxes
     variances: Variances = (0.1, 0.2)
-    iou_threshold: float = 0.5
+    matcher: Matcher = PAPERS_MATCHER
 
     def __call__(self, boxes: Array, labels: Array, size: ImageSize) -> tuple[Array, Array]:
         """Give `offsets` (A, 4) float32 and `labels` (A,) int32 for truths in pixels of `size`.
@@ -29,7 +36,7 @@ class Targets:
         if not len(boxes):
             return offsets, matched_labels
         boxes_unit = pixels_to_unit(boxes, size)
-        matched = match(boxes_unit, self.default_boxes, self.iou_threshold)  # (A,)
+        matched = self.matcher(boxes_unit, self.default_boxes)  # (A,)
         positive = np.flatnonzero(matched >= 0)
         truth = matched[positive]
         matched_labels[positive] = labels[truth]

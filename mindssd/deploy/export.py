@@ -17,10 +17,10 @@ from mindssd.config.commands import EXPORT, require_taken
 from mindssd.config.load import load_config, override, recipe_names
 from mindssd.config.schema import Config
 from mindssd.data.dataset import DetectionDataset
-from mindssd.data.demo import draw_demo_scene
 from mindssd.deploy.manifest import FOR_PEOPLE, MAX_DETECTIONS, InGraphNMS, Manifest
+from mindssd.deploy.openvino_session import import_openvino
 from mindssd.deploy.runtime import RT_INFO, RuntimeSettings, is_deployed, open_session
-from mindssd.deploy.verify import AP_TOLERANCE, compare
+from mindssd.deploy.verify import AP_TOLERANCE, compare, drawn_images
 from mindssd.detector import deployed_predictor, described_config, load_model
 from mindssd.engines.base import ExtrasNeck, Parameters
 from mindssd.errors import (
@@ -182,6 +182,13 @@ class _Export:
         if self.settings.format == "mindir":
             self._mindir(manifest, target)
             return
+        nms = self.settings.nms
+        if nms is not None and nms.iou_threshold != FOR_PEOPLE.iou_threshold:
+            self._say(
+                f"NMS inside at IoU {nms.iou_threshold:g}: at the {FOR_PEOPLE.iou_threshold:g} "
+                "that `mindssd predict` shows people, a few detections of low score will be "
+                f"missing; --nms-iou {FOR_PEOPLE.iou_threshold:g} has them all"
+            )
         raw = self._raw()
         self._write(raw, replace(manifest, precision="float32"), target)
         self._verify(target)
@@ -234,7 +241,7 @@ class _Export:
 
     def _samples(self) -> list[Array]:
         if self.dataset is None:
-            return [draw_demo_scene("val", index).image for index in range(SAMPLE_IMAGES)]
+            return drawn_images(SAMPLE_IMAGES)
         return list(_readable(self.dataset, SAMPLE_IMAGES, self._say))
 
     def _score(self, target: Path) -> Evaluation:
@@ -349,7 +356,7 @@ def _readable(dataset: DetectionDataset, count: int, say: Callable[[str], None])
 def write_openvino(content: bytes, manifest: Manifest, target: Path) -> None:
     """Write an ONNX model as OpenVINO's .xml and .bin, in float32, with the manifest inside."""
     try:
-        import openvino as ov
+        ov = import_openvino()
     except ImportError as error:
         raise EngineError("OpenVINO is not installed; pip install 'mindssd[openvino]'") from error
     model: Any = ov.Core().read_model(model=content, weights=b"")

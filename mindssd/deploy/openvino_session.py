@@ -1,6 +1,7 @@
 """Deployed files by OpenVINO, in its own format or as ONNX."""
 
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,6 +26,23 @@ RT_INFO = "mindssd"
 """Where OpenVINO's files keep the manifest."""
 _TYPES = {"float32": "f32", "bfloat16": "bf16", "float16": "f16"}
 _CAPABILITIES = {"float32": "FP32", "bfloat16": "BF16", "float16": "FP16"}
+
+
+def import_openvino() -> Any:
+    """OpenVINO without its telemetry, unless the program has imported it itself.
+
+    That tells Intel of each import, from a fork of this process, unless it is told not to.
+    """
+    unwanted = "openvino_telemetry"
+    if "openvino" not in sys.modules and unwanted not in sys.modules:
+        sys.modules[unwanted] = None  # type: ignore[assignment]  # as if it were not installed
+        try:
+            import openvino
+        finally:
+            sys.modules.pop(unwanted, None)
+    import openvino
+
+    return openvino
 
 
 _calls: list[object] = []
@@ -59,8 +77,7 @@ def _call(path: Path, runtime: str) -> Iterator[None]:
 def open_openvino_file(path: Path, settings: RuntimeSettings) -> Session:
     """Open OpenVINO's own format, whose weights lie beside it; see `runtime.open_session`."""
     with faults(path, "OpenVINO"):
-        import openvino as ov
-
+        ov = import_openvino()
     weights = path.with_suffix(".bin")
     if not weights.is_file():
         raise WeightsError(f"{path}: its weights, {weights.name}, are not beside it")
@@ -83,8 +100,7 @@ def open_openvino_file(path: Path, settings: RuntimeSettings) -> Session:
 def open_openvino(path: Path, model: Any, manifest: Manifest, settings: RuntimeSettings) -> Session:
     """Open a model, a path, its content or OpenVINO's own object; see `runtime.open_session`."""
     with _call(path, "OpenVINO"):
-        import openvino as ov
-
+        ov = import_openvino()
         core = ov.Core()
         devices = core.available_devices
         device = "CPU" if settings.device in (None, "auto") else str(settings.device).upper()

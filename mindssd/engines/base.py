@@ -5,12 +5,14 @@ pass and runs one optimizer step. Everything else (loop, schedule, checkpoints, 
 is written once, outside.
 """
 
+import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from mindssd.errors import WeightsError
+from mindssd.errors import EngineError, MindSSDError, WeightsError
 from mindssd.types import Array, Batch, ImageSize
 
 Parameters = dict[str, Array]
@@ -22,6 +24,18 @@ def available_cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+@contextmanager
+def faults(framework: str) -> Iterator[None]:
+    """Tell a framework's fault in one line, such as a device's memory that is too small."""
+    try:
+        yield
+    except MindSSDError:
+        raise
+    except Exception as error:
+        lines = [line for line in map(str.strip, str(error).splitlines()) if line.strip("-")]
+        raise EngineError(f"{framework} fails: {lines[0] if lines else repr(error)}") from error
 
 
 def require_fit(parameters: Mapping[str, Array], shapes: Mapping[str, Sequence[int]]) -> None:
@@ -81,13 +95,38 @@ class NetworkSpec:
 
 
 @dataclass(frozen=True)
+class LossSpec:
+    """What is summed over a batch: the class loss of all default boxes, the positives' box loss."""
+
+    class_kind: str = "focal"
+    """`focal` (arXiv:1708.02002), or `quality_focal` (arXiv:2006.04388, eq. 4): a positive's goal
+    is the IoU of its decoded box with its truth, and there is no alpha."""
+    focal_alpha: float = 0.75
+    focal_gamma: float = 2.0
+    class_weight: float = 1.0
+    box_kind: str = "smooth_l1"
+    """`smooth_l1` of the offsets, or `giou` (arXiv:1902.09630) of the decoded boxes."""
+    box_weight: float = 1.0
+    box_weight_by_score: bool = False
+    """A positive's box counts as much as its truth's class scores (arXiv:2006.04388, 3)."""
+    variances: tuple[float, float] = (0.1, 0.2)
+    """What decoding multiplies offsets by."""
+    max_log_size_ratio: float = math.log(1000.0)
+    """By how much a decoded side may exceed its default box's, as a logarithm."""
+
+
+@dataclass(frozen=True)
 class StepSpec:
     """All that one optimizer step needs beside the batch and the learning rate."""
 
-    focal_alpha: float = 0.75
-    focal_gamma: float = 2.0
-    box_loss_weight: float = 1.0
+    loss: LossSpec = LossSpec()
+    optimizer: str = "sgd"
+    """`sgd` with momentum, or `adamw` (arXiv:1711.05101) with `momentum` as its first beta."""
     momentum: float = 0.9
+    second_momentum: float = 0.999
+    """AdamW's second beta."""
+    backbone_rate: float = 1.0
+    """The learning rate of the backbone's parameters, as a share of the others'."""
     weight_decay: float = 1.5e-4
     decayed: str = "all_but_norm"
     """`all`, `all_but_norm` (gamma and beta spared) or `weights` (biases spared too)."""
@@ -104,6 +143,13 @@ class StepSpec:
         """The weight decay of a parameter by its canonical name, as `decayed` says."""
         return 0.0 if name.endswith(_UNDECAYED[self.decayed]) else self.weight_decay
 
+    def rate_of(self, name: str) -> float:
+        """The share of the learning rate that a parameter has, by its canonical name."""
+        return self.backbone_rate if name.startswith("backbone.") else 1.0
+
+
+ADAM_EPSILON = 1e-8
+"""Added to the root of the second momentum (arXiv:1412.6980)."""
 
 _UNDECAYED: dict[str, tuple[str, ...]] = {
     "all": (),
@@ -144,7 +190,8 @@ class Network(Protocol):
     def forward(self, images: Array) -> tuple[Array, Array]:
         """images (B, 3, H, W) float32 to raw outputs: offsets (B, A, 4), logits (B, A, C + 1).
 
-        Offsets are (ty, tx, th, tw), the order of MindCV's published weights.
+        Offsets are (ty, tx, th, tw), the order of MindCV's published weights. May be called from
+        several threads at once. EngineError, in one line, where the framework fails.
         """
 
 
@@ -206,7 +253,7 @@ class Cluster(Protocol):
         """The command, and its variables, of a process that must run beside the workers."""
 
 
-class Alone:
+class SingleProcessGroup:
     """The group of one process."""
 
     rank = 0
@@ -230,7 +277,8 @@ class Engine(Protocol):
 
     def build_network(self, spec: NetworkSpec, seed: int) -> Network: ...
 
-    def build_stepper(self, network: Network, spec: StepSpec) -> Stepper: ...
+    def build_stepper(self, network: Network, spec: StepSpec) -> Stepper:
+        """Of an engine that was built for training."""
 
     def describe(self) -> dict[str, str]:
         """Framework, version, device and settings, for logs and `mindssd doctor`."""

@@ -29,24 +29,45 @@ BLOCK_SIZE = 64
 
 
 @dataclass(frozen=True, eq=False)
+class Cells:
+    """The cells of a level: `centres` (n, 2) and `step` (2,), x and y as fractions of the image.
+
+    In order, row by row. Neighbours lie a step apart. float64.
+    """
+
+    centres: Array
+    step: Array
+
+
+@dataclass(frozen=True, eq=False)
 class DefaultBoxes:
     """A default boxes of a network, in the order of its outputs.
 
     `boxes` and `boxes_cxcywh` (A, 4) float32 as fractions of the image. Boxes at the border reach
-    over it and are not clipped. `num_per_level` sums to A.
+    over it and are not clipped. `num_per_level` sums to A. `cells` are each level's, and
+    `num_per_cell` the boxes at each of them.
     """
 
     boxes: Array
     boxes_cxcywh: Array
     num_per_level: tuple[int, ...]
+    cells: tuple[Cells, ...]
 
     @classmethod
     def from_cxcywh(cls, boxes_cxcywh: Array) -> "DefaultBoxes":
-        """Any boxes (A, 4), as fractions of the image, as the default boxes of one level."""
+        """Any boxes (A, 4), as fractions of the image, as a level's default boxes, one a cell."""
         return cls(
             boxes=cxcywh_to_xyxy(boxes_cxcywh).astype(np.float32),
             boxes_cxcywh=boxes_cxcywh.astype(np.float32),
             num_per_level=(len(boxes_cxcywh),),
+            cells=(Cells(boxes_cxcywh[:, :2].astype(np.float64), np.ones(2)),),
+        )
+
+    @property
+    def num_per_cell(self) -> tuple[int, ...]:
+        return tuple(
+            num_boxes // len(cells.centres)
+            for num_boxes, cells in zip(self.num_per_level, self.cells, strict=True)
         )
 
     def __len__(self) -> int:
@@ -198,18 +219,23 @@ def _lay(image_size: ImageSize, grids: Sequence[Grid], shapes: Sequence[Array]) 
     """
     image_height, image_width = image_size
     precision = shapes[0].dtype
-    levels = []
+    levels, cells = [], []
     for (rows, columns), level_shapes in zip(grids, shapes, strict=True):
+        step = level_step(image_width, columns), level_step(image_height, rows)
         level = np.empty((rows, columns, len(level_shapes), 4), precision)
-        level[..., 0] = ((np.arange(columns) + 0.5) * level_step(image_width, columns))[:, None]
-        level[..., 1] = ((np.arange(rows) + 0.5) * level_step(image_height, rows))[:, None, None]
+        level[..., 0] = ((np.arange(columns) + 0.5) * step[0])[:, None]
+        level[..., 1] = ((np.arange(rows) + 0.5) * step[1])[:, None, None]
         level[..., 2:] = level_shapes
         levels.append(level.reshape(-1, 4))
+        sides = np.array((image_width, image_height), np.float64)
+        centres = level[:, :, 0, :2].reshape(-1, 2) / sides
+        cells.append(Cells(centres, step / sides))
     boxes_cxcywh = np.concatenate(levels)  # (A, 4) pixels
     return DefaultBoxes(
         boxes=pixels_to_unit(cxcywh_to_xyxy(boxes_cxcywh), image_size).astype(np.float32),
         boxes_cxcywh=pixels_to_unit(boxes_cxcywh, image_size).astype(np.float32),
         num_per_level=tuple(len(level) for level in levels),
+        cells=tuple(cells),
     )
 
 

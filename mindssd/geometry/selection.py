@@ -1,5 +1,6 @@
 """Which candidates are detections: choose classes, suppress what overlaps, and only then count."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -7,9 +8,8 @@ import numpy as np
 from mindssd.geometry.nms import class_wise_nms
 from mindssd.types import Array
 
-LOOKED_AT, GROWTH = 2, 4
-"""To find `max_detections` that suppression across classes leaves, twice as many are looked at
-first, and four times as many again where too few of them are left."""
+LOOKED_AT = 2
+"""So many times as many as are asked for are looked at first, where suppression leaves fewer."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,7 +69,7 @@ class Selection:
             kept = kept[: self.max_detections]
             if count is None or len(box_indices) < count or len(kept) == self.max_detections:
                 return box_indices[kept], found_ids[kept]
-            count *= GROWTH
+            count = more(count, len(kept), self.max_detections)
 
     def _within_classes(
         self,
@@ -88,6 +88,15 @@ class Selection:
             max_detections=max_detections,
             pixel_offset=self.pixel_offset,
         )
+
+
+def more(count: int, num_kept: int, wanted: int | None) -> int:
+    """How many to look at next, where of the best `count` too few were kept.
+
+    Half as many again as would do if the rest were like them, but from 2 to 8 times as many.
+    """
+    needed = 1.5 * count * (wanted or 0) / max(1, num_kept)
+    return min(max(2 * count, math.ceil(needed)), 8 * count)
 
 
 def _places_in_class(class_ids: Array) -> Array:

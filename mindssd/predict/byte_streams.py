@@ -2,6 +2,7 @@
 
 import http.client
 import shutil
+import socket
 import ssl
 import tempfile
 import urllib.error
@@ -17,6 +18,7 @@ TIMEOUT_S = 30.0
 """A server that sends nothing for so long has broken off."""
 
 _CHUNK = 1 << 16
+_PORTS = {"rtsp": 554, "rtsps": 322, "rtmp": 1935, "rtmps": 443, "http": 80, "https": 443}
 
 
 class ByteStream:
@@ -134,6 +136,24 @@ def open_http(address: str, name: str) -> tuple[ByteStream, str]:
         raise ImageError(f"{name}: cannot be opened: {in_words(error)}") from None
     stream = ByteStream(response, lambda: response.length, response.close)
     return stream, response.headers.get_content_type()
+
+
+def is_server_gone(address: str) -> bool:
+    """Whether nobody listens any more where a stream came from.
+
+    For what FFmpeg fetches: to it a server that dies and a stream that ends look the same. Of tcp
+    and udp, whose sender may serve once, it says nothing.
+    """
+    try:
+        parts = urlsplit(address)
+        if parts.hostname and parts.scheme in _PORTS:
+            port = parts.port or _PORTS[parts.scheme]
+            socket.create_connection((parts.hostname, port), timeout=3).close()
+    except ConnectionRefusedError:
+        return True
+    except (OSError, ValueError):
+        return False
+    return False
 
 
 def in_words(error: Exception) -> str:

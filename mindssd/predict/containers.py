@@ -6,14 +6,15 @@ _ASF = b"\x30\x26\xb2\x75\x8e\x66\xcf\x11"
 
 
 def declared_size(head: bytes) -> int | None:
-    """So many bytes a container says to have, by its first bytes; None where it does not say.
+    """How many bytes at least a container says to have, by its first ones; None: it does not say.
 
     Of AVI, Matroska and WebM, and ASF. What is shorter has been cut off. AVI of more than a
     gigabyte has more parts than it tells here.
     """
     if head[:4] == b"RIFF" and head[8:11] == b"AVI":
         size = int.from_bytes(head[4:8], "little")
-        return 8 + size if 0 < size < 0xFFFFFF00 else None  # both mean: not known yet
+        # Without the first 8 bytes, which some cameras count in. 0 and -1 mean: not known yet.
+        return size if 0 < size < 0xFFFFFF00 else None
     if head.startswith(_EBML):
         return _matroska_size(head)
     if head.startswith(_ASF):

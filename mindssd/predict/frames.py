@@ -4,10 +4,13 @@ import struct
 from dataclasses import dataclass
 from typing import Any
 
+import cv2
 import numpy as np
 
 from mindssd.images import as_rgb
 from mindssd.types import Array
+
+_MOST_PIXELS = 1 << 27  # as of 16384 × 8192; more comes of a damaged header
 
 
 @dataclass(frozen=True)
@@ -19,13 +22,21 @@ class Frame:
 
 
 def to_rgb(frame: Any, reformatter: Any) -> Array:
-    """A PyAV VideoFrame as (H, W, 3) uint8 RGB, upright; what is transparent is laid on white."""
+    """A PyAV VideoFrame as (H, W, 3) uint8 RGB, upright; what is transparent is laid on white.
+
+    ValueError, or FFmpeg's error, for a size or layout that is of no use.
+    """
+    if frame.width * frame.height > _MOST_PIXELS:
+        raise ValueError(f"a frame of {frame.width} × {frame.height} pixels")
     format_ = frame.format
     has_alpha = format_.has_palette or any(part.is_alpha for part in format_.components)
     # A thread pool for each frame would cost more than it gains.
     converted = reformatter.reformat(frame, format="rgba" if has_alpha else "rgb24", threads=1)
     # A copy, since PyAV's rows are padded, and may be those that the decoder still looks at.
-    image = as_rgb(np.array(converted.to_ndarray(), order="C"))
+    image = np.array(converted.to_ndarray(), order="C")
+    if has_alpha:
+        is_opaque = image[:, :, 3].min() == 255  # as of most GIFs
+        image = cv2.cvtColor(image, cv2.COLOR_RGBA2RGB) if is_opaque else as_rgb(image)
     try:
         matrix = frame.side_data.get("DISPLAYMATRIX")
     except ValueError:  # PyAV 18 names no side data of a frame that has some it does not know
@@ -50,7 +61,7 @@ class Clock:
     """Times of frames from the first on, which never go back.
 
     `step` is what a frame without a time stamp takes. Stamps that jump by more than `longest_gap`
-    seconds, or back by more than a second, begin anew, as where recordings were joined.
+    seconds, or back by more than a step and a half, begin anew, as where recordings were joined.
     """
 
     def __init__(self, step: float, longest_gap: float) -> None:
@@ -67,7 +78,7 @@ class Clock:
             seconds = self._last + self._step
         else:
             seconds = stamp - self._start
-            if -1 <= seconds - self._last <= self._longest_gap:
+            if -1.5 * self._step <= seconds - self._last <= self._longest_gap:
                 seconds = max(seconds, self._last)  # a hair's breadth back is no new beginning
             else:
                 seconds, self._start = self._last + self._step, None

@@ -11,6 +11,7 @@ from typing import Any
 
 from rich.console import Console
 
+from mindssd.addresses import looks_like_address, shown
 from mindssd.detector import Detector, load
 from mindssd.errors import ConfigError, ImageError, MindSSDError
 from mindssd.images import IMAGE_SUFFIXES, counted_remarks
@@ -42,8 +43,11 @@ def predict_files(
     keep; when it asks for the end, what was seen is kept. MindSSDError, before anything is done,
     where a file to be written is a source, and later where nothing more can be written.
     """
-    if model.suffix.lower() in IMAGE_SUFFIXES | VIDEO_SUFFIXES:
-        raise ConfigError(f"{model} is no model, which comes first: mindssd predict MODEL SOURCE…")
+    is_address = looks_like_address(str(model)) and not model.exists()
+    if is_address or model.suffix.lower() in IMAGE_SUFFIXES | VIDEO_SUFFIXES:
+        raise ConfigError(
+            f"{shown(model)} is no model, which comes first: mindssd predict MODEL SOURCE…"
+        )
     found = find_sources(words)
     sources = found.sources
     out = wanted.out.expanduser()
@@ -127,14 +131,14 @@ class _Job:
             except MindSSDError as error:  # it cannot be read, or not without PyAV
                 self._skip(error)
                 return
-            if is_live and media is not None:
-                self._show.say(f"{source.name}: Ctrl-C ends it")
             if isinstance(media, VideoReader):
+                if is_live:
+                    self._show.say(f"{source.name}: Ctrl-C ends it")
                 self._frames(source, media, parts, left)
+                if is_live and self._stop.number == SIGINT:
+                    self._stop.forget()  # which is how it is meant to be ended
             elif media is not None:
                 self._still(source, media)
-        if is_live and self._stop.number == SIGINT:
-            self._stop.forget()  # which is how it is meant to be ended
 
     def _still(self, source: Source, picture: Array) -> None:
         self._show.advance()

@@ -1,12 +1,9 @@
 """Pictures and videos told apart by their first bytes, and videos by their suffix."""
 
-FILM_SUFFIXES = frozenset({".mjpg", ".mjpeg"})
-"""Pictures one after the other, which begin as a single one does."""
-
-VIDEO_SUFFIXES = FILM_SUFFIXES | frozenset(
+VIDEO_SUFFIXES = frozenset(
     {".mp4", ".m4v", ".mov", ".qt", ".3gp", ".3g2", ".mkv", ".webm", ".avi", ".divx", ".flv"}
     | {".f4v", ".ts", ".mts", ".m2ts", ".mpg", ".mpeg", ".mpe", ".m2v", ".vob", ".wmv", ".asf"}
-    | {".ogv", ".ogm", ".dv", ".mxf", ".y4m", ".gif"}
+    | {".ogv", ".ogm", ".mjpg", ".mjpeg", ".dv", ".mxf", ".y4m", ".gif"}
 )
 """What counts as a video in a folder; a file given by name may be called anything."""
 

@@ -2,18 +2,19 @@
 
 import io
 import sys
+from contextlib import ExitStack
 from pathlib import Path
+from typing import IO
 
 from PIL import Image
 
+from mindssd.addresses import is_http
 from mindssd.errors import ImageError
 from mindssd.images import decode_image, read_image
-from mindssd.predict.addresses import is_http
 from mindssd.predict.byte_streams import ByteStream, open_http
 from mindssd.predict.camera import Camera
 from mindssd.predict.containers import needs_seeking
 from mindssd.predict.kinds import (
-    FILM_SUFFIXES,
     GIF_SIGNATURE,
     HEAD_BYTES,
     VIDEO_SUFFIXES,
@@ -62,9 +63,14 @@ def _from_file(path: Path) -> Array | VideoReader:
         raise ImageError(f"{path}: cannot be read: {error.strerror}") from error
     if not head:
         raise ImageError(f"{path}: the file is empty")
-    is_picture = looks_like_picture(head) and path.suffix.lower() not in FILM_SUFFIXES
-    if is_picture or (head.startswith(GIF_SIGNATURE) and _is_still(path)):
+    if head.startswith(GIF_SIGNATURE) and _is_still(path):
         return read_image(path)
+    if looks_like_picture(head):
+        with path.open("rb") as opened:
+            data = _picture(ByteStream(opened))
+        if data is None:
+            return VideoReader(path, format_name=_film_format(head))
+        return decode_image(data, str(path))
     try:
         return VideoReader(path)
     except ImageError:
@@ -103,26 +109,45 @@ def _from_stream(
         if not head:
             raise ImageError(f"{name}: {stream.fault or 'is empty; pipe an image or video in'}")
         if looks_like_picture(head) or head.startswith(GIF_SIGNATURE):
-            data = stream.until(() if _MULTI_PICTURE in stream.head else _SEAMS)
-            stream.check()
+            data = _picture(stream)
             if data is not None:
                 return _from_bytes(data, stream, name)
-            # By their beginning alone FFmpeg would not be sure for a megabyte.
-            format_name = "png_pipe" if head.startswith(b"\x89PNG") else "mjpeg"
+            format_name = _film_format(head)
         if _needs_seeking(stream):
-            file = stream.spooled()
-            stream.check()
-            if stream.fault:
-                raise ImageError(f"{name}: breaks off: {stream.fault}")
-            stream.close()
-            return VideoReader(file, name)
+            return VideoReader(_spooled(stream, name), name)
         return VideoReader(stream, name, is_live=True, format_name=format_name, options=options)
-    except OSError as error:
-        stream.close()
-        raise ImageError(f"{name}: cannot be kept in a temporary file: {error.strerror}") from error
     except BaseException:
         stream.close()
         raise
+
+
+def _spooled(stream: ByteStream, name: str) -> IO[bytes]:
+    """The whole stream in a temporary file, and the stream closed."""
+    try:
+        file = stream.spooled()
+    except OSError as error:
+        raise ImageError(f"{name}: cannot be kept in a temporary file: {error.strerror}") from error
+    with ExitStack() as stack:
+        stack.callback(file.close)
+        stream.check()
+        if stream.fault:
+            raise ImageError(f"{name}: breaks off: {stream.fault}")
+        stream.close()
+        stack.pop_all()
+    return file
+
+
+def _picture(stream: ByteStream) -> bytes | None:
+    """All of a stream that begins as a picture; None, with nothing read, where others follow."""
+    stream.peek(HEAD_BYTES)
+    data = stream.until(() if _MULTI_PICTURE in stream.head else _SEAMS)
+    stream.check()
+    return data
+
+
+def _film_format(head: bytes) -> str:
+    """How FFmpeg calls pictures that follow each other; it would not be sure for a megabyte."""
+    return "png_pipe" if head.startswith(b"\x89PNG") else "mjpeg"
 
 
 def _from_bytes(data: bytes, stream: ByteStream, name: str) -> Array | VideoReader:
@@ -140,7 +165,7 @@ def _is_still(file: Path | io.BytesIO) -> bool:
     try:
         with Image.open(file) as image:
             return getattr(image, "n_frames", 1) == 1
-    except (OSError, ValueError, SyntaxError):
+    except Exception:  # Pillow has no one error for what is damaged
         return False
 
 

@@ -8,11 +8,16 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from mindssd.addresses import (
+    SCHEMES,
+    file_name,
+    is_address,
+    looks_like_address,
+    redacted,
+)
 from mindssd.errors import ImageError
 from mindssd.images import IMAGE_SUFFIXES
-from mindssd.predict.addresses import file_name, is_address, redacted
 from mindssd.predict.kinds import (
-    FILM_SUFFIXES,
     HEAD_BYTES,
     VIDEO_SUFFIXES,
     looks_like_picture,
@@ -134,9 +139,12 @@ def _expand(word: str, notes: list[str]) -> list[Source]:
     # Only now: neither a colon nor digits alone keep a name from being a file's.
     if is_address(word) or word.isdecimal():
         return [Video(word, is_live=True)]
+    if looks_like_address(word):
+        kinds = ", ".join(SCHEMES)
+        raise ImageError(f"{redacted(word)}: no such file, and no address that is read ({kinds})")
     if glob.has_magic(expanded):
         return _matches(expanded, word, notes)
-    raise ImageError(f"{redacted(word)}: no such file or folder")
+    raise ImageError(f"{word}: no such file or folder")
 
 
 def _in_folder(folder: Path, word: str, notes: list[str]) -> list[Source]:
@@ -205,7 +213,7 @@ class _Looked:
                 f"{_some([str(path) for path in inner])} (name them, or {within})"
             )
         if not self._taken:
-            expected = "" if inner else f" ({', '.join(sorted(_SUFFIXES))})"
+            expected = "" if inner else " (expected .jpg, .png, .tif, .mp4, .mkv and their like)"
             parts.insert(0, f"no images there, and no videos{expected}")
             raise ImageError(f"{self._word}: {'; '.join(parts)}")
         if parts:
@@ -214,14 +222,10 @@ class _Looked:
 
 
 def _of(path: Path) -> Source:
-    """A file that is named: by its content, else by its suffix."""
-    if not path.is_file():  # a pipe or device, which can be looked at only once
-        return Video(str(path))
-    head, suffix = _head(path), path.suffix.lower()
-    if looks_like_picture(head) and suffix not in FILM_SUFFIXES:
-        return ImageFile(path)
-    is_named_image = suffix in IMAGE_SUFFIXES
-    return ImageFile(path) if is_named_image and not looks_like_video(head) else Video(str(path))
+    """A file that is named: an image by its suffix, or what shows when it is opened."""
+    # Of a pipe or device the beginning can be looked at only once.
+    is_image = path.suffix.lower() in IMAGE_SUFFIXES and path.is_file()
+    return ImageFile(path) if is_image and not looks_like_video(_head(path)) else Video(str(path))
 
 
 def _by_suffix(path: Path) -> Source | None:
@@ -233,9 +237,7 @@ def _by_suffix(path: Path) -> Source | None:
 
 def _by_content(path: Path) -> Source | None:
     head = _head(path)
-    if looks_like_picture(head):
-        return ImageFile(path)
-    return Video(str(path)) if looks_like_video(head) else None
+    return Video(str(path)) if looks_like_picture(head) or looks_like_video(head) else None
 
 
 def _head(path: Path) -> bytes:

@@ -6,7 +6,7 @@ import sys
 import threading
 from contextlib import suppress
 from types import FrameType
-from typing import Any, Self
+from typing import Any, Self, TextIO
 
 from mindssd.files import remove_hidden
 from mindssd.predictor import AHEAD_THREAD
@@ -74,13 +74,20 @@ class StopSignals(Stop):
     def _handle(self, number: int, frame: FrameType | None) -> None:
         if number != signal.SIGHUP and self._is_urged:
             remove_hidden()
-            if sys.stdout.isatty():
-                os.write(
-                    sys.stdout.fileno(), b"\x1b[?25h"
-                )  # the progress bar has hidden the cursor
+            _tell(sys.stdout, "\x1b[?25h")  # the progress bar has hidden the cursor
             os._exit(128 + number)
+        if self.number is None:
+            name = signal.Signals(number).name
+            _tell(sys.stderr, f"\r\x1b[K{name}: ends after this image; once more ends it now\n")
         self._is_urged = self._is_urged or number != signal.SIGHUP
         self.number = self.number or number
+
+
+def _tell(output: TextIO | None, text: str) -> None:
+    """Write to a terminal, past Python's own files: these may be in the middle of a write."""
+    with suppress(OSError, ValueError):  # it is closed
+        if output is not None and output.isatty():
+            os.write(output.fileno(), text.encode())
 
 
 def end_past_hanging_threads(status: int) -> None:

@@ -1,16 +1,19 @@
 """Videos read with PyAV: files, streams of bytes, and addresses."""
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
+from contextlib import ExitStack, closing
+from itertools import repeat
 from pathlib import Path
 from types import ModuleType
 from typing import IO, Any
 
 from mindssd.errors import ImageError, MindSSDError
-from mindssd.predict.byte_streams import TIMEOUT_S, ByteStream
+from mindssd.predict.byte_streams import TIMEOUT_S, ByteStream, is_server_gone
 from mindssd.predict.containers import declared_size
 from mindssd.predict.frames import Clock, Frame, to_rgb
 from mindssd.predict.kinds import HEAD_BYTES, is_quicktime, looks_like_text
+from mindssd.types import Array
 
 UNKNOWN_RATE = 25.0
 """Frames a second where a video, camera or stream does not tell."""
@@ -43,6 +46,10 @@ def import_pyav() -> ModuleType:
     return av  # type: ignore[no-any-return]
 
 
+class _DamagedError(Exception):
+    """A packet that the container itself holds damaged."""
+
+
 class VideoReader:
     """Frames of a video in their order, upright, each at its own time.
 
@@ -66,7 +73,12 @@ class VideoReader:
         self._file = file
         self._fault: str | None = None
         self._ended_damaged = False
-        self._container = _open(file, self.name, format_name, options or {})
+        self._stream: Any = None
+        with ExitStack() as stack:
+            if not isinstance(file, Path | str):
+                stack.callback(file.close)
+            self._container = _open(file, self.name, format_name, options or {})
+            stack.pop_all()
         av = import_pyav()
         # Time stamps and packets of a broadcast may jump and be damaged without meaning an end.
         self._is_broadcast = bool(self._container.format.flags & av.format.Flags.ts_discont.value)
@@ -89,21 +101,19 @@ class VideoReader:
     def close(self) -> None:
         """Let go of the file or connection; `frames` does so when it ends or is closed."""
         self._container.close()
+        self._stream = None  # and its decoder's threads
         if not isinstance(self._file, Path | str):
             self._file.close()
 
     def frames(self) -> Iterator[Frame]:
         """Each frame; ImageError at the end where there was none, or where the video broke off."""
-        av = import_pyav()
-        reformatter = av.video.reformatter.VideoReformatter()
         gap = _LONGEST_GAP_OF_BROADCASTS_S if self._is_broadcast else _LONGEST_GAP_S
         clock, num_frames = Clock(1 / self.rate, gap), 0
         try:
-            for frame in self._decoded(av):
-                stamp = frame.pts if frame.pts is not None else frame.dts
-                seconds = clock.seconds(stamp and float(stamp * self._stream.time_base))
-                yield Frame(to_rgb(frame, reformatter), seconds)
-                num_frames += 1
+            with closing(self._pictures(import_pyav())) as pictures:
+                for image, stamp in pictures:
+                    yield Frame(image, clock.seconds(stamp))
+                    num_frames += 1
             fault = self._why_it_ended()
         finally:
             self.close()
@@ -113,29 +123,38 @@ class VideoReader:
         if fault:
             raise ImageError(f"{self.name}: breaks off after {num_frames} frames: {fault}")
 
-    def _decoded(self, av: ModuleType) -> Iterator[Any]:
-        """Frames of PyAV; what cannot be decoded is counted in `num_lost`."""
-        num_packets = num_frames = num_faults = 0
+    def _pictures(self, av: ModuleType) -> Generator[tuple[Array, float | None]]:
+        """Pictures and their time stamps in seconds; what cannot be decoded goes to `num_lost`."""
+        reformatter = av.video.reformatter.VideoReformatter()
+        num_packets = num_shown = num_faults = 0
         try:
             for packet in self._packets(av):
-                if packet is None:
-                    num_faults += 1
-                    continue
-                num_packets += packet.size > 0 and not packet.is_discard
-                if packet.is_corrupt and not self._is_broadcast:
-                    num_faults += 1  # the container has a part of it alone: never half a picture
-                    continue
+                num_packets += packet is None or (packet.size > 0 and not packet.is_discard)
                 try:
-                    frames = packet.decode()
-                except av.FFmpegError:
+                    frames = self._decode(packet)
+                except (av.FFmpegError, _DamagedError):
                     num_faults += 1
                     continue
-                num_frames += len(frames)
-                yield from frames
+                for frame in frames:
+                    try:
+                        image = to_rgb(frame, reformatter)
+                    except (av.FFmpegError, ValueError, MemoryError):  # a layout of no use
+                        num_faults += 1
+                        continue
+                    stamp = frame.pts if frame.pts is not None else frame.dts
+                    yield image, None if stamp is None else float(stamp * self._stream.time_base)
+                    num_shown += 1
         finally:
             # Some codecs have packets without a frame of their own, so that nothing is lost where
             # no fault was told; where one was, the frames that need the lost one are lost too.
-            self.num_lost = max(num_faults, num_packets - num_frames) if num_faults else 0
+            self.num_lost = max(num_faults, num_packets - num_shown) if num_faults else 0
+
+    def _decode(self, packet: Any) -> list[Any]:
+        """The frames that a packet completes."""
+        if packet is None or (packet.is_corrupt and not self._is_broadcast):
+            raise _DamagedError  # the container has a part of it alone: never half a picture
+        frames: list[Any] = packet.decode()
+        return frames
 
     def _packets(self, av: ModuleType) -> Iterator[Any]:
         """Packets of PyAV, None for each that the container holds damaged, and the last empty."""
@@ -143,36 +162,44 @@ class VideoReader:
         while True:
             try:
                 for packet in self._container.demux(self._stream):
-                    num_faults = 0
                     if packet.size:
+                        yield from repeat(None, num_faults)
+                        num_faults = 0
                         self._ended_damaged = packet.is_corrupt
-                    yield packet
+                        yield packet
+                    # An empty one in the midst, as AVI has them, repeats the frame before.
                 break
             except av.error.InvalidDataError as error:
                 num_faults += 1
                 if num_faults < _MOST_FAULTS:
-                    yield None
                     continue
                 self._fault = _in_words(error)
             except av.FFmpegError as error:
                 self._fault = _in_words(error)
-            packet = av.Packet()
-            packet.stream = self._stream
-            yield packet
+            except IndexError:
+                pass  # PyAV 18 at the end of what has more streams than its beginning told
             break
+        # FFmpeg takes the mark that ends a server's Motion JPEG for a damaged picture.
+        if self._container.format.name != "mpjpeg":
+            yield from repeat(None, num_faults)
         if isinstance(self._file, ByteStream):
             self._file.check()
+        last = av.Packet()
+        last.stream = self._stream
+        yield last
 
     def _why_it_ended(self) -> str | None:
         """A fault at the end, None of a proper one. A count of frames that is announced is none."""
         if isinstance(self._file, str):
-            return self._fault  # of an address FFmpeg alone knows
+            is_gone = self._fault is None and is_server_gone(self._file)
+            return "its server has gone" if is_gone else self._fault
         ends = [
             stream.index_entries[-1].pos + stream.index_entries[-1].size
             for stream in self._container.streams
             if len(stream.index_entries)
         ]
-        expected = max([declared_size(_head(self._file)) or 0, *ends])
+        head = self._file.head if isinstance(self._file, ByteStream) else _head(self._file)
+        expected = max([declared_size(head) or 0, *ends])
         if isinstance(self._file, ByteStream):
             while self._file.num_bytes < expected and self._file.read():
                 pass  # what lies behind the frames, such as an index
@@ -215,6 +242,9 @@ def _open(
     except MindSSDError as error:
         raise ImageError(f"{name}: is a video or stream, which needs {error}") from error
     is_address = isinstance(file, str)
+    if isinstance(file, str):
+        scheme, mark, rest = file.partition("://")
+        file = f"{scheme.lower()}{mark}{rest}"  # FFmpeg knows no other
     if not isinstance(file, str) and format_name is None and looks_like_text(_head(file)):
         raise ImageError(f"{name}: is text, and no video")
     # A file never makes FFmpeg open another place.

@@ -112,6 +112,9 @@ class Writing:
         video = DrawnVideo(self._out / names.video, rate, self._writers)
         try:
             yield video
+        except BaseException:
+            self._reserve.release()  # the disk may be full, and the video needs an end too
+            raise
         finally:
             try:
                 video.close(keep=True)

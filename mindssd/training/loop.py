@@ -3,90 +3,24 @@
 import json
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, astuple, dataclass
+from dataclasses import asdict, astuple
 
-from mindssd.engines.base import Alone, Group, Network, Parameters, Stepper, StepResult
+from mindssd.engines.base import Group, Network, SingleProcessGroup, Stepper, StepResult
 from mindssd.errors import TrainingError
 from mindssd.processes import beat
 from mindssd.training.checkpoint import Checkpoint, Origin, write_checkpoint
 from mindssd.training.losses import Losses
+from mindssd.training.plan import WAY_OUT, Actions, Metrics, Outcome, Plan
 from mindssd.training.progress import Display
 from mindssd.training.run_folder import Log, NoLog, RunFolder
 from mindssd.training.schedule import Schedule, ema_decay
 from mindssd.training.signals import Stopped, StopRequest
-from mindssd.types import Array, Batch
-
-Metrics = Mapping[str, float | None]
-"""None where a number is undefined, such as AP without truths."""
+from mindssd.types import Batch
 
 LOGS_AN_EPOCH = 20
 """log.jsonl has the mean of so many stretches of each epoch."""
-
-
-FOUND = 1e-3
-"""An AP below this is chance."""
-
-WAY_OUT = "lower schedule.learning_rate or set optimizer.clip_norm"
-"""Where the loss explodes."""
-
-
-@dataclass(frozen=True)
-class Plan:
-    """How long a run is and what happens when."""
-
-    epochs: int
-    steps_per_epoch: int
-    evaluate_every: int
-    """In epochs; 0 only after the last."""
-    max_bad_steps: int
-    ema_decay: float | None
-    accumulate_steps: int = 1
-
-    @property
-    def total_steps(self) -> int:
-        return self.epochs * self.steps_per_epoch
-
-    def evaluates_after(self, epoch: int) -> bool:
-        """`epoch` counts from 1. The last one is always evaluated."""
-        due = self.evaluate_every > 0 and epoch % self.evaluate_every == 0
-        return due or epoch == self.epochs
-
-
-@dataclass(frozen=True)
-class Actions:
-    """What the loop asks of the layers above it."""
-
-    evaluate: Callable[[], Metrics]
-    """Evaluate the network as it stands; the key `AP` decides what is best."""
-    save_model: Callable[[Parameters, Metrics], None]
-    """Write the best model's file."""
-    sample_picture: Callable[[], Array | None]
-    """A picture of detections for TensorBoard, (H, W, 3) uint8 RGB."""
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """How a run ended."""
-
-    metrics: Metrics
-    """Of the last evaluation."""
-    best: float
-    skipped_steps: int
-    unreadable_images: tuple[int, ...]
-    elapsed_s: float
-    losses: Losses
-
-    @property
-    def found_nothing(self) -> bool:
-        """Whether no evaluation found anything to speak of, where there was something to find."""
-        return self.metrics["AP"] is not None and self.best < FOUND
-
-    @property
-    def learnt_nothing(self) -> bool:
-        """Whether that is because the loss exploded."""
-        return self.losses.exploded and self.best < FOUND
 
 
 class TrainingLoop:
@@ -116,7 +50,7 @@ class TrainingLoop:
         self.display = display
         self.actions = actions
         self.stop = stop
-        self.group = group or Alone()
+        self.group = group or SingleProcessGroup()
         self.step = 0
         self.best: float | None = None
         self.skipped_steps = 0

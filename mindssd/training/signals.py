@@ -12,7 +12,7 @@ from queue import SimpleQueue
 from types import FrameType
 from typing import Any, Protocol, Self
 
-from mindssd.engines.base import Alone, Group
+from mindssd.engines.base import Group, SingleProcessGroup
 
 HANDLED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 SHOW_CURSOR = b"\x1b[?25h"
@@ -47,7 +47,7 @@ class StopSignals:
 
     def __init__(self, say: Callable[[str], object] = print, group: Group | None = None) -> None:
         self._say = say
-        self._group = group or Alone()
+        self._group = group or SingleProcessGroup()
         self._requested: int | None = None
         self._before: dict[int, Any] = {}
         # Its `put` may break into itself, as a handler's must.

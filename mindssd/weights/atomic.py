@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
+from mindssd.addresses import shown
 from mindssd.errors import WeightsError
 
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
@@ -74,7 +75,7 @@ def read_bytes(path: Path) -> bytes:
 def describe_read_error(path: Path, error: OSError) -> WeightsError:
     """Say in one line why `path` could not be read, and the way out."""
     if isinstance(error, FileNotFoundError):
-        return WeightsError(f"{path}: no such file; check the path")
+        return WeightsError(f"{shown(path)}: no such file; check the path")
     if isinstance(error, IsADirectoryError):
         return WeightsError(f"{path}: is a folder; give the checkpoint file inside it")
     return WeightsError(f"{path}: cannot be read ({error.strerror or error})")

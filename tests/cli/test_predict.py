@@ -99,6 +99,13 @@ def test_an_image_in_the_place_of_the_model_is_named(mindssd, photos):
     assert fault.startswith(f"{photos / '0.png'} is no model, which comes first: mindssd predict M")
 
 
+@pytest.mark.parametrize("end", ["street", "clip.mp4", "m.onnx"])
+def test_an_address_in_the_place_of_the_model_is_named_without_its_secrets(mindssd, photos, end):
+    fault = mindssd("predict", f"rtsp://user:secret@host/{end}?token=secret", photos).fault
+    assert fault.startswith(f"rtsp:/host/{end}?… is no model, which comes first: mindssd predict M")
+    assert "secret" not in fault
+
+
 def test_a_file_that_is_no_checkpoint_is_told_so(mindssd, photos, tmp_path):
     path = tmp_path / "notes.txt"
     path.write_text("no model")

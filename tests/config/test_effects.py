@@ -1,8 +1,11 @@
 """What changes nothing is refused where it was just asked for, and remarked upon in a run."""
 
+from pathlib import Path
+
+import msgspec
 import pytest
 
-from mindssd.config.effects import NEEDS, remarks
+from mindssd.config.effects import CHOICES, STAND_INS, SWITCHES, remarks
 from mindssd.config.keys import KEYS
 from mindssd.config.load import load_config, recipe_names
 from mindssd.errors import ConfigError
@@ -11,7 +14,8 @@ RECIPE = "ssd_mobilenetv2"
 
 
 def test_what_needs_and_what_is_needed_are_keys():
-    assert set(NEEDS) | set(NEEDS.values()) <= set(KEYS)
+    pairs = {**SWITCHES, **STAND_INS, **{key: choice for key, (choice, _) in CHOICES.items()}}
+    assert set(pairs) | set(pairs.values()) <= set(KEYS)
 
 
 @pytest.mark.parametrize(
@@ -34,6 +38,72 @@ def test_a_setting_that_another_turns_off_is_refused(overrides, needed):
     with pytest.raises(ConfigError, match=f"changes nothing while {needed} is 0"):
         load_config(RECIPE, overrides)
     load_config(RECIPE, [*overrides, f"{needed}=0.5"])
+
+
+@pytest.mark.parametrize(
+    ("overrides", "idle"),
+    [
+        (
+            ["matching.nearest_cells=5"],
+            "matching.nearest_cells changes nothing while matching.assignment is iou",
+        ),
+        (
+            ["matching.assignment=atss", "matching.iou_threshold=0.4"],
+            "matching.iou_threshold changes nothing while matching.assignment is atss",
+        ),
+        (
+            ["loss.focal_alpha=0.5", "loss.class_kind=quality_focal"],
+            "loss.focal_alpha changes nothing while loss.class_kind is quality_focal",
+        ),
+        (
+            ["optimizer={second_momentum: 0.99}"],
+            "optimizer.second_momentum changes nothing while optimizer.method is sgd",
+        ),
+        (
+            ["epochs=3", "schedule.total_steps=100"],
+            "epochs changes nothing while schedule.total_steps is 100",
+        ),
+        (
+            ["schedule.warmup_epochs=3", "schedule.warmup_steps=0"],
+            "schedule.warmup_epochs changes nothing while schedule.warmup_steps is 0",
+        ),
+        (
+            ["schedule.warmup_start=0.002", "schedule.warmup_steps=0"],
+            "schedule.warmup_start changes nothing while schedule.warmup_steps is 0",
+        ),
+    ],
+)
+def test_a_setting_of_another_choice_than_is_made_is_refused(
+    overrides: list[str], idle: str
+) -> None:
+    with pytest.raises(ConfigError, match=f"^{RECIPE}: {idle}$"):
+        load_config(RECIPE, overrides)
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ["matching.assignment=atss", "matching.nearest_cells=5"],
+        ["optimizer.method=adamw", "optimizer.second_momentum=0.99"],
+        ["schedule.total_steps=100", "schedule.total_steps=null", "epochs=3"],
+        ["schedule.warmup_steps=100", "schedule.warmup_start=0.002"],
+    ],
+)
+def test_a_setting_of_the_choice_that_is_made_is_taken(overrides: list[str]) -> None:
+    load_config(RECIPE, overrides)
+
+
+def test_a_warm_up_in_steps_has_a_start_whatever_a_recipe_says_of_epochs(tmp_path: Path) -> None:
+    recipe = tmp_path / "mine.yaml"
+    recipe.write_text(f"inherits: {RECIPE}\nschedule: {{warmup_epochs: 0}}\n")
+    overrides = ["schedule.warmup_steps=100", "schedule.warmup_start=0.002"]
+    assert load_config(str(recipe), overrides).schedule.warmup_start == 0.002
+
+
+def test_a_length_in_steps_is_not_compared_with_epochs() -> None:
+    settings = ["schedule.total_steps=9000", "schedule.warmup_steps=100", "engine=torch"]
+    config = load_config(RECIPE, settings)
+    assert list(remarks(msgspec.structs.replace(config, epochs=1), "torch", num_devices=1)) == []
 
 
 def test_what_a_recipe_says_may_be_turned_off():

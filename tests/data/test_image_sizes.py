@@ -136,6 +136,13 @@ RIGHT = "images of another size than annotated: the file is right"
         ([(50, 25)] * 2, [(1, 9 + 4 * i, 25) for i in range(10)] + [(2, 30, 20)], [f"2 {RIGHT}"]),
         ([(50, 25)] * 2, [(1, 9 + 4 * i, 25) for i in range(8)] + [(2, 30, 20)], [f"2 {RESIZED}"]),
         ([(50, 25)] * 2, [(1, 9 + 4 * i, 25) for i in range(9)] + [(2, 90, 20)], [f"2 {RESIZED}"]),
+        # Shrunk a little, there may well be none either: that tells nothing.
+        (
+            [(97, 49)] * 2,
+            [(i, 9 + 10 * j, 40) for i in (1, 2) for j in range(10)],
+            [f"2 {RESIZED}"],
+        ),
+        ([(60, 30)] * 2, [(i, 50 + j, 30) for i in (1, 2) for j in range(10)], [f"2 {RESIZED}"]),
         # Width and height exchanged.
         ([(50, 100)] * 3, [(1, 40, 90), (2, 30, 80), (3, 20, 20)], [f"3 {RIGHT}"]),
         # Those that are as annotated tell nothing of the others.

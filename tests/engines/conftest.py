@@ -23,16 +23,17 @@ NUM_CLASSES = 80
 
 @pytest.fixture(scope="session")
 def mindspore_engine() -> Engine:
-    """On the CPU, as for the golden facts."""
+    """On the CPU, as for the golden facts, and as it trains."""
     pytest.importorskip("mindspore")
-    return build.build_engine(Config(engine="mindspore", device="CPU"))
+    return build.build_engine(Config(engine="mindspore", device="CPU"), training=True)
 
 
 @pytest.fixture(scope="session")
 def torch_engine() -> Engine:
     """On the CPU, in the golden facts' float32."""
     pytest.importorskip("torch")
-    return build.build_engine(Config(engine="torch", device="CPU", precision="float32"))
+    config = Config(engine="torch", device="CPU", precision="float32")
+    return build.build_engine(config, training=True)
 
 
 @pytest.fixture(scope="session", params=["mindspore", "torch"])

@@ -27,7 +27,7 @@ def _batch(golden, default_boxes, step: int) -> Batch:
     """
     config = golden.config()
     facts = golden.load("steps")
-    targets = Targets(default_boxes, config.matching.variances, config.matching.iou_threshold)
+    targets = Targets(default_boxes, config.matching.variances, build.matcher(config))
     first, second = golden.load("forward")["images_rgb_uint8"]
     images, offsets, labels = [], [], []
     for index, image in enumerate((first, first, second, second)):

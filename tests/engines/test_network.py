@@ -101,6 +101,17 @@ def test_a_prior_makes_each_class_as_likely_at_the_start(engine, make_batch):
     np.testing.assert_allclose(scores, [0.99, 0.01, 0.01, 0.01], atol=0.003)
 
 
+def test_a_fault_of_the_framework_is_one_line_and_the_next_call_is_sound(engine, tiny_spec):
+    network = engine.build_network(tiny_spec, seed=0)
+    images = np.random.default_rng(0).normal(size=(1, 3, 32, 32)).astype(np.float32)
+    expected = network.forward(images)
+    with pytest.raises(EngineError, match=r"^(PyTorch|MindSpore) fails: .+") as caught:
+        network.forward(np.concatenate([images, images], axis=1))
+    assert "\n" not in str(caught.value)
+    for one, other in zip(expected, network.forward(images), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
 def test_an_unknown_backbone_is_named(engine, tiny_spec):
     with pytest.raises(EngineError, match="backbone 'resnet51' is no"):
         engine.build_network(replace(tiny_spec, backbone="resnet51"), seed=0)

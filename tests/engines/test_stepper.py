@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pytest
 
-from mindssd.engines.base import Network, Parameters, Stepper, StepperState, StepSpec
+from mindssd.engines.base import LossSpec, Network, Parameters, Stepper, StepperState, StepSpec
 from mindssd.errors import EngineError, WeightsError
 from mindssd.types import Array, Batch
 
@@ -17,6 +17,17 @@ ALL_BUT_PREDICTIONS = (
     *(f"head.{kind}.{k}.depthwise." for kind in ("boxes", "classes") for k in range(3)),
 )
 """What to freeze so that no BatchNorm is left in training."""
+
+
+ADAMW = StepSpec(
+    loss=LossSpec("quality_focal", class_weight=0.5, box_kind="giou", box_weight=2.0),
+    optimizer="adamw",
+    weight_decay=0.05,
+    decayed="weights",
+    backbone_rate=0.25,
+    ema=True,
+    frozen_prefixes=FROZEN,
+)
 
 
 @dataclass
@@ -104,6 +115,17 @@ def _accumulating(make_training):
 def accumulating(_accumulating) -> Training:
     """Two micro-steps an update; only the last 1×1 convolutions train, so no BatchNorm moves."""
     return _accumulating.reset()
+
+
+@pytest.fixture(scope="module")
+def _adamw(make_training):
+    return make_training(ADAMW)
+
+
+@pytest.fixture
+def adamw(_adamw) -> Training:
+    """AdamW with the losses that it is meant to train with; the backbone learns more slowly."""
+    return _adamw.reset()
 
 
 def _equal(one: dict[str, Array], other: dict[str, Array]) -> bool:
@@ -397,3 +419,93 @@ def test_with_all_batchnorm_frozen_the_loss_is_that_of_the_forward_pass(accumula
     distance = np.abs(offsets - batch.offsets)[batch.labels > 0]
     smooth = np.where(distance < 1, 0.5 * distance**2, distance - 0.5)
     assert result.box_loss == pytest.approx(smooth.sum() / 20, rel=1e-4)
+
+
+def _moments(training: Training) -> dict[str, dict[str, Array]]:
+    """AdamW's two averages by canonical name."""
+    arrays = training.stepper.state().arrays
+    return {
+        prefix: {
+            name.removeprefix(prefix).replace("backbone.net.", "backbone."): value
+            for name, value in arrays.items()
+            if name.startswith(prefix)
+        }
+        for prefix in ("momentum.", "square.")
+    }
+
+
+def test_adamws_updates_are_its_formula(adamw, make_batch):
+    """arXiv:1711.05101, algorithm 2, from the averages that the step itself has kept."""
+    before = adamw.start
+    for update, seed in ((1, 0), (2, 2)):
+        adamw.stepper.step(make_batch([seed, seed + 1]), RATE, 0.5)
+        now, moments = adamw.network.parameters(), _moments(adamw)
+        for name, mean in moments["momentum."].items():
+            rate = RATE * (0.25 if name.startswith("backbone.") else 1)
+            decay = 0.05 if name.endswith(".weight") else 0
+            root = np.sqrt(moments["square."][name] / (1 - 0.999**update)) + 1e-8
+            expected = before[name] * (1 - rate * decay) - rate * mean / (1 - 0.9**update) / root
+            np.testing.assert_allclose(now[name], expected, rtol=0, atol=2e-5, err_msg=name)
+        before = now
+    assert set(moments["square."]) == set(adamw.network.trainable_names())
+
+
+def test_adamws_averages_are_of_the_gradient_and_its_square(adamw, make_batch):
+    adamw.stepper.step(make_batch([0, 1]), RATE, 0.5)
+    moments = _moments(adamw)
+    for name, mean in moments["momentum."].items():
+        gradient = mean / 0.1
+        np.testing.assert_allclose(
+            moments["square."][name], 0.001 * gradient**2, rtol=1e-3, atol=1e-12, err_msg=name
+        )
+
+
+def test_adamw_goes_on_from_its_state_bit_for_bit(adamw, make_batch):
+    """With both averages and the number of updates, which the next one is corrected by."""
+    for seed in (0, 2, 4):
+        adamw.stepper.step(make_batch([seed, seed + 1]), RATE, 0.5)
+    parameters, state = adamw.network.parameters(), adamw.stepper.state()
+    assert state.scalars["updates"] == 3
+    adamw.stepper.step(make_batch([6, 7]), RATE, 0.5)
+    whole, whole_state = adamw.network.parameters(), adamw.stepper.state()
+    adamw.reset()
+    assert adamw.stepper.state().scalars["updates"] == 0
+    adamw.network.load_parameters(parameters)
+    adamw.stepper.load_state(state)
+    adamw.stepper.step(make_batch([6, 7]), RATE, 0.5)
+    assert _equal(adamw.network.parameters(), whole)
+    assert _equal(adamw.stepper.state().arrays, whole_state.arrays)
+    assert adamw.stepper.state().scalars == whole_state.scalars
+
+
+def test_a_step_that_is_not_finite_is_no_update_of_adamw(adamw, make_batch):
+    adamw.stepper.step(make_batch([0, 1]), RATE, 0.5)
+    parameters, state = adamw.network.parameters(), adamw.stepper.state()
+    assert adamw.stepper.step(_bad_image(make_batch([2, 3])), RATE, 0.5).finite is False
+    assert _equal(adamw.network.parameters(), parameters)
+    assert _equal(adamw.stepper.state().arrays, state.arrays)
+    assert adamw.stepper.state().scalars == state.scalars
+
+
+def test_a_state_of_sgd_is_refused_by_adamw_and_the_other_way_round(adamw, plain):
+    for training, other in ((adamw, plain), (plain, adamw)):
+        with pytest.raises(WeightsError, match="state does not fit this configuration"):
+            training.stepper.load_state(other.start_state)
+
+
+def test_a_batch_of_background_alone_trains_the_classes_of_the_other_losses(adamw, make_batch):
+    result = adamw.stepper.step(make_batch([0, 1], num_positives=0), RATE, 0.5)
+    assert result.finite and result.num_positives == 0
+    assert result.box_loss == 0 and result.class_loss > 0
+
+
+def test_the_losses_have_their_weights(adamw, engine, tiny_spec, make_batch):
+    network = engine.build_network(tiny_spec, seed=3)
+    network.load_parameters(adamw.start)
+    doubled = replace(ADAMW.loss, class_weight=1.0, box_weight=4.0)
+    stepper = engine.build_stepper(network, replace(ADAMW, loss=doubled))
+    once = adamw.stepper.step(make_batch([0, 1]), RATE, 0.5)
+    twice = stepper.step(make_batch([0, 1]), RATE, 0.5)
+    assert twice.class_loss == pytest.approx(2 * once.class_loss, rel=1e-5)
+    assert twice.box_loss == pytest.approx(2 * once.box_loss, rel=1e-5)
+    assert twice.loss == pytest.approx(twice.class_loss + twice.box_loss, rel=1e-6)

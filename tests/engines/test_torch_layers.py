@@ -117,7 +117,8 @@ def test_the_same_seed_and_batches_end_bit_for_bit_the_same(tiny_spec, make_batc
     ends = []
     try:
         for _ in range(2):
-            engine = build.build_engine(Config(engine="torch", device="CPU", deterministic=True))
+            config = Config(engine="torch", device="CPU", deterministic=True)
+            engine = build.build_engine(config, training=True)
             network = engine.build_network(tiny_spec, seed=0)
             stepper = engine.build_stepper(network, StepSpec(clip_norm=1.0, ema=True))
             for step in range(3):

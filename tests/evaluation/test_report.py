@@ -94,7 +94,7 @@ def test_the_json_holds_everything_and_no_nan(tmp_path: Path) -> None:
 def test_a_report_that_cannot_be_written_is_one_line_that_names_it(tmp_path: Path) -> None:
     for write in (lambda path: write_json(evaluation(), path), require_writable):
         for path in (tmp_path / "absent" / "e.json", tmp_path):
-            with pytest.raises(MindSSDError, match=f"{path}: cannot be written .*; name a file"):
+            with pytest.raises(MindSSDError, match=f"{path}: cannot be written"):
                 write(path)
     assert list(tmp_path.iterdir()) == []
 

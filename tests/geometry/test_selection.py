@@ -5,7 +5,7 @@ from itertools import product
 import numpy as np
 import pytest
 
-from mindssd.geometry.selection import Selection
+from mindssd.geometry.selection import Selection, more
 from tests.geometry.test_nms import greedy, pairs, random_scene, row
 
 
@@ -92,6 +92,12 @@ def test_however_many_boxes_lie_upon_each_other_the_limit_is_reached():
     ranks = np.repeat(np.array([[3], [2], [1]], np.float32), 1000, axis=1)
     selection = Selection(across_classes_iou=0.5, max_detections=3)
     assert pairs(selection.select(boxes, ranks, 0)) == [(0, 0), (1, 0), (2, 0)]
+
+
+def test_more_is_looked_at_by_what_was_kept_before():
+    assert more(200, 50, wanted=100) == 600
+    assert more(200, 99, wanted=100) == 400  # at least twice
+    assert more(200, 1, wanted=100) == more(200, 0, wanted=100) == 1600  # at most eight times
 
 
 @pytest.mark.parametrize("num_boxes", [0, 3])

@@ -137,6 +137,23 @@ def test_a_pipe_that_goes_on_is_read_frame_by_frame(
     thread.join()
 
 
+@pytest.mark.parametrize("name", ["a", "a.mp4", "a.dat", "a.txt"])
+def test_a_file_is_what_its_content_is(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    path.write_bytes(photo(orientation=6))
+    image = open_media(Video(str(path)))
+    assert isinstance(image, np.ndarray) and image.shape == (40, 20, 3)
+    path.write_bytes(write_clip(tmp_path / "b.ts").read_bytes())
+    assert said_at_end(open_media(Video(str(path)))) == (20, "")
+    path.write_bytes(photo() * 3)  # one after the other
+    assert said_at_end(open_media(Video(str(path)))) == (3, "")
+    path.write_bytes(photo("PNG") * 3)
+    assert said_at_end(open_media(Video(str(path)))) == (3, "")
+    path.write_text("a text")
+    with pytest.raises(ImageError, match=r"is text, and no video|is neither an image nor"):
+        open_media(Video(str(path)))
+
+
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF", "MPO", "GIF", "BMP"])
 def test_a_piped_picture_is_a_picture(monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
     with piped(photo(kind), monkeypatch):
@@ -319,7 +336,7 @@ def test_motion_jpeg_of_a_camera_is_a_video() -> None:
         video = open_media(of_server(address, "video.cgi"))
         assert isinstance(video, VideoReader)
         frames = list(video.frames())
-    assert len(frames) == 12 and frames[0].seconds == 0
+    assert len(frames) == 12 and frames[0].seconds == 0 and video.num_lost == 0
     assert all(a.seconds <= b.seconds for a, b in pairwise(frames))
 
 
@@ -381,7 +398,8 @@ def test_what_cannot_be_reached_is_one_line_without_secrets(
     assert capfd.readouterr() == ("", "")
 
 
-def test_a_playlist_of_a_server_is_followed(tmp_path: Path) -> None:
+@pytest.mark.parametrize("scheme", ["http", "HTTP"])
+def test_a_playlist_of_a_server_is_followed(tmp_path: Path, scheme: str) -> None:
     parts = {}
     for number in range(2):
         path = write_clip(tmp_path / f"{number}.ts", 10, options={"g": "1"})
@@ -397,8 +415,29 @@ def test_a_playlist_of_a_server_is_followed(tmp_path: Path) -> None:
         body(parts[path], kind)(handler)
 
     with serving(answer) as address:
-        count, said = said_at_end(open_media(Video(f"{address}/list.m3u8?k=1", is_live=True)))
+        place = f"{scheme}{address.removeprefix('http')}/list.m3u8?k=1"
+        count, said = said_at_end(open_media(Video(place, is_live=True)))
     assert (count, said) == (20, "")
+
+
+def test_a_live_playlist_whose_server_dies_breaks_off(tmp_path: Path) -> None:
+    """No #EXT-X-ENDLIST: more is to come."""
+    data = write_clip(tmp_path / "a.ts", 10, options={"g": "1"}).read_bytes()
+
+    def answer(handler: BaseHTTPRequestHandler) -> None:
+        is_list = handler.path.startswith("/live.m3u8")
+        part = b"#EXT-X-DISCONTINUITY\n#EXTINF:1,\na.ts\n"
+        playlist = b"#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXT-X-MEDIA-SEQUENCE:0\n" + part * 3
+        kind = "application/vnd.apple.mpegurl" if is_list else "video/mp2t"
+        body(playlist if is_list else data, kind)(handler)
+
+    with serving(answer) as address:
+        video = open_media(Video(f"{address}/live.m3u8", is_live=True))
+        assert isinstance(video, VideoReader)
+        frames = video.frames()
+        next(frames)
+    with pytest.raises(ImageError, match=r"live\.m3u8: breaks off .*: its server has gone"):
+        list(frames)
 
 
 def test_a_ctrl_c_within_ffmpegs_reading_is_not_lost(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import itertools
 import json
 import sys
 import threading
@@ -20,6 +21,8 @@ from rich.console import Console
 from mindssd.errors import ImageError, MindSSDError, OutputError
 from mindssd.predict import job
 from mindssd.predict.frames import Frame
+from mindssd.predict.sinks.base import Seen
+from mindssd.predict.sinks.table import CsvTable
 from mindssd.predict.sources import Source
 from mindssd.predict.stop import Stop
 from mindssd.predict.video import VideoReader
@@ -179,6 +182,28 @@ def test_a_drawn_video_that_cannot_be_written_is_told_and_its_frames_count(
     assert [path for path in (tmp_path / "out").iterdir() if path.name.startswith(".")] == []
 
 
+def test_a_drawn_video_that_fails_at_its_end_is_told_and_the_rest_is_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, image = clip(tmp_path / "clip.mp4"), photo(tmp_path / "a.jpg")
+
+    original = VideoWriter._put
+
+    def put(self: VideoWriter, frame: Any) -> None:
+        if frame is None:  # which asks for the end
+            raise RuntimeError("the encoder has failed")
+        original(self, frame)
+
+    monkeypatch.setattr(VideoWriter, "_put", put)
+    errors, printed = run(tmp_path / "out", source, image)
+    (error,) = errors
+    assert isinstance(error, OutputError) and "the encoder has failed" in str(error)
+    assert "1 file not written" in printed
+    assert counts(tmp_path / "out") == (6, 8, 8, 8, 8)
+    found = {path.name for path in (tmp_path / "out").iterdir()}
+    assert found == {"a.jpg", "crops", "labels", "detections.json", "detections.csv"}
+
+
 @pytest.mark.parametrize("fault", [RuntimeError("out of memory"), KeyboardInterrupt()])
 @pytest.mark.parametrize("tile", [None, 32])
 def test_whatever_ends_detection_what_was_seen_is_kept(
@@ -299,6 +324,40 @@ def test_ctrl_c_ends_a_live_source_and_those_behind_it_go_on(
     assert {path.name for path in (tmp_path / "out").iterdir()} == {
         *("camera_0.mp4", "a.jpg", "detections.json"),
     }
+
+
+@pytest.mark.parametrize("tile", [None, 32])
+def test_an_interruption_between_two_frames_lets_the_source_go(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tile: int | None
+) -> None:
+    """While the source's own thread is within it, where it must not be closed from outside."""
+    ended_in: list[str] = []
+
+    def frames() -> Iterator[Frame]:
+        try:
+            for index in itertools.count():
+                yield Frame(halves(BRIGHT, DARK, 48, 64), index / 25)
+        finally:
+            ended_in.append(threading.current_thread().name)
+
+    original = CsvTable.put
+    put: list[Seen] = []
+
+    def interrupted(self: CsvTable, seen: Seen) -> None:
+        original(self, seen)
+        put.append(seen)
+        if len(put) == 9:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(job, "open_media", lambda source: Played(frames))
+    monkeypatch.setattr(CsvTable, "put", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path / "out", "0", save="json,csv", tile=tile)
+    assert ended_in == ["mindssd-ahead"]
+    tree = json.loads((tmp_path / "out" / "detections.json").read_text())
+    with (tmp_path / "out" / "detections.csv").open() as file:
+        assert len(list(csv.reader(file))) - 1 == len(tree["annotations"])
+    assert len(tree["images"]) == 9
 
 
 @pytest.fixture

@@ -3,10 +3,8 @@
 import io
 import json
 import sys
-import threading
 from collections.abc import Iterator
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import cv2
@@ -28,6 +26,7 @@ from mindssd.predict.writing import Wanted
 from mindssd.predictor import Predictor
 from mindssd.types import Array
 from mindssd.weights.safetensors_file import ModelMetadata
+from tests.predict.clips import body, read, serving, write_clip
 
 FRAMES, RATE, SIZE = 23, 12.5, (122, 162)
 
@@ -102,18 +101,74 @@ def test_a_truncated_video_is_reported_and_what_it_has_is_kept(clip: Path, tmp_p
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"clip.mp4", "detections.json"}
 
 
-def test_a_stream_is_read_by_its_address(clip: Path, tmp_path: Path) -> None:
-    class Quiet(SimpleHTTPRequestHandler):
-        def log_message(self, *arguments: object) -> None: ...
+def test_a_stream_is_read_by_its_address_and_its_secrets_are_written_nowhere(
+    clip: Path, tmp_path: Path
+) -> None:
+    out, printed = tmp_path / "out", io.StringIO()
+    photo = cv2.imencode(".jpg", np.full((40, 30, 3), 200, np.uint8))[1].tobytes()
+    data = clip.read_bytes()
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(clip.parent)))
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        address = f"http://127.0.0.1:{server.server_port}/clip.mp4"
-        assert run(tmp_path / "out", address, save="json") == []
-    finally:
-        server.shutdown()
-    assert len(json.loads((tmp_path / "out" / "detections.json").read_text())["images"]) == FRAMES
+    def answer(handler: BaseHTTPRequestHandler) -> None:
+        kinds = {"photo": body(photo), "clip": body(data), "cut": body(data, announced=10**6)}
+        kinds.get(handler.path[1:].partition(".")[0], lambda h: h.send_error(404))(handler)
+
+    with serving(answer) as address:
+        host = address.replace("//", "//us3r:secret@")
+        words = [
+            f"{host}/{name}?token=secret" for name in ("clip.mp4", "photo.jpg", "no", "cut.ts")
+        ]
+        wanted = Wanted(out, save=["drawn", "json", "csv", "yolo"])
+        errors = job.predict_files(Path("m"), words, wanted, {}, Console(file=printed, width=200))
+    refused, cut = errors
+    assert str(refused).endswith("/no?…: cannot be opened: 404 Not Found")
+    assert "cut.ts?…: breaks off" in str(cut)
+    found = json.loads((out / "detections.json").read_text())["images"]
+    assert [image["file_name"] for image in found].count(f"{address}/clip.mp4?…") == FRAMES
+    assert {"clip.mp4", "photo.jpg"} <= {path.name for path in out.iterdir()}
+    texts = [printed.getvalue(), *map(str, errors), *(str(path) for path in out.rglob("*"))]
+    texts += [path.read_bytes().decode("latin-1") for path in out.rglob("*") if path.is_file()]
+    assert not any(secret in text for text in texts for secret in ("us3r", "secret"))
+
+
+def test_a_stream_that_breaks_off_is_reported_and_what_was_seen_is_kept(tmp_path: Path) -> None:
+    data = write_clip(tmp_path / "a.ts").read_bytes()
+    with serving(body(data, announced=len(data) + 100)) as address:
+        (error,) = run(tmp_path / "out", f"{address}/live")
+    assert "live: breaks off after 20 frames: its last 100 bytes are missing" in str(error)
+    found = json.loads((tmp_path / "out" / "detections.json").read_text())
+    assert len(found["images"]) == 20
+    (video,) = (tmp_path / "out").glob("*.mp4")
+    assert properties(video)[0] == 20
+
+
+def test_a_drawn_video_has_the_frames_own_times(tmp_path: Path) -> None:
+    times = [0.0, 0.04, 0.08, 3.0, 3.04]
+    path = write_clip(tmp_path / "in.mp4", times=times)
+    assert run(tmp_path / "out", path) == []
+    assert read(VideoReader(tmp_path / "out" / "in.mp4"))[1] == times
+    found = json.loads((tmp_path / "out" / "detections.json").read_text())
+    assert [image["seconds"] for image in found["images"]] == times
+
+
+def test_frames_of_another_size_are_drawn_too(tmp_path: Path) -> None:
+    parts = [
+        write_clip(tmp_path / f"{size[0]}.mjpeg", 5, codec="mjpeg", pixels="yuvj420p", size=size)
+        for size in ((48, 64), (96, 64))
+    ]
+    (tmp_path / "both.mjpeg").write_bytes(b"".join(part.read_bytes() for part in parts))
+    assert run(tmp_path / "out", tmp_path / "both.mjpeg") == []
+    found = json.loads((tmp_path / "out" / "detections.json").read_text())["images"]
+    assert [image["height"] for image in found] == [48] * 5 + [96] * 5
+    assert properties(tmp_path / "out" / "both.mp4")[::2] == (10, (48, 64))
+
+
+def test_what_a_folder_has_besides_is_said(clip: Path, tmp_path: Path) -> None:
+    clip.with_name("notes.txt").touch()
+    printed = io.StringIO()
+    wanted = Wanted(tmp_path / "out", save=["json"])
+    words = [str(clip.parent)]
+    job.predict_files(Path("m"), words, wanted, {}, Console(file=printed, width=500))
+    assert f"{clip.parent}: 1 file passed by (.txt)" in printed.getvalue()
 
 
 def test_what_a_word_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,7 +19,8 @@ import pytest
 from mindssd.engines.base import StepperState, StepResult
 from mindssd.errors import TrainingError
 from mindssd.training.checkpoint import Origin, read_checkpoint
-from mindssd.training.loop import Actions, Outcome, Plan, TrainingLoop
+from mindssd.training.loop import TrainingLoop
+from mindssd.training.plan import Actions, Outcome, Plan
 from mindssd.training.run_folder import RunFolder, RunLog
 from mindssd.training.schedule import Schedule
 from mindssd.training.signals import Stopped

@@ -21,6 +21,13 @@ def test_then_half_a_cosine_falls():
     assert [BY_HAND.learning_rate(step) for step in range(4, 8)] == pytest.approx(expected)
 
 
+def test_a_flat_share_of_the_steps_after_the_warm_up_stays_at_the_peak():
+    # Four steps after the warm-up: two at the peak, then half a cosine over two.
+    schedule = Schedule(0.5, 0.1, 0.1, warmup_steps=4, total_steps=8, flat_share=0.5)
+    rates = [schedule.learning_rate(step) for step in range(3, 9)]
+    assert rates == pytest.approx([0.4, 0.5, 0.5, 0.5, 0.05 + 0.45 * 0.5, 0.05])
+
+
 def test_beyond_the_last_step_it_stays_at_the_end():
     assert BY_HAND.learning_rate(8) == pytest.approx(0.05)
     assert BY_HAND.learning_rate(1000) == BY_HAND.learning_rate(8)
@@ -55,3 +62,18 @@ def test_the_average_forgets_fast_at_first():
     assert ema_decay(0, 0.999) == 0.1
     assert ema_decay(90, 0.999) == 0.91
     assert ema_decay(100_000, 0.999) == 0.999
+
+
+def test_a_length_in_steps_is_rounded_up_to_whole_epochs():
+    config = load_config("small_data", ["schedule={total_steps: 1000, warmup_steps: 30}"])
+    for steps_per_epoch, epochs in ((37, 28), (15, 67), (5, 200), (1000, 1), (3000, 1)):
+        assert build.build_plan(config, steps_per_epoch).epochs == epochs
+        schedule = build.build_schedule(config, steps_per_epoch)
+        assert (schedule.warmup_steps, schedule.total_steps) == (30, epochs * steps_per_epoch)
+
+
+def test_without_a_length_in_steps_epochs_tell_it():
+    config = load_config("small_data", ["epochs=9", "schedule.warmup_epochs=1.5"])
+    schedule = build.build_schedule(config, 20)
+    assert (schedule.warmup_steps, schedule.total_steps) == (30, 180)
+    assert build.build_plan(config, 20).epochs == 9

@@ -2,11 +2,12 @@
 
 import errno
 import os
+from pathlib import Path
 
 import pytest
 
 from mindssd.errors import WeightsError
-from mindssd.weights.atomic import atomic_writer
+from mindssd.weights.atomic import atomic_writer, read_bytes
 
 
 def test_the_file_appears_only_when_all_is_written(tmp_path):
@@ -56,3 +57,9 @@ def test_a_folder_that_is_not_there_is_named(tmp_path):
     message = r"absent/model: cannot be written \(No such file"
     with pytest.raises(WeightsError, match=message), atomic_writer(path) as file:
         file.write(b"")
+
+
+def test_an_address_in_a_files_place_is_named_without_its_secrets():
+    with pytest.raises(WeightsError, match=r"^https:/host/m\.onnx\?…: no such file") as caught:
+        read_bytes(Path("https://user:secret@host/m.onnx?token=secret"))
+    assert "secret" not in str(caught.value)

@@ -5,10 +5,11 @@ import platform
 import mindcv
 import mindspore as ms
 
-from mindssd.engines.base import Network, NetworkSpec, StepSpec
+from mindssd.engines.base import Group, Network, NetworkSpec, SingleProcessGroup, StepSpec
 from mindssd.engines.mindspore.group import join_group
 from mindssd.engines.mindspore.network import MindSporeNetwork
-from mindssd.engines.mindspore.runtime import configure
+from mindssd.engines.mindspore.process import calling
+from mindssd.engines.mindspore.runtime import configure, seeded, settle
 from mindssd.engines.mindspore.stepper import MindSporeStepper
 
 
@@ -17,19 +18,29 @@ class MindSporeEngine:
 
     name = "mindspore"
 
-    def __init__(self, device: str = "auto") -> None:
-        self.device = configure(device)
-        self.group = join_group(self.device)
+    def __init__(self, device: str = "auto", training: bool = False) -> None:
+        """`process.start_engine` calls it, so that nothing of the process stays changed.
+
+        In `training` the process is the run's own: it joins its group, and MindSpore's modes and
+        seeds are set for good.
+        """
+        self.training = training
+        self.device = configure(device, training)
+        self.group: Group = join_group(self.device) if training else SingleProcessGroup()
+        settle(self.device)
 
     def build_network(self, spec: NetworkSpec, seed: int) -> MindSporeNetwork:
-        # Processes of a group that resumes on a CPU end bit for bit alike with MindSpore's own
-        # depthwise kernels alone: with ours, a gradient differs by a rounding from some step on.
-        return MindSporeNetwork(spec, seed, fast_depthwise=self.group.size == 1)
+        with calling(), seeded(seed, for_good=self.training):
+            # Processes of a group that resumes on a CPU end bit for bit alike with MindSpore's own
+            # depthwise kernels alone: with ours, a gradient differs by a rounding from some step
+            # on.
+            return MindSporeNetwork(spec, fast_depthwise=self.group.size == 1)
 
     def build_stepper(self, network: Network, spec: StepSpec) -> MindSporeStepper:
         if not isinstance(network, MindSporeNetwork):
             raise TypeError(f"a {type(network).__name__} is not a network of this engine")
-        return MindSporeStepper(network, spec, self.group.size)
+        with calling():
+            return MindSporeStepper(network, spec, self.group.size)
 
     def describe(self) -> dict[str, str]:
         return {

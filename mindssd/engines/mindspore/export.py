@@ -9,7 +9,8 @@ from mindspore import nn, ops
 
 from mindssd.engines.base import NetworkSpec
 from mindssd.engines.mindspore.network import _canonical, _Detector
-from mindssd.engines.mindspore.runtime import overwrite
+from mindssd.engines.mindspore.process import calling
+from mindssd.engines.mindspore.runtime import in_mode, overwrite
 from mindssd.types import Array
 
 
@@ -57,17 +58,19 @@ def export_mindir(
 
     Without the engine's own depthwise kernels, which are no part of MindSpore.
     """
-    network = _Detector(spec)
-    for parameter in network.get_parameters():
-        overwrite(parameter, parameters[_canonical(parameter.name)])
-    cell = _Decoded(network, default_boxes_cxcywh, variances, max_log_size_ratio)
-    cell.set_train(False)
-    images = ms.Tensor(np.zeros((1, 3, *spec.image_size), np.float32))
-    ms.export(cell, images, file_name=str(path.with_suffix("")), file_format="MINDIR")
-    path.chmod(0o644)  # MindSpore lets nobody write it
-    loaded = nn.GraphCell(ms.load(str(path)))
+    with calling(), in_mode(ms.GRAPH_MODE):
+        network = _Detector(spec)
+        for parameter in network.get_parameters():
+            overwrite(parameter, parameters[_canonical(parameter.name)])
+        cell = _Decoded(network, default_boxes_cxcywh, variances, max_log_size_ratio)
+        cell.set_train(False)
+        images = ms.Tensor(np.zeros((1, 3, *spec.image_size), np.float32))
+        ms.export(cell, images, file_name=str(path.with_suffix("")), file_format="MINDIR")
+        path.chmod(0o644)  # MindSpore lets nobody write it
+        loaded = nn.GraphCell(ms.load(str(path)))
 
     def forward(images: Array) -> tuple[Array, ...]:
-        return tuple(output.asnumpy() for output in loaded(ms.Tensor(images)))
+        with calling(), in_mode(ms.GRAPH_MODE):
+            return tuple(output.asnumpy() for output in loaded(ms.Tensor(images)))
 
     return forward

@@ -9,12 +9,13 @@ import mindspore as ms
 import numpy as np
 from mindspore import communication, nn, ops
 
-from mindssd.engines.base import Alone, Group, Parameters
+from mindssd.engines.base import Group, Parameters, SingleProcessGroup
 from mindssd.engines.mindspore.cluster import (
     rank_table_device,
     rendezvous,
     under_mpirun,
 )
+from mindssd.engines.mindspore.process import calling
 from mindssd.processes import OWN_LAUNCHER, die_with_parent
 from mindssd.types import Array
 
@@ -26,7 +27,7 @@ def join_group(device: str) -> Group:
     comes here too, and ends in `init`. A rank table does so on Ascend.
     """
     if "MS_ROLE" not in os.environ and rank_table_device(device) is None:
-        return Alone()
+        return SingleProcessGroup()
     if OWN_LAUNCHER not in os.environ:
         # msrun leaves its workers behind when it is ended: they save and end too.
         die_with_parent(signal.SIGTERM)
@@ -73,9 +74,11 @@ class MindSporeGroup:
         self._all_gather = _Collective(ops.AllGather())
         self._broadcast = _Broadcast(ops.Broadcast(0))
 
+    @calling()
     def any(self, flag: bool) -> bool:
         return bool(self._sum(ms.Tensor([float(flag)], ms.float32)).asnumpy()[0] > 0)
 
+    @calling()
     def gather(self, data: bytes) -> list[bytes]:
         def all_gather(words: Array) -> Array:
             gathered: Array = self._all_gather(ms.Tensor(words)).asnumpy()
@@ -83,6 +86,7 @@ class MindSporeGroup:
 
         return gather_in_rounds(data, all_gather)
 
+    @calling()
     def broadcast(self, arrays: Parameters) -> Parameters:
         flat = np.concatenate([array.ravel() for array in arrays.values()])
         flat = np.array(self._broadcast(ms.Tensor(flat)).asnumpy())

@@ -7,11 +7,19 @@ import mindspore as ms
 import numpy as np
 from mindspore import nn
 
-from mindssd.engines.base import ExtrasNeck, NetworkSpec, Parameters, PerLevelHead, require_fit
+from mindssd.engines.base import (
+    ExtrasNeck,
+    NetworkSpec,
+    Parameters,
+    PerLevelHead,
+    faults,
+    require_fit,
+)
 from mindssd.engines.mindspore.depthwise import use_fast_depthwise
 from mindssd.engines.mindspore.heads import PerLevel, Shared
 from mindssd.engines.mindspore.necks import FPN, Extras
-from mindssd.engines.mindspore.runtime import overwrite
+from mindssd.engines.mindspore.process import calling
+from mindssd.engines.mindspore.runtime import in_mode, overwrite
 from mindssd.errors import EngineError
 from mindssd.types import Array
 
@@ -63,13 +71,15 @@ def _canonical(name: str) -> str:
 
 
 class MindSporeNetwork:
-    """Implements `engines.base.Network`."""
+    """Implements `engines.base.Network`. May be used from several threads."""
 
-    def __init__(self, spec: NetworkSpec, seed: int, fast_depthwise: bool = True) -> None:
-        ms.set_seed(seed)
+    def __init__(self, spec: NetworkSpec, fast_depthwise: bool = True) -> None:
+        """At initial values that MindSpore's seed decides."""
         self.spec = spec
         self.cell = _Detector(spec)
         self.cell.set_train(False)
+        # A graph, also where the process is in PyNative mode, which stays its own to choose.
+        self._run = ms.jit(self.cell)
         self._parameters = {_canonical(p.name): p for p in self.cell.get_parameters()}
         self.grids = self._read_grids()
         if fast_depthwise and ms.get_context("device_target") == "CPU":
@@ -79,17 +89,15 @@ class MindSporeNetwork:
         """Run the backbone and neck once on zeros: the only sure way to a level's size."""
         height, width = self.spec.image_size
         images = ms.Tensor(np.zeros((1, 3, height, width), np.float32))
-        mode = ms.get_context("mode")
-        ms.set_context(mode=ms.PYNATIVE_MODE)
-        try:
+        with in_mode(ms.PYNATIVE_MODE):
             levels = self.cell.neck(self.cell.backbone(images))
-        finally:
-            ms.set_context(mode=mode)
         return tuple((int(x.shape[2]), int(x.shape[3])) for x in levels)
 
+    @calling()
     def parameters(self) -> Parameters:
         return {name: np.array(p.asnumpy()) for name, p in self._parameters.items()}
 
+    @calling()
     def load_parameters(self, parameters: Mapping[str, Array]) -> None:
         require_fit(parameters, {n: p.shape for n, p in self._parameters.items()})
         for name, value in parameters.items():
@@ -98,6 +106,7 @@ class MindSporeNetwork:
     def trainable_names(self) -> Sequence[str]:
         return [name for name, p in self._parameters.items() if p.requires_grad]
 
+    @calling()
     def freeze(self, prefixes: tuple[str, ...]) -> list[nn.Cell]:
         """Stop training the parameters under these canonical prefixes; return their BatchNorms."""
         for name, parameter in self._parameters.items():
@@ -110,6 +119,7 @@ class MindSporeNetwork:
         ]
 
     def forward(self, images: Array) -> tuple[Array, Array]:
-        self.cell.set_train(False)
-        offsets, logits = self.cell(ms.Tensor(images))
-        return offsets.asnumpy(), logits.asnumpy()
+        with calling(), faults("MindSpore"):
+            self.cell.set_train(False)
+            offsets, logits = self._run(ms.Tensor(images))
+            return offsets.asnumpy(), logits.asnumpy()

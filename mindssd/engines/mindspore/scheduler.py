@@ -8,16 +8,18 @@ import signal
 import sys
 import time
 
-import mindspore as ms
-from mindspore import communication
-
 from mindssd.engines.mindspore.cluster import rendezvous_address, under_mpirun
+from mindssd.engines.mindspore.process import apply_settings
 
 OPENING_S = 5.0
 """It fails so soon only where it cannot have its port."""
 
 
 def main() -> None:
+    apply_settings()
+    import mindspore as ms
+    from mindspore import communication
+
     ms.set_device("CPU")
     began = time.monotonic()
     try:

@@ -1,12 +1,14 @@
-"""One optimizer step as one compiled graph: forward, loss, backward, clipping, momentum, EMA."""
+"""One optimizer step as one compiled graph: forward, loss, backward, clipping, update, EMA."""
 
 import mindspore as ms
 import numpy as np
 from mindspore import Parameter, ParameterTuple, Tensor, nn, ops
 
 from mindssd.engines.base import Parameters, StepperState, StepResult, StepSpec
+from mindssd.engines.mindspore import updates
 from mindssd.engines.mindspore.loss import DetectionLoss
 from mindssd.engines.mindspore.network import MindSporeNetwork
+from mindssd.engines.mindspore.process import calling
 from mindssd.engines.mindspore.runtime import overwrite
 from mindssd.errors import EngineError, WeightsError
 from mindssd.types import Batch
@@ -25,13 +27,14 @@ class _LossCell(nn.Cell):
         self.group_size = group_size
         self.total = _group_sum(group_size)
         self.detector = detector
-        self.loss = DetectionLoss(spec.focal_alpha, spec.focal_gamma)
-        self.box_weight = spec.box_loss_weight
+        self.loss = DetectionLoss(spec.loss)
+        self.class_weight = spec.loss.class_weight
+        self.box_weight = spec.loss.box_weight
         self.scale = spec.loss_scale
 
     def construct(self, images, target_offsets, labels, weights):
         offsets, logits = self.detector(images)
-        class_sum, box_sum, positives = self.loss(
+        class_sum, box_sum, positives, box_count = self.loss(
             ops.cast(offsets, ms.float32),
             ops.cast(logits, ms.float32),
             target_offsets,
@@ -41,64 +44,14 @@ class _LossCell(nn.Cell):
         # A short batch moves the weights by as much as it has images, not by a whole batch.
         share = ops.mean(weights)
         if self.group_size > 1:
-            # The batch is the whole group's: so are its positives and its share.
-            both = self.total(ops.stack((ops.stop_gradient(positives), share)))
-            positives, share = both[0], both[1] / self.group_size
+            # The batch is the whole group's: so are its counts and its share.
+            counts = ops.stop_gradient(ops.stack((positives, box_count)))
+            total = self.total(ops.concat((counts, ops.expand_dims(share, 0))))
+            positives, box_count, share = total[0], total[1], total[2] / self.group_size
         # A batch of background alone divides by 1: its loss stays finite.
-        normaliser = ops.maximum(positives, 1.0)
-        class_loss = class_sum / normaliser
-        box_loss = self.box_weight * box_sum / normaliser
+        class_loss = self.class_weight * class_sum / ops.maximum(positives, 1.0)
+        box_loss = self.box_weight * box_sum / ops.maximum(box_count, 1.0)
         return (class_loss + box_loss) * (self.scale * share), class_loss, box_loss, positives
-
-
-# MindSpore unrolls a Python loop into one call inside the next, and 260 parameters exceed its depth
-# of calls; its own way to do one thing to every parameter is HyperMap over such functions.
-_add = ops.MultitypeFuncGraph("add")
-_flat = ops.MultitypeFuncGraph("flat")
-_cut = ops.MultitypeFuncGraph("cut")
-_square_sum = ops.MultitypeFuncGraph("square_sum")
-_assign = ops.MultitypeFuncGraph("assign")
-_average = ops.MultitypeFuncGraph("average")
-_update = ops.MultitypeFuncGraph("update")
-_apply_momentum = ops.ApplyMomentum()
-
-
-@_add.register("Tensor", "Tensor")
-def _add_tensors(left, right):
-    return left + right
-
-
-@_flat.register("Tensor")
-def _flat_tensor(gradient):
-    return ops.reshape(gradient, (-1,))
-
-
-@_cut.register("Tensor", "Number", "Number", "Tensor")
-def _cut_tensor(message, start, size, gradient):
-    return ops.reshape(ops.slice(message, (start,), (size,)), ops.shape(gradient))
-
-
-@_square_sum.register("Tensor")
-def _square_sum_of_tensor(gradient):
-    return ops.sum(ops.square(ops.cast(gradient, ms.float32)))
-
-
-@_assign.register("Tensor", "Tensor")
-def _assign_tensor(target, value):
-    return ops.assign(target, value)
-
-
-@_average.register("Tensor", "Tensor", "Tensor")
-def _average_tensors(decay, average, parameter):
-    return ops.assign(average, parameter + decay * (average - parameter))
-
-
-@_update.register("Tensor", "Tensor", "Number", "Number", "Tensor", "Tensor", "Tensor")
-def _update_tensor(learning_rate, factor, momentum, weight_decay, weight, velocity, gradient):
-    gradient = gradient * factor
-    if weight_decay > 0:
-        gradient = gradient + weight_decay * weight
-    return _apply_momentum(weight, velocity, learning_rate, gradient, momentum)
 
 
 class _StepCell(nn.Cell):
@@ -115,7 +68,9 @@ class _StepCell(nn.Cell):
         statistics = [p for p in everything if not p.requires_grad]
         self.weights = ParameterTuple(trainable)
         self.decays = tuple(spec.decay_of(p.name) for p in trainable)
+        self.rates = tuple(spec.rate_of(p.name) for p in trainable)
         self.momenta = _buffers(trainable, "momentum.")
+        self.squares = _buffers(trainable if spec.optimizer == "adamw" else [], "square.")
         self.sums = _buffers(trainable if spec.accumulate_steps > 1 else [], "sum.")
         self.averaged = ParameterTuple(everything if spec.ema else [])
         self.averages = _buffers(self.averaged, "ema.", copy=True)
@@ -129,7 +84,17 @@ class _StepCell(nn.Cell):
         self.gradient = ms.value_and_grad(self.loss, None, weights=self.weights, has_aux=True)
 
     def construct(
-        self, images, offsets, labels, weights, learning_rate, ema_decay, first: bool, last: bool
+        self,
+        images,
+        offsets,
+        labels,
+        weights,
+        learning_rate,
+        mean_correction,
+        square_correction,
+        ema_decay,
+        first: bool,
+        last: bool,
     ):
         (_, class_loss, box_loss, positives), gradients = self.gradient(
             images, offsets, labels, weights
@@ -137,37 +102,53 @@ class _StepCell(nn.Cell):
         if self.group_size > 1:
             gradients, class_loss, box_loss = self._summed(gradients, class_loss, box_loss)
         if not first:
-            gradients = self.map(_add, self.sums, gradients)
+            gradients = self.map(updates.add, self.sums, gradients)
         if not last:
-            self.map(_assign, self.sums, gradients)
-        norm = ops.sqrt(ops.addn(self.map(_square_sum, gradients))) * self.unscale
+            self.map(updates.assign, self.sums, gradients)
+        norm = ops.sqrt(ops.addn(self.map(updates.square_sum, gradients))) * self.unscale
         finite = ops.isfinite(norm + class_loss + box_loss)
         if last and finite:
-            self._apply(gradients, norm, learning_rate, ema_decay)
+            corrections = (mean_correction, square_correction)
+            self._apply(gradients, norm, learning_rate, corrections, ema_decay)
         return class_loss, box_loss, positives, norm, finite
 
     def _summed(self, gradients, class_loss, box_loss):
         """Over the group, in one message: one after the other, hundreds of small ones take long."""
-        flat = self.map(_flat, gradients)
+        flat = self.map(updates.flat, gradients)
         losses = ops.stack((class_loss, box_loss))
         total = self.total(ops.concat((losses, *flat)))
-        cut = ops.partial(_cut, total)
+        cut = ops.partial(updates.cut, total)
         return self.map(cut, self.starts, self.sizes, gradients), total[0], total[1]
 
-    def _apply(self, gradients, norm, learning_rate, ema_decay):
+    def _apply(self, gradients, norm, learning_rate, corrections, ema_decay):
+        mean_correction, square_correction = corrections
         factor = ops.ones_like(norm) * self.unscale
         if self.spec.clip_norm is not None:
             factor = factor * ops.minimum(self.spec.clip_norm / (norm + 1e-6), 1.0)
-        self.map(
-            ops.partial(_update, learning_rate, factor, self.spec.momentum),
-            self.decays,
-            self.weights,
-            self.momenta,
-            gradients,
-        )
+        if self.spec.optimizer == "adamw":
+            self.map(
+                ops.partial(
+                    updates.adamw,
+                    learning_rate,
+                    factor,
+                    mean_correction,
+                    square_correction,
+                    self.spec.momentum,
+                    self.spec.second_momentum,
+                ),
+                self.decays,
+                self.rates,
+                self.weights,
+                self.momenta,
+                self.squares,
+                gradients,
+            )
+        else:
+            update = ops.partial(updates.sgd, learning_rate, factor, self.spec.momentum)
+            self.map(update, self.decays, self.rates, self.weights, self.momenta, gradients)
         if self.spec.ema:
-            self.map(ops.partial(_average, ema_decay), self.averages, self.averaged)
-        self.map(_assign, self.good_statistics, self.statistics)
+            self.map(ops.partial(updates.average, ema_decay), self.averages, self.averaged)
+        self.map(updates.assign, self.good_statistics, self.statistics)
 
 
 def _mixed_precision(detector: nn.Cell, amp_level: str) -> nn.Cell:
@@ -205,7 +186,9 @@ class MindSporeStepper:
         self._frozen_norms = network.freeze(spec.frozen_prefixes)
         self._cell = _StepCell(network, spec, group_size)
         self._micro_step = 0
+        self._updates = 0
 
+    @calling()
     def step(self, batch: Batch, learning_rate: float, ema_decay: float = 0.0) -> StepResult:
         first = self._micro_step == 0
         last = self._micro_step == self.spec.accumulate_steps - 1
@@ -218,6 +201,7 @@ class MindSporeStepper:
             Tensor(batch.labels),
             Tensor(batch.weights),
             Tensor(learning_rate, ms.float32),
+            *(Tensor(value, ms.float32) for value in self._corrections()),
             Tensor(ema_decay, ms.float32),
             first,
             last,
@@ -225,6 +209,7 @@ class MindSporeStepper:
         class_loss, box_loss, positives, norm, finite = (x.asnumpy().item() for x in outputs)
         if not finite:
             self._restore_statistics()
+        self._updates += bool(finite) and last
         # A micro-step that is not finite drops the whole update that it belongs to.
         self._micro_step = 0 if last or not finite else self._micro_step + 1
         return StepResult(
@@ -236,21 +221,32 @@ class MindSporeStepper:
             num_positives=positives,
         )
 
+    def _corrections(self) -> tuple[float, float]:
+        """By what AdamW divides its averages in the next update, which started at zero."""
+        update = self._updates + 1
+        return 1 - self.spec.momentum**update, 1 - self.spec.second_momentum**update
+
     def _restore_statistics(self) -> None:
         """Put back BatchNorm's statistics, which a skipped step's forward pass has moved."""
         for statistic, good in zip(self._cell.statistics, self._cell.good_statistics, strict=True):
             overwrite(statistic, good.asnumpy())
 
     def _carried(self) -> dict[str, Parameter]:
-        groups = (self._cell.momenta, self._cell.sums, self._cell.averages)
+        cell = self._cell
+        groups = (cell.momenta, cell.squares, cell.sums, cell.averages)
         return {p.name: p for group in groups for p in group}
 
+    @calling()
     def state(self) -> StepperState:
+        scalars = {"micro_step": float(self._micro_step)}
+        if self.spec.optimizer == "adamw":
+            scalars["updates"] = float(self._updates)
         return StepperState(
             arrays={name: np.array(p.asnumpy()) for name, p in self._carried().items()},
-            scalars={"micro_step": float(self._micro_step)},
+            scalars=scalars,
         )
 
+    @calling()
     def load_state(self, state: StepperState) -> None:
         carried = self._carried()
         if set(state.arrays) != set(carried):
@@ -261,12 +257,14 @@ class MindSporeStepper:
             )
         for name, value in state.arrays.items():
             overwrite(carried[name], value)
+        self._updates = int(state.scalars.get("updates", 0))
         micro_step = int(state.scalars["micro_step"])
         # Of more steps an update than there are now: begin the update again.
         self._micro_step = micro_step if micro_step < self.spec.accumulate_steps else 0
         for statistic, good in zip(self._cell.statistics, self._cell.good_statistics, strict=True):
             overwrite(good, statistic.asnumpy())
 
+    @calling()
     def ema_parameters(self) -> Parameters:
         names = list(self.network.parameters())
         return {

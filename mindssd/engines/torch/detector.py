@@ -1,5 +1,7 @@
 """The detector network as a plain module: a backbone, a neck and a head."""
 
+import threading
+
 import torch
 from torch import Tensor, nn
 
@@ -56,8 +58,11 @@ def canonical_tensors(module: nn.Module) -> dict[str, Tensor]:
     return tensors
 
 
+_seed_in_use = threading.Lock()
+
+
 def build_detector(spec: NetworkSpec, seed: int) -> DetectorModule:
     """The module at the initial values that `seed` alone decides; PyTorch's own seed is left."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with _seed_in_use, torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)  # the CPU's, where parameters are made
         return DetectorModule(spec).eval()

@@ -4,10 +4,10 @@ import platform
 
 import torch
 
-from mindssd.engines.base import Network, NetworkSpec, StepSpec
+from mindssd.engines.base import Group, Network, NetworkSpec, SingleProcessGroup, StepSpec
 from mindssd.engines.torch.group import join_group
 from mindssd.engines.torch.network import TorchNetwork
-from mindssd.engines.torch.runtime import Runtime
+from mindssd.engines.torch.runtime import Runtime, own_process
 from mindssd.engines.torch.stepper import TorchStepper
 
 
@@ -22,9 +22,14 @@ class TorchEngine:
         precision: str = "auto",
         deterministic: bool = False,
         sync_batch_norm: bool = False,
+        training: bool = False,
     ) -> None:
-        self.runtime = Runtime(device, precision, deterministic)
-        self.group = join_group()
+        """In `training` the process is the run's own: its settings are made, its group joined."""
+        self.runtime = Runtime(device, precision, training)
+        self.group: Group = SingleProcessGroup()
+        if training:
+            own_process(self.runtime.device, deterministic)
+            self.group = join_group()
         self.sync_batch_norm = sync_batch_norm
 
     def build_network(self, spec: NetworkSpec, seed: int) -> TorchNetwork:

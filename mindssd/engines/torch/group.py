@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, distributed
 
-from mindssd.engines.base import Alone, Group, Parameters
+from mindssd.engines.base import Group, Parameters, SingleProcessGroup
 from mindssd.engines.torch.cluster import group_size
 from mindssd.errors import EngineError
 from mindssd.processes import OWN_LAUNCHER, die_with_parent
@@ -25,7 +25,7 @@ def join_group() -> Group:
             "(docs/distributed.md)"
         )
     if group_size() == 1:
-        return Alone()
+        return SingleProcessGroup()
     if not distributed.is_initialized():
         if OWN_LAUNCHER not in os.environ:
             die_with_parent(signal.SIGTERM)  # where torchrun is killed, they save and end too

@@ -6,19 +6,20 @@ import numpy as np
 import torch
 from torch import nn
 
-from mindssd.engines.base import NetworkSpec, Parameters, require_fit
+from mindssd.engines.base import NetworkSpec, Parameters, faults, require_fit
 from mindssd.engines.torch.detector import build_detector, canonical_tensors
 from mindssd.engines.torch.layers import BatchNorm
-from mindssd.engines.torch.runtime import Runtime
+from mindssd.engines.torch.runtime import Runtime, go_on_after_fork
 from mindssd.types import Array
 
 
 class TorchNetwork:
-    """Implements `engines.base.Network`."""
+    """Implements `engines.base.Network`. May be used from several threads."""
 
     def __init__(self, spec: NetworkSpec, seed: int, runtime: Runtime) -> None:
         self.spec = spec
         self.runtime = runtime
+        go_on_after_fork(runtime.device)
         module = build_detector(spec, seed)
         # Convolutions and BatchNorm are fastest with the channels of a pixel side by side.
         self.module = module.to(runtime.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -55,10 +56,11 @@ class TorchNetwork:
         ]
 
     def forward(self, images: Array) -> tuple[Array, Array]:
+        go_on_after_fork(self.runtime.device)
         self.module.eval()
-        with torch.inference_mode(), self.runtime.autocast():
+        with faults("PyTorch"), torch.inference_mode(), self.runtime.autocast():
             offsets, logits = self.module(self.runtime.images(images))
-        return as_array(offsets.float()), as_array(logits.float())
+            return as_array(offsets.float()), as_array(logits.float())
 
 
 def as_array(tensor: torch.Tensor) -> Array:

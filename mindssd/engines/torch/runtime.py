@@ -29,8 +29,9 @@ class Runtime:
     """Where and how to compute: the device, the precision of training and that of inference."""
 
     def __init__(
-        self, device: str = "auto", precision: str = "auto", deterministic: bool = False
+        self, device: str = "auto", precision: str = "auto", training: bool = False
     ) -> None:
+        """In `training` each process of a launcher has its own GPU; else it is the current one."""
         available = available_devices()
         self.name = available[0] if device == "auto" else device
         if self.name not in available:
@@ -39,21 +40,9 @@ class Runtime:
                 "use one of these, or device=auto"
             )
         self.device = torch.device(DEVICES[self.name])
-        if self.name == "GPU":  # of several, each process of a launcher has its own
-            self.device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
-            torch.cuda.set_device(self.device)
-            # A convolution's float32 inputs are cut to TF32's 10 bits, as PyTorch does by default;
-            # bit for bit the same results as on a CPU there are none in any case.
-            torch.backends.cudnn.allow_tf32 = not deterministic
-            torch.backends.cudnn.benchmark = not deterministic
-        if self.name == "CPU":
-            # Processes of a launcher share them; torchrun would leave each of them one.
-            local = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
-            torch.set_num_threads(max(1, available_cores() // local))
-            _keep_freed_memory()
-        torch.use_deterministic_algorithms(deterministic)
-        if deterministic:  # cuBLAS asks for it
-            os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        if self.name == "GPU":
+            own = int(os.environ.get("LOCAL_RANK", "0"))
+            self.device = torch.device("cuda", own if training else torch.cuda.current_device())
         faster = precision == "auto" and has_fast_bfloat16(self.device)
         self.trains_in_bfloat16 = precision == "bfloat16" or faster
         # What a model is scored by should not depend on the machine: there `auto` is float32.
@@ -74,6 +63,40 @@ class Runtime:
 
     def describe(self) -> str:
         return f"{self.name} in {'bfloat16' if self.trains_in_bfloat16 else 'float32'}"
+
+
+def own_process(device: torch.device, deterministic: bool) -> None:
+    """Make the settings of a process that does nothing but train."""
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+        # A convolution's float32 inputs are cut to TF32's 10 bits, as PyTorch does by default;
+        # bit for bit the same results as on a CPU there are none in any case.
+        torch.backends.cudnn.allow_tf32 = not deterministic
+        torch.backends.cudnn.benchmark = not deterministic
+    if device.type == "cpu":
+        # Processes of a launcher share them; torchrun would leave each of them one.
+        local = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+        torch.set_num_threads(max(1, available_cores() // local))
+        _keep_freed_memory()
+    torch.use_deterministic_algorithms(deterministic)
+    if deterministic:  # cuBLAS asks for it
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+
+
+_process: int | None = None
+"""The one that has run PyTorch last."""
+
+
+def go_on_after_fork(device: torch.device) -> None:
+    """Let a forked child compute on a CPU, in one thread.
+
+    It lacks the others of its parent, and PyTorch would wait for them for ever. A GPU is not to be
+    had in it, as PyTorch itself says.
+    """
+    global _process
+    if _process not in (None, os.getpid()) and device.type == "cpu":
+        torch.set_num_threads(1)
+    _process = os.getpid()
 
 
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4

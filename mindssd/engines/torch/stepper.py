@@ -1,4 +1,4 @@
-"""One optimizer step: forward, loss, backward, clipping, momentum, averages.
+"""One optimizer step: forward, loss, backward, clipping, SGD or AdamW, averages.
 
 All eager: on two CPU cores PyTorch 2.13's `torch.compile` took a minute to save 4 % of a float32
 step of MobileNetV2 with batch 8, and made it a quarter slower in bfloat16.
@@ -9,10 +9,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from mindssd.engines.base import Parameters, StepperState, StepResult, StepSpec
+from mindssd.engines.base import ADAM_EPSILON, Parameters, StepperState, StepResult, StepSpec
 from mindssd.engines.torch.group import mean_over_group, together
 from mindssd.engines.torch.layers import BatchNorm
-from mindssd.engines.torch.loss import detection_loss, positives
+from mindssd.engines.torch.loss import detection_loss
 from mindssd.engines.torch.network import TorchNetwork, as_array, overwrite
 from mindssd.errors import EngineError, WeightsError
 from mindssd.types import Batch
@@ -42,6 +42,7 @@ class TorchStepper:
         self._frozen_norms = network.freeze(spec.frozen_prefixes)
         self._trained = {n: network.tensors[n] for n in network.trainable_names()}
         self._optimizer = _optimizer(self._trained, spec)
+        self._moments = _ADAMW_MOMENTS if spec.optimizer == "adamw" else _SGD_MOMENTS
         # A frozen BatchNorm's statistics do not move.
         self._statistics = [t for n, t in network.tensors.items() if n not in self._trained]
         self._good_statistics = _copies(self._statistics)
@@ -97,28 +98,26 @@ class TorchStepper:
         labels, weights = to_device(batch.labels), to_device(batch.weights)
         with self.runtime.autocast(training=True):
             offsets, logits = self._detector(self.runtime.images(batch.images))
-        class_sum, box_sum = detection_loss(
+        sums = detection_loss(
             offsets.float(),
             logits.float(),
             to_device(batch.offsets),
             labels,
             weights,
-            self.spec.focal_alpha,
-            self.spec.focal_gamma,
+            self.spec.loss,
         )
         # A short batch moves the weights by as much as it has images, not by a whole batch.
-        sums = [class_sum.detach(), box_sum.detach(), positives(labels, weights).sum()]
-        totals = torch.stack([*sums, weights.mean()])
+        totals = torch.stack([*(value.detach() for value in sums), weights.mean()])
         if self.group_size > 1:  # the batch is the whole group's
             torch.distributed.all_reduce(totals)
-        share = totals[3] / self.group_size
+        share = totals[4] / self.group_size
         # A batch of background alone divides by 1: its loss stays finite.
-        normaliser = totals[2].clamp(min=1.0)
-        loss = (class_sum + self.spec.box_loss_weight * box_sum) * (share / normaliser)
+        class_factor = self.spec.loss.class_weight / totals[2].clamp(min=1.0)
+        box_factor = self.spec.loss.box_weight / totals[3].clamp(min=1.0)
+        loss = (sums.class_sum * class_factor + sums.box_sum * box_factor) * share
         # DistributedDataParallel takes the mean of the group's gradients, and their sum is meant.
         (loss * (self.group_size / self.spec.accumulate_steps)).backward()
-        class_loss, box_loss = totals[0] / normaliser, totals[1] / normaliser
-        return class_loss, self.spec.box_loss_weight * box_loss, totals[2]
+        return totals[0] * class_factor, totals[1] * box_factor, totals[2]
 
     def _require_statistics(self, num_images: int) -> None:
         if num_images == 1 and (1, 1) in self.network.grids and not self._synchronised:
@@ -134,7 +133,7 @@ class TorchStepper:
         if self.spec.clip_norm is not None:
             torch.nn.utils.clip_grads_with_norm_(self._trained.values(), self.spec.clip_norm, norm)
         for group in self._optimizer.param_groups:
-            group["lr"] = learning_rate
+            group["lr"] = learning_rate * group["rate"]
         self._optimizer.step()
         with torch.no_grad():
             if self.spec.ema:
@@ -144,7 +143,9 @@ class TorchStepper:
 
     def state(self) -> StepperState:
         arrays: dict[str, Tensor | None] = {
-            f"momentum.{n}": self._momentum(t) for n, t in self._trained.items()
+            f"{prefix}{name}": self._optimizer.state[tensor][key]
+            for prefix, key in self._moments.items()
+            for name, tensor in self._trained.items()
         }
         if self.spec.accumulate_steps > 1:
             for name, tensor in self._trained.items():
@@ -153,9 +154,12 @@ class TorchStepper:
         if self.spec.ema:
             names = [f"ema.{name}" for name in self.network.tensors]
             arrays.update(zip(names, self._averages, strict=True))
+        scalars = {"micro_step": float(self._micro_step)}
+        if self.spec.optimizer == "adamw":
+            scalars["updates"] = float(self._updates())
         return StepperState(
             arrays={n: as_array(t) for n, t in arrays.items() if t is not None},
-            scalars={"micro_step": float(self._micro_step)},
+            scalars=scalars,
         )
 
     def load_state(self, state: StepperState) -> None:
@@ -171,7 +175,11 @@ class TorchStepper:
         self._micro_step = micro_step if micro_step < self.spec.accumulate_steps else 0
         self._optimizer.zero_grad()
         for name, tensor in self._trained.items():
-            overwrite(self._momentum(tensor), state.arrays[f"momentum.{name}"])
+            buffers = self._optimizer.state[tensor]
+            for prefix, key in self._moments.items():
+                overwrite(buffers[key], state.arrays[f"{prefix}{name}"])
+            if self.spec.optimizer == "adamw":
+                buffers["step"].fill_(state.scalars["updates"])
             if self._micro_step > 0:
                 tensor.grad = torch.zeros_like(tensor)
                 overwrite(tensor.grad, state.arrays[f"sum.{name}"])
@@ -179,9 +187,10 @@ class TorchStepper:
             overwrite(average, state.arrays[f"ema.{name}"])
         torch._foreach_copy_(self._good_statistics, self._statistics)
 
-    def _momentum(self, parameter: Tensor) -> Tensor:
-        buffer: Tensor = self._optimizer.state[parameter]["momentum_buffer"]
-        return buffer
+    def _updates(self) -> float:
+        """AdamW's updates so far, which its averages are corrected by."""
+        first = next(iter(self._trained.values()))
+        return float(self._optimizer.state[first]["step"])
 
     def ema_parameters(self) -> Parameters:
         return {
@@ -190,15 +199,33 @@ class TorchStepper:
         }
 
 
-def _optimizer(trained: dict[str, Tensor], spec: StepSpec) -> torch.optim.SGD:
-    """Momentum as MindSpore's: the velocity is m · velocity + gradient, from zero."""
-    by_decay: dict[float, list[Tensor]] = {}
+_SGD_MOMENTS = {"momentum.": "momentum_buffer"}
+_ADAMW_MOMENTS = {"momentum.": "exp_avg", "square.": "exp_avg_sq"}
+"""Our prefix of an optimizer's state, and PyTorch's key of it."""
+
+
+def _optimizer(trained: dict[str, Tensor], spec: StepSpec) -> torch.optim.Optimizer:
+    """SGD's momentum as MindSpore's: the velocity is m · velocity + gradient, from zero."""
+    alike: dict[tuple[float, float], list[Tensor]] = {}
     for name, tensor in trained.items():
-        by_decay.setdefault(spec.decay_of(name), []).append(tensor)
-    groups = [{"params": p, "weight_decay": decay} for decay, p in by_decay.items()]
-    optimizer = torch.optim.SGD(groups, lr=0.0, momentum=spec.momentum, fused=True)
+        alike.setdefault((spec.decay_of(name), spec.rate_of(name)), []).append(tensor)
+    groups = [
+        {"params": tensors, "weight_decay": decay, "rate": rate}
+        for (decay, rate), tensors in alike.items()
+    ]
+    optimizer: torch.optim.Optimizer
+    if spec.optimizer == "adamw":
+        betas = (spec.momentum, spec.second_momentum)
+        optimizer = torch.optim.AdamW(groups, lr=0.0, betas=betas, eps=ADAM_EPSILON, fused=True)
+        moments = _ADAMW_MOMENTS
+    else:
+        optimizer = torch.optim.SGD(groups, lr=0.0, momentum=spec.momentum, fused=True)
+        moments = _SGD_MOMENTS
     for tensor in trained.values():
-        optimizer.state[tensor]["momentum_buffer"] = torch.zeros_like(tensor)
+        for key in moments.values():
+            optimizer.state[tensor][key] = torch.zeros_like(tensor)
+        if spec.optimizer == "adamw":
+            optimizer.state[tensor]["step"] = torch.zeros((), device=tensor.device)
     return optimizer
 
 

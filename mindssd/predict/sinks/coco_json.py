@@ -57,6 +57,7 @@ class CocoJson(Sink):
         annotations = _as_annotations(found, self._num_annotations + 1)
         sizes = self._images.size, self._annotations.size
         try:
+            self._aside.check()
             self._images.append(_lines([image], self._num_images == 0))
             self._annotations.append(_lines(annotations, self._num_annotations == 0))
         except BaseException as error:

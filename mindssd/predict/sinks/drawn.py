@@ -1,8 +1,9 @@
 """Images and videos with their detections drawn."""
 
 from collections import deque
+from collections.abc import Iterator
 from concurrent.futures import Future
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from mindssd.errors import MindSSDError, OutputError
@@ -51,25 +52,30 @@ class DrawnVideo(Sink):
             drawn, self._path, seen.picture, seen.detections, enlarge=False
         )
         self._drawing.append((drawing, seen.seconds or 0.0))
-        self._write(BEHIND)
+        with self._ending_at_a_fault():
+            self._write(BEHIND)
 
     def close(self, keep: bool) -> None:
         if not self._is_over:
-            self._write(0)
-        if not self._is_over:
-            self._is_over = True
-            self._stack.close()
+            with self._ending_at_a_fault():
+                self._write(0)
+                self._is_over = True
+                self._stack.close()
 
     def _write(self, left: int) -> None:
+        while len(self._drawing) > left:
+            drawing, seconds = self._drawing.popleft()
+            frame = drawing.result()
+            if self._writer is None:
+                size = (frame.shape[0], frame.shape[1])
+                writer = VideoWriter(self._path, size, self._rate)
+                self._writer = self._stack.enter_context(writer)
+            self._writer.write(frame, seconds)
+
+    @contextmanager
+    def _ending_at_a_fault(self) -> Iterator[None]:
         try:
-            while len(self._drawing) > left:
-                drawing, seconds = self._drawing.popleft()
-                frame = drawing.result()
-                if self._writer is None:
-                    size = (frame.shape[0], frame.shape[1])
-                    writer = VideoWriter(self._path, size, self._rate)
-                    self._writer = self._stack.enter_context(writer)
-                self._writer.write(frame, seconds)
+            yield
         except MindSSDError as error:
             self._is_over = True
             self._drawing.clear()

@@ -55,7 +55,7 @@ class Reserve:
 
     def hold(self, size: int) -> None:
         """Keep room for so many bytes, and some more."""
-        if size + _SLACK[-1] <= self._size:
+        if size + _SLACK[-1] <= self._size or self._file.closed:
             return
         for slack in _SLACK:
             with suppress(OSError):  # the disk is nearly full: who writes next finds out

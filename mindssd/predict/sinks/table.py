@@ -35,6 +35,7 @@ class CsvTable(Sink):
             corners = [round(value, 3) for value in (x, y, x + width, y + height)]
             rows.append([name, frame, found["category_name"], found["score"], *corners])
         try:
+            self._aside.check()
             self._records.append(_rows(rows))
         except OSError as error:
             raise not_written(self._path, error) from error

@@ -1,15 +1,29 @@
 """Addresses of streams: what one is, and how it is shown without its passwords and tokens."""
 
 import re
+from pathlib import Path
 from urllib.parse import unquote
 
-_SCHEMES = "rtsp|rtsps|rtmp|rtmps|http|https|udp|tcp|rtp"
-_ADDRESS = re.compile(rf"(?:{_SCHEMES})://\S+", re.IGNORECASE)
-_PLAIN_HOST = re.compile(r"(?:\[[0-9a-fA-F:.%]+\]|[^:@/?#\[\]]+)(?::\d*)?(?=[/?#]|$)")
+SCHEMES = ("rtsp", "rtsps", "rtmp", "rtmps", "http", "https", "udp", "tcp", "rtp")
+
+_ADDRESS = re.compile(rf"(?:{'|'.join(SCHEMES)})://\S+", re.IGNORECASE)
+_BEGINNING = re.compile(r"[a-z][a-z0-9+.-]+:/", re.IGNORECASE)  # C:/ begins a path
+_PLAIN_HOST = re.compile(
+    r"(?:\[[0-9a-fA-F:.%]+\]|[^:@/?#\[\]]+)(?::\d*(?=/|$|[?#][^@]*$)|(?=[/?#]|$))"
+)
+_VALUE = re.compile(r"(=|%3D)[^/]*", re.IGNORECASE)
 
 
 def is_address(word: str) -> bool:
     return _ADDRESS.fullmatch(word) is not None
+
+
+def looks_like_address(word: str) -> bool:
+    """Whether it is one, if only of a kind that is not read, or mistyped.
+
+    Also as a path, which has one slash of the two.
+    """
+    return "://" in word or _BEGINNING.match(word) is not None
 
 
 def is_http(address: str) -> bool:
@@ -19,14 +33,20 @@ def is_http(address: str) -> bool:
 def redacted(address: str) -> str:
     """An address as it may be shown and written: without user, password, query and fragment.
 
-    rtsp://user:password@host:554/street?token=… becomes rtsp://host:554/street?… . Where a password
-    holds / ? # or @ as they are, rather too much is left out.
+    rtsp://user:password@host:554/street?token=… becomes rtsp://host:554/street?… . What follows a
+    "=" in the path goes too: some cameras take a password there. Where one holds / ? # or @ as they
+    are, rather too much is left out.
     """
-    scheme, mark, rest = address.partition("://")
+    scheme, mark, rest = address.partition("://" if "://" in address else ":/")
     if not mark:
         return address
     place, marks = _place_and_marks(rest)
-    return f"{scheme}://{place}{marks}"
+    return f"{scheme}{mark}{place}{marks}"
+
+
+def shown(path: str | Path) -> str:
+    """A path as messages show it: `redacted` where an address was given in a path's place."""
+    return redacted(str(path)) if looks_like_address(str(path)) else str(path)
 
 
 def file_name(address: str, suffixes: frozenset[str]) -> str:
@@ -47,7 +67,7 @@ def _place_and_marks(rest: str) -> tuple[str, str]:
     if _PLAIN_HOST.match(rest) is None or "@" in re.split(r"[?#]", rest)[0].partition(":")[2]:
         rest = rest.rpartition("@")[2]
     place, query, _ = re.match(r"([^?#]*)(\?[^#]*)?(#.*)?", rest).groups()  # type: ignore[union-attr]
-    return place, "?…" if query else ""
+    return _VALUE.sub(r"\1…", place), "?…" if query else ""
 
 
 def _plain(text: str) -> str:

@@ -9,10 +9,12 @@ import cv2
 import numpy as np
 import pytest
 
-from mindssd.data.demo import CLASS_NAMES, draw_demo_scene, generate_demo
-from mindssd.data.demo_scene import LEAST_VISIBLE_SHARE
-from mindssd.data.demo_sketch import Sketch, noise, relief, ribbon
 from mindssd.data.formats.coco import load_coco_split
+from mindssd.demo.generate import CLASS_NAMES, generate_demo
+from mindssd.demo.scene import LEAST_VISIBLE_SHARE, Truth, draw_scene
+from mindssd.demo.shapes import curve, ribbon
+from mindssd.demo.sketch import Sketch, noise, relief
+from mindssd.demo.species import ANIMALS, PLANTS
 from mindssd.errors import DatasetError
 
 SMALL = {"num_train": 32, "num_val": 20, "image_size": (96, 128)}
@@ -42,37 +44,58 @@ def digests(data_dir: Path) -> dict[str, str]:
     }
 
 
-def scenes() -> Iterator[tuple[np.ndarray, tuple]]:
+def scenes() -> Iterator[tuple[np.ndarray, list[Truth]]]:
     for index in range(12):
-        scene = draw_demo_scene("train", index, image_size=(96, 128))
-        yield scene.image, scene.truths
+        yield draw_scene("train", index, seed=0, size=(96, 128))
 
 
 def test_sketch_fills_the_square_it_is_given():
-    sketch = Sketch(unit=10, reach=(1.0, 1.0))
+    sketch = Sketch(unit=40)
     square = np.array([[-0.5, -0.5], [0.5, -0.5], [0.5, 0.5], [-0.5, 0.5]])
-    sketch.paint(sketch.outline(square), (0.25, 0.5, 1.0))
+    sketch.paint(np.array([0.2, 0.4, 1.0], np.float32)[:, None, None], square)
+    sprite = np.asarray(sketch.sprite())
+    height, width, _ = sprite.shape
+    assert 40 <= height <= 43 and 40 <= width <= 43  # its empty margins are cut off
+    assert sprite[..., 3].sum() / 255 == pytest.approx(40 * 40, rel=0.1)
+    np.testing.assert_array_equal(sprite[height // 2, width // 2], [51, 102, 255, 255])
+
+
+def test_a_sketch_turned_by_a_quarter_has_what_faced_right_below():
+    sketch = Sketch(unit=10, angle=np.pi / 2)
+    sketch.paint(np.ones((3, 1, 1), np.float32), ribbon([(0, 0), (1, 0)], 0.4))
     sprite = sketch.sprite()
-    assert sprite.alpha.shape == (20, 20)
-    assert sprite.alpha[10, 10] == pytest.approx(1)
-    assert sprite.alpha[2, 2] == 0
-    assert sprite.alpha.sum() == pytest.approx(100, rel=0.15)  # one unit square of 10 x 10 pixels
-    np.testing.assert_allclose(sprite.colour[10, 10], [0.25, 0.5, 1.0], atol=1e-6)
-    assert sprite.trimmed().alpha.shape < sprite.alpha.shape
+    assert sprite.height > 2 * sprite.width
+    assert sketch.x[-1, 13] > 1 and abs(sketch.y[-1, 13]) < 0.1
+
+
+def test_a_curve_joins_its_first_point_and_its_last_and_bends_towards_those_between():
+    line = curve([(0, 0), (1, 2), (2, 0)])
+    np.testing.assert_allclose(line[[0, -1]], [[0, 0], [2, 0]], atol=1e-12)
+    assert line[:, 1].max() == pytest.approx(1, abs=0.01)  # half of the way to the middle one
 
 
 def test_a_ribbon_is_as_wide_as_told():
-    outline = ribbon(np.array([[0.0, 0.0], [1.0, 0.0], [2.0, 0.0]]), 0.5)
-    expected = [[0, 0.25], [1, 0.25], [2, 0.25], [2, -0.25], [1, -0.25], [0, -0.25]]
-    np.testing.assert_allclose(outline, expected)
+    outline = ribbon([(0, 0), (2, 0)], 0.5)
+    assert outline.min(axis=0) == pytest.approx([-0.25, -0.25], abs=1e-9)  # with its round ends
+    assert outline.max(axis=0) == pytest.approx([2.25, 0.25], abs=1e-9)
+    tapering = ribbon([(0, 0), (2, 0)], 0.5, 0)
+    assert np.abs(tapering[tapering[:, 0] > 0.99][:, 1]).max() == pytest.approx(0.125, abs=0.01)
 
 
 def test_light_comes_from_above():
     mask = np.zeros((60, 60), np.uint8)
     cv2.circle(mask, (30, 30), 22, 255, -1)
-    light, highlight = relief(mask, radius=15)
+    light = relief(mask, radius=15)
     assert light[14, 30] > light[46, 30] + 0.2
-    assert light.min() >= 0 and highlight.min() >= 0 and highlight.max() <= 1
+    assert light.min() >= 0 and light.max() <= 1.001
+
+
+@pytest.mark.parametrize("name", [*ANIMALS, *PLANTS])
+def test_no_two_drawings_are_alike_and_each_follows_from_its_seed(name: str):
+    species = {**ANIMALS, **PLANTS}[name]
+    first, again, other = (species.draw(np.random.default_rng(seed), 30) for seed in (0, 0, 1))
+    assert first.mode == "RGBA" and min(first.size) > 10
+    assert first.tobytes() == again.tobytes() != other.tobytes()
 
 
 @pytest.mark.parametrize("size", [(1, 50), (40, 60), (33, 7)])
@@ -126,13 +149,14 @@ def test_some_pictures_show_no_animal(annotations: dict[str, dict]):
         assert 1 <= num_empty <= 0.25 * len(content["images"])
 
 
-def test_boxes_are_tight_about_what_is_visible():
-    for image, truths in scenes():
-        for truth in truths:
-            x1, y1, x2, y2 = truth.box
+def test_boxes_are_tight_about_what_is_visible(annotations: dict[str, dict]):
+    for index, (image, truths) in enumerate(scenes()):
+        found = [a for a in annotations["train"]["annotations"] if a["image_id"] == index + 1]
+        for truth, annotation in zip(truths, found, strict=True):
+            x, y, width, height = annotation["bbox"]
             assert truth.visible.shape == image.shape[:2]
-            assert truth.visible[y1:y2, x1:x2].sum() == truth.visible.sum() > 0
-            inside = truth.visible[y1:y2, x1:x2]
+            inside = truth.visible[y : y + height, x : x + width]
+            assert inside.sum() == truth.visible.sum() == annotation["area"] > 0
             assert inside[0].any() and inside[-1].any()
             assert inside[:, 0].any() and inside[:, -1].any()
 
@@ -152,9 +176,9 @@ def test_same_seed_gives_the_same_bytes_with_any_number_of_workers(tmp_path: Pat
 
 
 def test_seeds_and_splits_differ():
-    first = draw_demo_scene("train", 0, seed=0, image_size=(64, 80)).image
-    assert not np.array_equal(first, draw_demo_scene("train", 0, 1, (64, 80)).image)
-    assert not np.array_equal(first, draw_demo_scene("val", 0, 0, (64, 80)).image)
+    first, _ = draw_scene("train", 0, seed=0, size=(64, 80))
+    assert not np.array_equal(first, draw_scene("train", 0, 1, (64, 80))[0])
+    assert not np.array_equal(first, draw_scene("val", 0, 0, (64, 80))[0])
 
 
 def test_a_complete_demo_is_left_alone(tmp_path: Path):
@@ -196,6 +220,34 @@ def test_other_parameters_replace_the_demo_but_no_other_file(tmp_path: Path):
     assert [path.name for path in (tmp_path / "train2017").iterdir()] == ["000000000001.jpg"]
     assert len(load_coco_split(tmp_path, "train")) == 1
     assert (tmp_path / "notes.txt").read_text() == "mine"
+
+
+def test_a_demo_of_an_earlier_version_is_drawn_anew(tmp_path: Path):
+    earlier = {"version": 1, "num_train": 9, "num_val": 1, "complete": True}
+    (tmp_path / "demo.json").write_text(json.dumps(earlier))
+    (tmp_path / "train2017").mkdir()
+    (tmp_path / "train2017" / "000000000009.jpg").write_bytes(b"an earlier picture")
+    assert generate_demo(tmp_path, **TINY)
+    assert len(list((tmp_path / "train2017").iterdir())) == 2
+
+
+def test_a_folder_that_a_generation_broken_off_at_once_leaves_is_taken(tmp_path: Path):
+    (tmp_path / ".demo.json.77.tmp").write_bytes(b"")
+    assert generate_demo(tmp_path, **TINY)
+
+
+@pytest.mark.parametrize("marker", ["[1]", "{", '{"num_train": "two"}', "\udcff"])
+def test_a_folder_with_another_demo_json_is_refused(tmp_path: Path, marker: str):
+    (tmp_path / "demo.json").write_bytes(marker.encode(errors="surrogateescape"))
+    with pytest.raises(DatasetError, match="something other than the demo"):
+        generate_demo(tmp_path, **TINY)
+
+
+def test_a_file_in_the_folders_place_is_named(tmp_path: Path):
+    (tmp_path / "demo").write_text("mine")
+    with pytest.raises(DatasetError, match="demo: cannot hold the demo"):
+        generate_demo(tmp_path / "demo", **TINY)
+    assert (tmp_path / "demo").read_text() == "mine"
 
 
 def test_a_folder_with_other_data_is_refused_and_kept(tmp_path: Path):

@@ -1,0 +1,152 @@
+"""MindSpore as a guest of a process: in one thread at a time, in no fork, and nothing left changed.
+
+This file imports no MindSpore, so that what that reads at its import can be set before.
+"""
+
+import ctypes
+import itertools
+import os
+import signal
+import sys
+import threading
+import warnings
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from mindssd.errors import EngineError
+
+if TYPE_CHECKING:
+    from mindssd.engines.mindspore.engine import MindSporeEngine
+
+SETTINGS = {
+    # MindSpore 2.10.0's oneDNN takes a reference kernel for 3×3 convolutions on AVX-512 CPUs: a
+    # training step takes 7 times longer. On other CPUs the setting changes nothing. It is read
+    # once, when the first primitive is made.
+    "ONEDNN_MAX_CPU_ISA": "AVX2",
+    # Errors alone: its warnings are about its own internals. Read at the import.
+    "GLOG_v": "3",
+    # Its communication between processes says what it does in any case, but for this.
+    "MS_SUBMODULE_LOG_v": "{DISTRIBUTED:3}",
+}
+"""What MindSpore is told by the environment, unless the user has told it otherwise."""
+
+_RECURSION_LIMIT = 10_000
+"""What its import sets for the process, for functions that call themselves to read a network."""
+
+_lock = threading.RLock()
+_process: int | None = None
+"""The one that MindSpore was started in."""
+
+
+def start_engine(device: str = "auto", training: bool = False) -> "MindSporeEngine":
+    """Import and start MindSpore; behind it the environment is what it was before.
+
+    Its settings are for it alone: other libraries of the process read the same variables, and
+    children inherit them. MindSpore sets some of its own too, as `LD_LIBRARY_PATH`, and
+    `OMP_NUM_THREADS=1` behind Python's back. Where it computes on another device than the CPU its
+    own stay, for the compilers that it starts.
+    """
+    with calling(), warnings.catch_warnings():
+        before = _environment()
+        apply_settings()
+        its_own_stay = False
+        try:
+            from mindssd.engines.mindspore.engine import MindSporeEngine
+
+            engine = MindSporeEngine(device, training)
+            its_own_stay = engine.device != "CPU"
+            return engine
+        finally:
+            _restore(before, [*map(os.fsencode, SETTINGS)] if its_own_stay else None)
+
+
+def _restore(before: dict[bytes, bytes], names: Collection[bytes] | None) -> None:
+    """Put the environment back as it was; of `names` alone, if there are any."""
+    for name in dict(before.items() ^ _environment().items()):
+        if names is not None and name not in names:
+            continue
+        if name in before:
+            os.environb[name] = before[name]
+        else:
+            os.environb.pop(name, None)
+            os.unsetenv(name)
+
+
+def apply_settings() -> None:
+    """Set the variables that MindSpore reads at its import and its first primitive."""
+    for name, value in SETTINGS.items():
+        os.environ.setdefault(name, value)
+
+
+@contextmanager
+def calling() -> Iterator[None]:
+    """Call MindSpore in this block, one thread after the other.
+
+    MindSpore 2.10.0 ends the process where two threads call it at once. It has threads of its own,
+    which a forked child lacks: there it would wait for ever, so it is an EngineError. With each
+    graph that it runs it takes SIGINT, to end the process by SIGTERM; behind the block Ctrl-C is
+    given back to whoever had it, and the rest is as it was too.
+    """
+    global _process
+    if _process not in (None, os.getpid()):
+        raise EngineError(
+            "MindSpore was started in the parent of this forked process, and works in that alone: "
+            "load detectors in the children only, or start these by multiprocessing's spawn"
+        )
+    with _lock:
+        _process = os.getpid()
+        handler = _interrupt_handler()
+        paths, limit = list(sys.path), sys.getrecursionlimit()
+        sys.setrecursionlimit(max(limit, _RECURSION_LIMIT))
+        try:
+            yield
+        finally:
+            sys.setrecursionlimit(limit)
+            for path in sys.path[::-1]:
+                if path not in paths and path.endswith("mindspore/graph"):
+                    sys.path.remove(path)
+            _set_interrupt_handler(handler)
+
+
+def _environment() -> dict[bytes, bytes]:
+    """The variables that children inherit, those too that a library has set without Python."""
+    try:
+        variables = ctypes.POINTER(ctypes.c_char_p).in_dll(ctypes.CDLL(None), "environ")
+    except (TypeError, ValueError):  # another C library
+        return dict(os.environb)
+    found: dict[bytes, bytes] = {}
+    for index in itertools.count():
+        entry = variables[index]
+        if not entry:
+            return found
+        name, _, value = entry.partition(b"=")
+        found[name] = value
+    raise AssertionError("the count does not end")
+
+
+_ACTION_BYTES = 256
+"""At least as large as any system's `struct sigaction`."""
+
+
+def _interrupt_handler() -> Any:
+    """What the system does on SIGINT, of which Python knows only what it has set itself."""
+    action = ctypes.create_string_buffer(_ACTION_BYTES)
+    sigaction = _sigaction()
+    return action if sigaction and sigaction(signal.SIGINT, None, action) == 0 else None
+
+
+def _set_interrupt_handler(action: Any) -> None:
+    sigaction = _sigaction()
+    if sigaction and action is not None:
+        sigaction(signal.SIGINT, action, None)
+
+
+@cache
+def _sigaction() -> Any:
+    """The C library's function; None in a system without it."""
+    try:
+        return ctypes.CDLL(None).sigaction
+    except (AttributeError, OSError, TypeError):
+        return None
