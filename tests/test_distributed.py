@@ -158,9 +158,8 @@ from mindssd.geometry.default_boxes import PaperDefaultBoxes
 from mindssd.types import Batch
 
 name, synchronised = sys.argv[1], sys.argv[2] == "synchronised"
-engine = build_engine(
-    Config(engine=name, device="CPU", precision="float32", sync_batch_norm=synchronised)
-)
+config = Config(engine=name, device="CPU", precision="float32", sync_batch_norm=synchronised)
+engine = build_engine(config, training=True)
 group = engine.group
 spec = NetworkSpec(
     "mobilenet_v2_035_96", (3, 6), (32, 32),
