@@ -211,7 +211,7 @@ def load(
 
 def _class_ids(names: Sequence[str], known: tuple[str, ...]) -> tuple[int, ...]:
     """The places of the named classes, rising."""
-    if isinstance(names, str) or not names:
+    if isinstance(names, str) or len(names) == 0:
         raise ConfigError(f"classes is {names!r}; expected a list of names of {', '.join(known)}")
     for name in names:
         if name not in known:

@@ -13,7 +13,7 @@ from tests.deploy.conftest import DEFAULT_BOXES, manifest, raw_graph
 
 BLOCKED = (
     *("mindspore", "mindcv", "torch", "onnx", "onnxscript", "google.protobuf"),
-    *("grain", "faster_coco_eval", "pycocotools", "tensorboardX", "scipy", "PIL"),
+    *("grain", "faster_coco_eval", "pycocotools", "tensorboardX", "scipy"),
 )
 PROBE = f"""
 import sys

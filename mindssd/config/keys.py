@@ -125,6 +125,10 @@ def without(values: Mapping[str, Any], names: Iterable[str]) -> Tree:
 
 def require_known(tree: Mapping[str, Any], where: str) -> None:
     """ConfigError that names a key which does not exist, or not in its group's kind."""
+    for key in tree:
+        group, dot, name = str(key).partition(".")
+        if dot and group in GROUPS:
+            raise ConfigError(f"{where}: unknown key {key}; in a file write {group}: {{{name}: …}}")
     for key, _ in flatten(tree):
         if key in GROUPS:
             raise ConfigError(f"{where}: {key} is a group; set one of its keys, as {key}.KEY=VALUE")

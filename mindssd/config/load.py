@@ -237,7 +237,21 @@ def _parse_value(text: str, override: str) -> Any:
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML 1.1 reads 1e-3 as text; everybody who types it means a number."""
+    """YAML 1.1 reads 1e-3 as text; everybody who types it means a number.
+
+    Of a key that stands twice PyYAML takes the last, silently; here it is an error.
+    """
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen = set()
+        for key, _ in node.value:
+            name = str(key.value)
+            if name in seen:
+                raise yaml.constructor.ConstructorError(
+                    problem=f"{name} stands there twice", problem_mark=key.start_mark
+                )
+            seen.add(name)
+        return super().construct_mapping(node, deep)
 
 
 class _Dumper(yaml.SafeDumper):

@@ -18,7 +18,7 @@ ROUNDING_PIXELS = 0.01
 """A box may reach this far over its image before its clipping is worth a report."""
 
 _SHARE_LIMIT = 1.01
-"""Boxes in shares of the image end at 1, give or take rounding."""
+"""Shares of the image are at most 1, give or take rounding."""
 _SMALLEST_SIDE = 8
 """In a smaller image a box of a pixel at its corner may be one."""
 _ENOUGH_BOXES = 10
@@ -115,7 +115,7 @@ def check_boxes(boxes: Boxes) -> tuple[Array, list[Finding]]:
     outside = sound & (clipped[:, 2:] <= clipped[:, :2]).any(axis=1)
     keep = sound & ~outside
     _require_sides(boxes, safe, limits, keep)
-    in_shares = keep & _in_shares(safe, boxes.sizes)
+    in_shares = keep & _in_shares(boxes)
     if in_shares.any():
         _require_pixels(boxes, in_shares, keep)
     keep &= ~in_shares
@@ -161,21 +161,29 @@ def first_of_twins(*columns: Array) -> Array:
     return first
 
 
-def _in_shares(corners: Array, sizes: Array) -> Array:
-    """Tell boxes that lie within 0..1, of images that have more pixels: (n,) bool."""
-    tiny: Array = (corners >= 1 - _SHARE_LIMIT).all(axis=1) & (corners <= _SHARE_LIMIT).all(axis=1)
-    larger: Array = ((sizes == 0) | (sizes >= _SMALLEST_SIDE)).all(axis=1)
+def _in_shares(boxes: Boxes) -> Array:
+    """Tell boxes of numbers within 0..1, of images that have more pixels: (n,) bool.
+
+    Not by their corners: those of YOLO's, of a centre and sides, end above 1 if read as COCO's.
+    """
+    tiny: Array = (np.abs(boxes.xywh - 0.5) <= _SHARE_LIMIT - 0.5).all(axis=1)
+    larger: Array = ((boxes.sizes == 0) | (boxes.sizes >= _SMALLEST_SIDE)).all(axis=1)
     return tiny & larger
 
 
 def _require_pixels(boxes: Boxes, in_shares: Array, keep: Array) -> None:
     """Raise DatasetError where all boxes that are left are shares of their images."""
-    if in_shares[keep].all():
-        raise DatasetError(
-            f"its {len(in_shares[keep])} boxes lie within 0..1, such as "
-            f"{boxes.raw_example(int(np.argmax(in_shares)))}: shares of the image, it seems, where "
-            "COCO has pixels; multiply x and width by the image's width, y and height by its height"
-        )
+    if not in_shares[keep].all():
+        return
+    way_out = "multiply x and width by the image's width, y and height by its height"
+    over = in_shares & (boxes.corners()[:, 2:] > _SHARE_LIMIT).any(axis=1)
+    if over.any():
+        way_out += "; x and y are those of centres, as YOLO's: subtract half the width and height"
+    raise DatasetError(
+        f"its {np.count_nonzero(in_shares)} boxes lie within 0..1, such as "
+        f"{boxes.raw_example(int(np.argmax(over if over.any() else in_shares)))}: shares of the "
+        f"image, it seems, where COCO has pixels; {way_out}"
+    )
 
 
 def _require_sides(boxes: Boxes, corners: Array, limits: Array, keep: Array) -> None:

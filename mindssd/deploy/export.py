@@ -167,6 +167,8 @@ class _Export:
         if config.data_dir:
             dataset = build.build_dataset(config, "val")
             self.dataset = build.with_classes_of(dataset, metadata.class_names, path)
+            for line in self.dataset.report.lines():
+                self._say(line)
 
     def run(self, target: Path) -> None:
         manifest = Manifest(

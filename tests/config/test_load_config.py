@@ -222,6 +222,12 @@ def test_a_parent_that_is_nothing_names_the_child_too(write):
     [
         (b"- 1\n", "expected keys and values, found list"),
         (b"a: [1\n", "is not valid YAML"),
+        (
+            b"neck: {kind: fpn}\nneck: {kind: extras}\n",
+            "is not valid YAML: neck stands there twice",
+        ),
+        (b"neck: {kind: fpn, kind: extras}\n", "is not valid YAML: kind stands there twice"),
+        (b"neck.kind: fpn\n", "unknown key neck.kind; in a file write neck: {kind: …}"),
         (b"\xff\xfe\x00", "cannot be read"),
     ],
 )

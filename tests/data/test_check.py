@@ -73,6 +73,11 @@ def test_boxes_in_shares_of_the_image_are_refused_with_the_way_out() -> None:
         check((0.1, 0.1, 0.4, 0.4), size=(0, 0))
 
 
+def test_centres_and_sides_in_shares_are_refused_too() -> None:
+    with pytest.raises(DatasetError, match=r"2 boxes .* bbox \[0\.6, 0\.5, 0\.7, .* centres, as Y"):
+        check((0.2, 0.2, 0.1, 0.1), (0.6, 0.5, 0.7, 0.4))
+
+
 def test_a_box_in_shares_among_others_is_dropped() -> None:
     keep, findings = check((0, 0, 1, 1), (3, 4, 10, 10))
     assert keep.tolist() == [False, True]

@@ -1,5 +1,6 @@
 """Exporting the tiny network: each format against its engine, and nothing left where it differs."""
 
+import json
 import shutil
 from io import StringIO
 from pathlib import Path
@@ -68,6 +69,27 @@ def test_the_file_detects_what_the_engine_detects_and_has_its_map(
     np.testing.assert_allclose(engine.scores, deployed.scores, atol=1e-4)
     kinds = {node.op_type for node in onnx.load(path).graph.node}
     assert "Conv" in kinds and "BatchNormalization" not in kinds
+
+
+def test_classes_of_the_data_in_another_order_are_matched_by_name(
+    model: Path, shapes_dir: Path, tmp_path: Path
+) -> None:
+    data_dir = shutil.copytree(shapes_dir, tmp_path / "data")
+    file = data_dir / "annotations" / "instances_val2017.json"
+    content = json.loads(file.read_text())
+    for entry in content["annotations"]:
+        entry["category_id"] = 10 - entry["category_id"]
+    content["categories"] = [{"id": 3, "name": "ellipse"}, {"id": 7, "name": "rectangle"}]
+    file.write_text(json.dumps(content))
+    in_order, reordered = (
+        made(model, f"data_dir={folder}", out=tmp_path / "a.onnx")[1].splitlines()
+        for folder in (shapes_dir, data_dir)
+    )
+    (expected,) = [line for line in in_order if "by the engine" in line]
+    assert expected in reordered and f"{file}: 12 images, 24 boxes" in reordered[0]
+    file.write_text(file.read_text().replace("ellipse", "circle"))
+    with pytest.raises(DatasetError, match=r"name different classes: .*'ellipse'.*'circle'"):
+        made(model, f"data_dir={data_dir}", out=tmp_path / "b.onnx")
 
 
 def test_unreadable_images_are_left_out_of_the_comparison(
