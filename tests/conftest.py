@@ -1,6 +1,7 @@
 """Where the tests find the facts they compare with: `../shared` beside the checkout."""
 
 import json
+import os
 from pathlib import Path
 
 import cv2
@@ -11,6 +12,9 @@ from mindssd import build
 from mindssd.config.load import load_config, to_tree
 from mindssd.types import Array
 from mindssd.weights.safetensors_file import write_model
+
+# Some files of tests import MindSpore before an engine tells it to be silent.
+os.environ.setdefault("GLOG_v", "3")
 
 SHARED = Path(__file__).resolve().parents[1].parent / "shared"
 
