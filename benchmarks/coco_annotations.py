@@ -4,10 +4,12 @@
 
 It generates the file, the same each time: 118,287 images, 860,001 annotations with segmentations,
 about 450 MB, in a temporary folder, with a file of a JPEG's header for each image. Each loader is
-measured in a process of its own, as training loads: with a second at most for the sizes of the
-image files. Goals: at most 4 s, 1.2 GB at the peak, 200 MB held afterwards. `--compare` also
+measured in a process of its own, as training loads: with half a second at most for the sizes of
+the image files. Goals: at most 4 s, 1.2 GB at the peak, 200 MB held afterwards. `--compare` also
 measures pycocotools and prints the ratios. Then the sizes of all files are read alone: when the
-disk has yet to bring them, when memory holds them, and from the cache.
+disk has yet to bring them, when memory holds them, and from the cache. Measured on two busy cores
+of an AMD Zen 5: 3.6 s, 851 MB at the peak, 129 MB held; pycocotools 26.5 s, 2693 MB, 2304 MB. The
+sizes: 7.1 s from a virtual disk, 2.7 s (23 µs a file) from memory, 0.6 s from the cache.
 """
 
 import argparse

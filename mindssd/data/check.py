@@ -102,24 +102,26 @@ def check_boxes(boxes: Boxes) -> tuple[Array, list[Finding]]:
 
     n = 0 gives no findings. DatasetError as in `_require_pixels` and `_require_sides`.
     """
-    corners = boxes.corners()
-    finite = np.isfinite(corners).all(axis=1)
-    safe = np.where(finite[:, None], corners, 0)
-    sides = np.where(finite[:, None], boxes.xywh[:, 2:], 0)
-    inverted = finite & (sides < 0).any(axis=1)
+    # Columns are long: with a box each in a row of memory, all this takes a third of the time.
+    corners = np.ascontiguousarray(boxes.corners().T)  # (4, n)
+    finite = np.isfinite(corners).all(axis=0)
+    safe = np.where(finite, corners, 0)
+    sides = np.where(finite, boxes.xywh[:, 2:].T, 0)
+    inverted = finite & (sides < 0).any(axis=0)
     # A side that is lost in the rounding of its corners is none.
-    without_area = finite & ~inverted & (safe[:, 2:] <= safe[:, :2]).any(axis=1)
-    limits = np.tile(np.where(boxes.sizes > 0, boxes.sizes, np.inf)[:, ::-1], 2)  # (n, 4)
-    clipped = np.clip(safe, 0, limits).astype(np.float32)
+    without_area = finite & ~inverted & (safe[2:] <= safe[:2]).any(axis=0)
+    limits = np.where(boxes.sizes > 0, boxes.sizes, np.inf).T[::-1]  # (2, n), of x and y
+    clipped = np.clip(safe, 0, np.concatenate([limits, limits])).astype(np.float32)
     sound = finite & ~inverted & ~without_area
-    outside = sound & (clipped[:, 2:] <= clipped[:, :2]).any(axis=1)
+    outside = sound & (clipped[2:] <= clipped[:2]).any(axis=0)
     keep = sound & ~outside
-    _require_sides(boxes, safe, limits, keep)
+    over = keep & (safe[2:] > limits + 1).any(axis=0)
+    _require_sides(boxes, over, limits, keep)
     in_shares = keep & _in_shares(boxes)
     if in_shares.any():
         _require_pixels(boxes, in_shares, keep)
     keep &= ~in_shares
-    reaching_over = keep & (np.abs(safe - clipped) > ROUNDING_PIXELS).any(axis=1)
+    reaching_over = keep & (np.abs(safe - clipped) > ROUNDING_PIXELS).any(axis=0)
     return keep, [
         *count_where(~finite, "boxes that are not finite: dropped", boxes.example),
         *count_where(inverted, "inverted boxes: dropped", boxes.example),
@@ -186,25 +188,22 @@ def _require_pixels(boxes: Boxes, in_shares: Array, keep: Array) -> None:
     )
 
 
-def _require_sides(boxes: Boxes, corners: Array, limits: Array, keep: Array) -> None:
+def _require_sides(boxes: Boxes, over: Array, limits: Array, keep: Array) -> None:
     """Raise DatasetError where boxes are (x1, y1, x2, y2), though COCO's are (x, y, width, height).
 
     So they are taken to be where every one makes a box as corners within its image, and a fifth of
-    them reaches over it as sides.
+    them reaches over it as sides: `over` (n,). `limits` (2, n) are the images' width and height.
     """
-    if np.count_nonzero(keep) < _ENOUGH_BOXES:
-        return
-    over = (corners > limits + 1)[keep, 2:].any(axis=1)
-    if over.mean() < 0.2:
+    num_boxes, num_over = np.count_nonzero(keep), np.count_nonzero(over)
+    if num_boxes < _ENOUGH_BOXES or num_over < 0.2 * num_boxes:
         return
     first, second = boxes.xywh[keep, :2], boxes.xywh[keep, 2:]
-    if (second > first).all() and (second <= limits[keep, 2:] + 1).all():
+    if (second > first).all() and (second <= limits.T[keep] + 1).all():
         raise DatasetError(
             f"its boxes are corners (x1, y1, x2, y2), it seems, such as "
-            f"{boxes.raw_example(int(np.flatnonzero(keep)[np.argmax(over)]))}, where COCO has "
-            "(x, y, width, height): "
-            f"{np.count_nonzero(over)} of {len(over)} reach over their image, and none does as "
-            "corners; subtract x1 from x2 and y1 from y2"
+            f"{boxes.raw_example(int(np.argmax(over)))}, where COCO has (x, y, width, height): "
+            f"{num_over} of {num_boxes} reach over their image, and none does as corners; "
+            "subtract x1 from x2 and y1 from y2"
         )
 
 

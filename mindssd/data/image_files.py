@@ -36,7 +36,9 @@ def find_files(file_names: Sequence[str], image_dir: Path) -> ImageFiles:
     """Find the file of each name; DatasetError, with the cause, where there is none of them."""
     folder = Folder(image_dir)
     names = [os.path.normpath(name) if "/" in name else name for name in file_names]
-    there = set(filter(folder.has_file, set(names)))
+    listed = set(folder.files())
+    there = listed.intersection(names)
+    there.update(filter(folder.has_file, set(names) - there))  # over links, or from above
     present = np.fromiter(map(there.__contains__, names), np.bool_, len(names))
     lost = np.flatnonzero(~present).tolist()
     kinds: dict[str, list[int]] = defaultdict(list)
@@ -61,7 +63,7 @@ def find_files(file_names: Sequence[str], image_dir: Path) -> ImageFiles:
         if present[rows[0]]:
             example, what = f"{example}, {names[rows[0]]}", f"{kind}: found all the same"
         findings.append(Finding(len(rows), what, example))
-    return ImageFiles(names, present, [*findings, *_unlisted(folder, there)])
+    return ImageFiles(names, present, [*findings, *_unlisted(listed - there)])
 
 
 def _cause(folder: Folder, name: str) -> str:
@@ -86,11 +88,11 @@ def _places_around(image_dir: Path) -> list[Path]:
         return []
 
 
-def _unlisted(folder: Folder, listed: set[str]) -> list[Finding]:
-    """Count the images of the folder that nothing names."""
+def _unlisted(files: set[str]) -> list[Finding]:
+    """Count the images among files that nothing names."""
     others = sorted(
         file
-        for file in set(folder.files()) - listed
+        for file in files
         if PurePosixPath(file).suffix.lower() in IMAGE_SUFFIXES
         and not PurePosixPath(file).name.startswith(".")
     )

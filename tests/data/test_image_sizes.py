@@ -272,6 +272,7 @@ def test_files_read_in_time_stand_for_the_rest(
     monkeypatch.setattr(file_headers, "_THREADS", 1)
     dataset = load_coco(path, tmp_path, seconds_for_sizes=100)
     (finding,) = dataset.report.findings
-    assert finding.what == f"{RESIZED} (300 files looked at so far)" and finding.count == 299
     known = np.flatnonzero(dataset.file_sizes[:, 0])
-    assert len(known) == 300 and np.diff(known).max() <= 3
+    assert 250 < len(known) < 350 and np.diff(known).max() <= 3
+    assert finding.what == f"{RESIZED} ({len(known)} files looked at so far)"
+    assert finding.count == len(known) - 1

@@ -1,5 +1,6 @@
 """What an annotation file calls its images and categories: numbers, numbers as text, or names."""
 
+import itertools
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -49,13 +50,10 @@ def positions(
     What is no key may be a name, in any case: `names()` gives its position. What refers to nothing
     is UNKNOWN, what is no reference at all NO_REFERENCE.
     """
-    if set(map(type, values)) | set(map(type, keys)) <= {int}:
-        try:
-            numbers = np.fromiter(values, np.int64, len(values))
-            return _positions_of_numbers(numbers, np.array(keys, np.int64))
-        except OverflowError:
-            pass
     places = {key: place for place, key in enumerate(keys)}
+    if set(map(type, values)) <= {int}:
+        found = map(places.get, values, itertools.repeat(UNKNOWN))
+        return np.fromiter(found, np.int64, len(values))
     by_name = cache(names)
 
     def position(value: Any) -> int:
@@ -67,10 +65,3 @@ def positions(
         return by_name().get(value, by_name().get(value.strip().casefold(), UNKNOWN))
 
     return np.fromiter(map(position, values), np.int64, len(values))
-
-
-def _positions_of_numbers(values: Array, keys: Array) -> Array:
-    order = np.argsort(keys)
-    places = np.minimum(np.searchsorted(keys, values, sorter=order), len(keys) - 1)
-    found = order[places]
-    return np.where(keys[found] == values, found, UNKNOWN)
