@@ -146,17 +146,21 @@ def is_right(call):
     return all(map(np.array_equal, forward(images[call % 10]), outputs[call % 10]))
 
 
+def children():
+    "How forked children end, of which the last loads a detector of its own."
+    again = lambda: mindssd.load(path, **options)
+    works = (lambda: detector, lambda: detector, again)
+    return [
+        forked(lambda: 0 if same(work()(PHOTOS[1]), expected[1]) else 1) for work in works
+    ]
+
+
+found["children"] = children()
 with ThreadPoolExecutor(8) as pool:
     found["threads"] = sum(pool.map(is_right, range(8 * 200)))
     others = pool.map(lambda _: mindssd.load(path, **options)(PHOTOS[0]), range(2))
     found["loaded in threads"] = [same(other, expected[0]) for other in others]
-
-found["children"] = [
-    forked(lambda: 0 if same(detector(PHOTOS[1]), expected[1]) else 1) for _ in range(2)
-]
-found["children that load"] = forked(
-    lambda: 0 if same(mindssd.load(path, **options)(PHOTOS[1]), expected[1]) else 1
-)
+found["children behind threads"] = children()
 print("\n" + json.dumps(found))
 """
 
@@ -212,7 +216,9 @@ def test_eight_threads_get_the_answers_of_one(guest):
 
 
 def test_forked_children_detect_or_say_what_to_do(guest, request):
-    name = request.node.callspec.params["guest"]
-    expected = "says what to do" if name.startswith("mindspore") else "right"
-    assert guest["children"] == [expected] * 2
-    assert guest["children that load"] == expected
+    """PyTorch detects in them only where no other thread has called it, whose locks may be held."""
+    engine = request.node.callspec.params["guest"].partition(" ")[0]
+    says, right = "says what to do", "right"
+    assert guest["children"] == [says if engine == "mindspore" else right] * 3
+    alone = engine in ("mindspore", "torch")
+    assert guest["children behind threads"] == [says if alone else right] * 3
