@@ -109,11 +109,13 @@ def forked(work, limit_s=120):
     return {0: "right", 1: "wrong", 2: "says what to do"}.get(os.waitstatus_to_exitcode(done[1]))
 
 
-def interrupted():
-    "Whether Ctrl-C is the program's own, as it was before."
+def interrupted(work, limit_s=60):
+    "Whether Ctrl-C is the program's own while it does that again and again."
+    threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()
+    end = time.monotonic() + limit_s
     try:
-        os.kill(os.getpid(), signal.SIGINT)
-        time.sleep(10)
+        while time.monotonic() < end:
+            work()
     except KeyboardInterrupt:
         return True
     return False
@@ -128,7 +130,7 @@ found = {
     "changed": {
         name: [before[name], after[name]] for name in before if after[name] != before[name]
     },
-    "interrupted": interrupted(),
+    "interrupted": interrupted(lambda: time.sleep(0.01)),
 }
 
 forward = detector.predictor.forward
@@ -136,23 +138,29 @@ images = np.random.default_rng(0).normal(
     size=(10, 1, 3, *detector.predictor.image_size)
 ).astype(np.float32)
 outputs = [forward(image) for image in images]
+if "mindspore" not in host:  # which, once it is imported, nothing keeps from SIGINT
+    found["interrupted"] &= interrupted(lambda: forward(images[0]))
 
 
 def is_right(call):
     return all(map(np.array_equal, forward(images[call % 10]), outputs[call % 10]))
 
 
+def children():
+    "How forked children end, of which the last loads a detector of its own."
+    again = lambda: mindssd.load(path, **options)
+    works = (lambda: detector, lambda: detector, again)
+    return [
+        forked(lambda: 0 if same(work()(PHOTOS[1]), expected[1]) else 1) for work in works
+    ]
+
+
+found["children"] = children()
 with ThreadPoolExecutor(8) as pool:
     found["threads"] = sum(pool.map(is_right, range(8 * 200)))
     others = pool.map(lambda _: mindssd.load(path, **options)(PHOTOS[0]), range(2))
     found["loaded in threads"] = [same(other, expected[0]) for other in others]
-
-found["children"] = [
-    forked(lambda: 0 if same(detector(PHOTOS[1]), expected[1]) else 1) for _ in range(2)
-]
-found["children that load"] = forked(
-    lambda: 0 if same(mindssd.load(path, **options)(PHOTOS[1]), expected[1]) else 1
-)
+found["children behind threads"] = children()
 print("\n" + json.dumps(found))
 """
 
@@ -179,17 +187,17 @@ def told(model: Path, options: str, host: tuple[str, ...] = ()) -> dict[str, Any
         pytest.param("mindspore of the program", marks=pytest.mark.slow),
     ]
 )
-def guest(
-    request: pytest.FixtureRequest, untrained_model: Path, models_of_before: Path
-) -> dict[str, Any]:
+def guest(request: pytest.FixtureRequest) -> dict[str, Any]:
     """What the process found. A framework "of the program" is imported before."""
     name, _, of_program = request.param.partition(" ")
     pytest.importorskip(name)
     host = (name,) if of_program else ()
     if name in ("torch", "mindspore"):
-        return told(untrained_model, json.dumps({"engine": name, "device": "CPU"}), host)
+        model = request.getfixturevalue("untrained_model")
+        return told(model, json.dumps({"engine": name, "device": "CPU"}), host)
     options = {"runtime": name, "score_threshold": 0.05}
-    return told(models_of_before / "demo.onnx", json.dumps(options), host)
+    model = request.getfixturevalue("models_of_before") / "demo.onnx"
+    return told(model, json.dumps(options), host)
 
 
 def test_nothing_of_the_process_is_changed(guest):
@@ -208,7 +216,9 @@ def test_eight_threads_get_the_answers_of_one(guest):
 
 
 def test_forked_children_detect_or_say_what_to_do(guest, request):
-    name = request.node.callspec.params["guest"]
-    expected = "says what to do" if name.startswith("mindspore") else "right"
-    assert guest["children"] == [expected] * 2
-    assert guest["children that load"] == expected
+    """PyTorch detects in them only where no other thread has called it, whose locks may be held."""
+    engine = request.node.callspec.params["guest"].partition(" ")[0]
+    says, right = "says what to do", "right"
+    assert guest["children"] == [says if engine == "mindspore" else right] * 3
+    alone = engine in ("mindspore", "torch")
+    assert guest["children behind threads"] == [says if alone else right] * 3

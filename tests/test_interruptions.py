@@ -96,20 +96,20 @@ def _assert_same_end(folder: Path, whole: Path) -> None:
 
 @pytest.mark.slow
 def test_a_run_that_signals_cut_in_three_ends_bit_for_bit_as_a_whole_one(train, tmp_path):
-    """SIGTERM in mid-epoch, then SIGINT while the step compiles, then to the end."""
+    """SIGINT in mid-epoch, then SIGTERM while the step compiles, then to the end."""
     whole = train("whole")
     first = train("parts")
     _wait_for_steps(tmp_path / "parts", 4)
-    first.process.send_signal(signal.SIGTERM)
-    assert first.end() == 143, first.output
+    first.process.send_signal(signal.SIGINT)
+    assert first.end() == 130, first.output
     assert f"To go on:  mindssd train --resume {tmp_path / 'parts'}" in first.output
     reached = _last(tmp_path / "parts").step
     assert 4 <= reached < STEPS
     second = train("", "--resume", str(tmp_path / "parts"))
     second.wait_for("compiling the training step")
     time.sleep(2)
-    second.process.send_signal(signal.SIGINT)
-    assert second.end() == 130, second.output
+    second.process.send_signal(signal.SIGTERM)
+    assert second.end() == 143, second.output
     assert _last(tmp_path / "parts").step == reached + 1
     third = train("", "--resume", str(tmp_path / "parts"))
     assert third.end() == 0, third.output

@@ -69,7 +69,7 @@ def test_agrees_with_mindspore(mindspore_engine, kernel, stride, size, options):
 def test_leaves_other_convolutions_alone(mindspore_engine, monkeypatch):
     """Nor is anything compiled, or said of a compiler that is not there, for their sake."""
     asked_for = []
-    monkeypatch.setattr(depthwise, "compiled", asked_for.append)
+    monkeypatch.setattr(depthwise, "compiled", lambda *source: asked_for.append(source))
     others = nn.SequentialCell(
         [
             nn.Conv2d(4, 4, 3),
@@ -93,7 +93,7 @@ def test_a_sum_by_hand(mindspore_engine):
 
 
 def test_without_a_compiler_mindspores_own_go_on(mindspore_engine, monkeypatch):
-    monkeypatch.setattr(depthwise, "compiled", lambda source: None)
+    monkeypatch.setattr(depthwise, "compiled", lambda *source: None)
     conv = nn.Conv2d(CHANNELS, CHANNELS, 3, group=CHANNELS)
     assert use_fast_depthwise(nn.SequentialCell([conv])) == 0
     assert conv(ms.Tensor(np.zeros((1, CHANNELS, 4, 4), np.float32))).shape == (1, CHANNELS, 4, 4)

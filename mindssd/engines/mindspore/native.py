@@ -33,9 +33,10 @@ def compiler() -> list[str] | None:
 
 
 @cache
-def compiled(source: Path) -> Path | None:
+def compiled(source: Path, loss: str = "") -> Path | None:
     """The shared library of a C file, from the cache or made now; None where none can be made.
 
+    What goes wrong is told with its `loss`, or not at all where it has none worth telling.
     The cache tells apart sources, compilers and processors, so that it may lie in a home folder
     that machines share. A library that this process cannot load is made again, once.
     """
@@ -52,11 +53,12 @@ def compiled(source: Path) -> Path | None:
             _compile(source, command, library)
             ctypes.CDLL(str(library))
     except (MindSSDError, OSError, subprocess.SubprocessError) as error:
-        print(
-            f"mindssd: {source.name} was not compiled ({_reason(error)}), so MobileNets run at "
-            f"about half the rate; CC names a C compiler, {CACHE_VARIABLE} a folder for its work",
-            file=sys.stderr,
-        )
+        if loss:
+            print(
+                f"mindssd: {source.name} was not compiled ({_reason(error)}), so {loss}; CC names "
+                f"a C compiler, {CACHE_VARIABLE} a folder for its work",
+                file=sys.stderr,
+            )
         return None
     return library
 

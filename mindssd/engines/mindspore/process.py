@@ -12,8 +12,10 @@ import warnings
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mindssd.engines.mindspore.native import compiled
 from mindssd.errors import EngineError
 
 if TYPE_CHECKING:
@@ -47,6 +49,7 @@ def start_engine(device: str = "auto", training: bool = False) -> "MindSporeEngi
     `OMP_NUM_THREADS=1` behind Python's back. Where it computes on another device than the CPU its
     own stay, for the compilers that it starts.
     """
+    _leave_interrupts_alone()
     with calling(), warnings.catch_warnings():
         before = _environment()
         apply_settings()
@@ -79,14 +82,23 @@ def apply_settings() -> None:
         os.environ.setdefault(name, value)
 
 
+def _leave_interrupts_alone() -> None:
+    """Load what keeps MindSpore from SIGINT before MindSpore itself, where it can be compiled."""
+    if "mindspore" in sys.modules:  # too late: the program has imported it
+        return
+    library = compiled(Path(__file__).with_name("interrupts.c"))
+    if library is not None:
+        ctypes.CDLL(str(library), ctypes.RTLD_GLOBAL)
+
+
 @contextmanager
 def calling() -> Iterator[None]:
     """Call MindSpore in this block, one thread after the other.
 
     MindSpore 2.10.0 ends the process where two threads call it at once. It has threads of its own,
-    which a forked child lacks: there it would wait for ever, so it is an EngineError. With each
-    graph that it runs it takes SIGINT, to end the process by SIGTERM; behind the block Ctrl-C is
-    given back to whoever had it, and the rest is as it was too.
+    which a forked child lacks: there it would wait for ever, so it is an EngineError. Where nothing
+    keeps it from that, it takes SIGINT with each graph that it runs, to end the process by SIGTERM;
+    behind the block Ctrl-C is given back to whoever had it, and the rest is as it was too.
     """
     global _process
     if _process not in (None, os.getpid()):

@@ -9,7 +9,7 @@ from torch import nn
 from mindssd.engines.base import NetworkSpec, Parameters, faults, require_fit
 from mindssd.engines.torch.detector import build_detector, canonical_tensors
 from mindssd.engines.torch.layers import BatchNorm
-from mindssd.engines.torch.runtime import Runtime, go_on_after_fork
+from mindssd.engines.torch.runtime import Runtime, enter
 from mindssd.types import Array
 
 
@@ -19,7 +19,7 @@ class TorchNetwork:
     def __init__(self, spec: NetworkSpec, seed: int, runtime: Runtime) -> None:
         self.spec = spec
         self.runtime = runtime
-        go_on_after_fork(runtime.device)
+        enter(runtime.device)
         module = build_detector(spec, seed)
         # Convolutions and BatchNorm are fastest with the channels of a pixel side by side.
         self.module = module.to(runtime.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -56,7 +56,7 @@ class TorchNetwork:
         ]
 
     def forward(self, images: Array) -> tuple[Array, Array]:
-        go_on_after_fork(self.runtime.device)
+        enter(self.runtime.device)
         self.module.eval()
         with faults("PyTorch"), torch.inference_mode(), self.runtime.autocast():
             offsets, logits = self.module(self.runtime.images(images))

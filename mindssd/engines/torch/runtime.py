@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+import threading
 from contextlib import AbstractContextManager, nullcontext
 
 import torch
@@ -83,20 +84,43 @@ def own_process(device: torch.device, deterministic: bool) -> None:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 
 
-_process: int | None = None
-"""The one that has run PyTorch last."""
+_threads: set[int] = set()
+"""Those of this process that have called PyTorch."""
+_forked_from: set[int] | None = None
+"""Those of the parent's, where this process is a fork and has not called PyTorch yet."""
 
 
-def go_on_after_fork(device: torch.device) -> None:
-    """Let a forked child compute on a CPU, in one thread.
+def _note_fork() -> None:
+    """In a forked child, in its only thread, which has the number of the one that forked."""
+    global _forked_from
+    if _threads:
+        _forked_from = _threads - {threading.get_ident()}
+        _threads.clear()
 
-    It lacks the others of its parent, and PyTorch would wait for them for ever. A GPU is not to be
-    had in it, as PyTorch itself says.
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_note_fork)
+
+
+def enter(device: torch.device) -> None:
+    """Check, before each call, that PyTorch can compute in this process on that device.
+
+    A forked child lacks the threads of its parent, and PyTorch would wait for them for ever: on a
+    CPU it goes on in one. Where other threads than the one that forked have called it, the child
+    may lack the key to what they were in, so it is an EngineError. A GPU is not to be had in a
+    child, as PyTorch itself says.
     """
-    global _process
-    if _process not in (None, os.getpid()) and device.type == "cpu":
+    global _forked_from
+    if _forked_from is not None and device.type == "cpu":
+        if _forked_from:
+            raise EngineError(
+                "PyTorch was called by other threads of this forked process's parent, and might "
+                "wait for them for ever: load detectors in the children only, or start these by "
+                "multiprocessing's spawn"
+            )
         torch.set_num_threads(1)
-    _process = os.getpid()
+        _forked_from = None
+    _threads.add(threading.get_ident())
 
 
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
