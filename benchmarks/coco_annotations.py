@@ -92,7 +92,7 @@ def resident_megabytes() -> float:
 def measure(loader: str, annotation_file: Path) -> None:
     """Load the file once in this fresh process, and print what it took as JSON."""
     if loader == "mindssd":
-        from mindssd.build import SECONDS_FOR_SIZES
+        from mindssd.build.data import SECONDS_FOR_SIZES
         from mindssd.data.formats.coco import load_coco
     else:
         from pycocotools.coco import COCO

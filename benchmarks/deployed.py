@@ -19,11 +19,13 @@ from pathlib import Path
 import numpy as np
 from rich.console import Console
 
-from mindssd import build
-from mindssd.bench import drawn_photo, measure
+from mindssd.build.engine import build_engine
+from mindssd.build.network import build_network
+from mindssd.build.predictor import model_metadata
 from mindssd.config.load import load_config, to_tree
+from mindssd.deploy.bench import drawn_photo, measure
 from mindssd.deploy.export import ExportSettings, export_model
-from mindssd.deploy.runtime import RuntimeSettings, installed_runtimes, open_session
+from mindssd.deploy.sessions.opening import RuntimeSettings, installed_runtimes, open_session
 from mindssd.errors import MindSSDError
 from mindssd.weights.safetensors_file import write_model
 
@@ -62,9 +64,9 @@ def made_apart(folder: Path) -> Path:
 def untrained_model(path: Path) -> None:
     """MobileNetV2's recipe for 80 classes at its initial values, exported: as fast as a trained."""
     config = load_config("ssd_mobilenetv2")
-    network = build.build_network(config, build.build_engine(config), 80)
+    network = build_network(config, build_engine(config), 80)
     names, ids = tuple(f"class {i}" for i in range(80)), tuple(range(1, 81))
-    metadata = build.model_metadata(to_tree(config), config, network, names, ids, {})
+    metadata = model_metadata(to_tree(config), config, network, names, ids, {})
     write_model(path, network.parameters(), metadata)
     export_model(path, ExportSettings(), (), Console(quiet=True))
 

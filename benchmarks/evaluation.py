@@ -78,7 +78,8 @@ def make_detections(path: Path, num_images: int) -> tuple[Array, Array, Array, A
 
 def score_here(path: Path, detections: tuple[Array, Array, Array, Array]) -> list[float]:
     from mindssd.data.formats.coco import load_coco
-    from mindssd.evaluation.coco import DetectionTable, score
+    from mindssd.evaluation.coco import score
+    from mindssd.evaluation.detections import DetectionTable
 
     dataset = load_coco(path, path.parent)
     result = score(DetectionTable(*detections), dataset, range(len(dataset)))

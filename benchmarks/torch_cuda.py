@@ -18,7 +18,10 @@ from importlib.util import find_spec
 
 import numpy as np
 
-from mindssd import build
+from mindssd.build.data import build_dataset, build_loader, build_samples
+from mindssd.build.engine import build_engine
+from mindssd.build.network import build_default_boxes, build_network, image_size
+from mindssd.build.training import step_spec
 from mindssd.config.load import load_config
 from mindssd.config.schema import Config
 from mindssd.engines.base import Engine, Network
@@ -58,8 +61,8 @@ def _torch():
 
 def measure(recipe: str, overrides: list[str], goal: int, num_steps: int) -> None:
     config = load_config(recipe, overrides)
-    engine = build.build_engine(config, training=True)
-    network = build.build_network(config, engine, NUM_CLASSES)
+    engine = build_engine(config, training=True)
+    network = build_network(config, engine, NUM_CLASSES)
     operations = count_operations(config, network)
     rates: dict[int, float] = {}
     for batch_size in BATCHES:
@@ -81,7 +84,7 @@ def measure(recipe: str, overrides: list[str], goal: int, num_steps: int) -> Non
     else:
         print(f"{recipe} with the loader: not measured, give --data-dir (goal: {goal})")
     for batch_size in (1, best):
-        images = np.zeros((batch_size, 3, *build.image_size(config)), np.float32)
+        images = np.zeros((batch_size, 3, *image_size(config)), np.float32)
         seconds = time_of(lambda images=images: network.forward(images), num_steps)
         print(f"{recipe} inference, batch {batch_size}: {batch_size / seconds:.0f} images/s")
 
@@ -91,7 +94,7 @@ def count_operations(config: Config, network: Network) -> float:
     from torch.utils.flop_counter import FlopCounterMode
 
     with FlopCounterMode(display=False) as counter:
-        network.forward(np.zeros((1, 3, *build.image_size(config)), np.float32))
+        network.forward(np.zeros((1, 3, *image_size(config)), np.float32))
     return float(counter.get_total_flops())
 
 
@@ -107,14 +110,14 @@ def training_rate(
     config: Config, engine: Engine, network: Network, batch_size: int, num_steps: int
 ) -> float:
     """Images a second of the step alone, with the copy of its batch to the device."""
-    stepper = engine.build_stepper(network, build.step_spec(config, list(network.parameters())))
-    num_boxes = len(build.build_default_boxes(config, network.grids))
+    stepper = engine.build_stepper(network, step_spec(config, list(network.parameters())))
+    num_boxes = len(build_default_boxes(config, network.grids))
     rng = np.random.default_rng(0)
     labels = (rng.random((batch_size, num_boxes)) < 0.01) * rng.integers(
         1, NUM_CLASSES + 1, (batch_size, num_boxes)
     )
     batch = Batch(
-        rng.normal(size=(batch_size, 3, *build.image_size(config))).astype(np.float32),
+        rng.normal(size=(batch_size, 3, *image_size(config))).astype(np.float32),
         rng.normal(size=(batch_size, num_boxes, 4)).astype(np.float32),
         labels.astype(np.int32),
         np.ones(batch_size, np.float32),
@@ -127,12 +130,12 @@ def training_rate(
 
 def loader_rate(config: Config, num_steps: int) -> float:
     """Images a second of a training as `mindssd train` runs it, decoding and matching included."""
-    engine = build.build_engine(config, training=True)
-    dataset = build.build_dataset(config, "train")
-    network = build.build_network(config, engine, len(dataset.class_names))
-    stepper = engine.build_stepper(network, build.step_spec(config, list(network.parameters())))
-    default_boxes = build.build_default_boxes(config, network.grids)
-    loader = build.build_loader(config, build.build_samples(config, dataset, default_boxes))
+    engine = build_engine(config, training=True)
+    dataset = build_dataset(config, "train")
+    network = build_network(config, engine, len(dataset.class_names))
+    stepper = engine.build_stepper(network, step_spec(config, list(network.parameters())))
+    default_boxes = build_default_boxes(config, network.grids)
+    loader = build_loader(config, build_samples(config, dataset, default_boxes))
     with loader.batches(0, 3 * num_steps) as batches:
         steps: Iterator[Batch] = iter(batches)
         seconds = time_of(lambda: stepper.step(next(steps), 1e-4, 0.0), num_steps)

@@ -72,7 +72,7 @@ def plain_step(batch_size: int) -> Callable[[], object]:
     import torch
     from torch.nn import functional
 
-    from mindssd.build import network_spec
+    from mindssd.build.network import network_spec
     from mindssd.config.load import load_config
     from mindssd.engines.torch.detector import build_detector
 

@@ -88,7 +88,9 @@ def batch_arrays(batch_size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def our_step(batch_size: int, overrides: Sequence[str]) -> Callable[[], None]:
-    from mindssd.build import build_engine, build_network, step_spec
+    from mindssd.build.engine import build_engine
+    from mindssd.build.network import build_network
+    from mindssd.build.training import step_spec
     from mindssd.config.load import load_config
     from mindssd.types import Batch
 
@@ -117,7 +119,7 @@ def plain_step(batch_size: int) -> Callable[[], None]:
     import mindspore as ms
     from mindspore import nn, ops
 
-    from mindssd.build import network_spec
+    from mindssd.build.network import network_spec
     from mindssd.config.load import load_config
     from mindssd.engines.mindspore.network import _Detector
 

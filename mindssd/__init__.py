@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from mindssd.detector import Detector
+    from mindssd.inference.detector import Detector
 
 __version__ = _version("mindssd")
 
@@ -14,11 +14,11 @@ __version__ = _version("mindssd")
 def load(path: "str | Path", **settings: Any) -> "Detector":
     """Open a trained model: `detections = mindssd.load("best.safetensors")("photo.jpg")`.
 
-    `settings` are those of `mindssd.detector.load`: classes, score_threshold, iou_threshold,
+    `settings` are those of `mindssd.build.model.load`: classes, score_threshold, iou_threshold,
     max_detections, batch_size, tile, overlap and device; engine for a model as it was trained;
     runtime, precision and threads for an exported one. What runs it is imported here, not by
     `import mindssd`.
     """
-    from mindssd.detector import load as load_detector
+    from mindssd.build.model import load as load_detector
 
     return load_detector(path, **settings)

@@ -1,19 +1,23 @@
-"""Where files go: results written whole or not at all, and the user's cache."""
+"""Files and addresses: results written whole or not at all, the user's cache, and how an address of
+a stream is shown without its passwords and tokens.
+"""
 
 import errno
-import fcntl
 import itertools
 import os
+import re
 import shutil
-import stat
 from contextlib import suppress
 from pathlib import Path
 from typing import Self
+from urllib.parse import unquote
 
 from mindssd.errors import MindSSDError, OutputError
+from mindssd.platform import lock, why_not_private
 
 CACHE_VARIABLE = "MINDSSD_CACHE"
 
+_NEW = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
 _COUNTER = itertools.count()
 _HIDDEN: set[Path] = set()
 
@@ -105,11 +109,11 @@ def _open_hidden(folder: Path) -> tuple[Path, int]:
         # Not after its target: that name may be as long as the file system takes.
         path = folder / f".mindssd-{os.getpid()}-{next(_COUNTER)}.tmp"
         try:
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+            descriptor = os.open(path, _NEW, 0o666)
         except FileExistsError:
             continue
         with suppress(OSError):  # a file system without locks: then nothing left behind is removed
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            lock(descriptor)
         if os.fstat(descriptor).st_nlink:
             _HIDDEN.add(path)
             return path, descriptor
@@ -129,7 +133,7 @@ def remove_left_behind(folder: Path) -> None:
         with suppress(OSError):
             descriptor = os.open(path, os.O_WRONLY)
             try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                lock(descriptor, wait=False)
                 path.unlink()
             finally:
                 os.close(descriptor)
@@ -147,14 +151,8 @@ def private_folder(path: Path) -> Path:
         pass  # no folder, as is told below
     except OSError as error:
         raise not_written(path, error) from error
-    status = path.lstat()
-    if not stat.S_ISDIR(status.st_mode):
-        fault = "is no folder"
-    elif status.st_uid not in (os.geteuid(), 0):
-        fault = f"belongs to another user (number {status.st_uid})"
-    elif status.st_mode & 0o022:
-        fault = "may be written to by others"
-    else:
+    fault = why_not_private(path.lstat())
+    if fault is None:
         return path
     raise MindSSDError(f"{path} {fault}, so that what it holds cannot be trusted; remove it")
 
@@ -207,3 +205,73 @@ def _cannot_be_written(path: str | Path, reason: str) -> MindSSDError:
         f"{path}: cannot be written ({reason}); name a file in a folder that exists, has room and "
         "is yours to write to"
     )
+
+
+SCHEMES = ("rtsp", "rtsps", "rtmp", "rtmps", "http", "https", "udp", "tcp", "rtp")
+
+_ADDRESS = re.compile(rf"(?:{'|'.join(SCHEMES)})://\S+", re.IGNORECASE)
+_BEGINNING = re.compile(r"[a-z][a-z0-9+.-]+:/", re.IGNORECASE)  # C:/ begins a path
+_PLAIN_HOST = re.compile(
+    r"(?:\[[0-9a-fA-F:.%]+\]|[^:@/?#\[\]]+)(?::\d*(?=/|$|[?#][^@]*$)|(?=[/?#]|$))"
+)
+_VALUE = re.compile(r"(=|%3D)[^/]*", re.IGNORECASE)
+
+
+def is_address(word: str) -> bool:
+    return _ADDRESS.fullmatch(word) is not None
+
+
+def looks_like_address(word: str) -> bool:
+    """Whether it is one, if only of a kind that is not read, or mistyped.
+
+    Also as a path, which has one slash of the two.
+    """
+    return "://" in word or _BEGINNING.match(word) is not None
+
+
+def is_http(address: str) -> bool:
+    return re.match(r"https?://", address, re.IGNORECASE) is not None
+
+
+def redacted(address: str) -> str:
+    """An address as it may be shown and written: without user, password, query and fragment.
+
+    rtsp://user:password@host:554/street?token=… becomes rtsp://host:554/street?… . What follows a
+    "=" in the path goes too: some cameras take a password there. Where one holds / ? # or @ as they
+    are, rather too much is left out.
+    """
+    scheme, mark, rest = address.partition("://" if "://" in address else ":/")
+    if not mark:
+        return address
+    place, marks = _place_and_marks(rest)
+    return f"{scheme}{mark}{place}{marks}"
+
+
+def shown(path: str | Path) -> str:
+    """A path as messages show it: `redacted` where an address was given in a path's place."""
+    return redacted(str(path)) if looks_like_address(str(path)) else str(path)
+
+
+def file_name(address: str, suffixes: frozenset[str]) -> str:
+    """What a file made of an address may be called: the last part of its path, if that is a file's.
+
+    http://host/garden/photo.jpg?key=… gives photo.jpg, rtsp://host:554/street host_554_street.
+    """
+    place, _ = _place_and_marks(address.partition("://")[2])
+    _, slash, last = unquote(place).rstrip("/").rpartition("/")
+    stem, dot, suffix = last.rpartition(".")
+    if slash and _plain(stem) and f".{suffix.lower()}" in suffixes:
+        return f"{_plain(stem)}{dot}{suffix}"
+    return _plain(unquote(place)) or "stream"
+
+
+def _place_and_marks(rest: str) -> tuple[str, str]:
+    """Host and path, and which of `?…` and `#…` follow."""
+    if _PLAIN_HOST.match(rest) is None or "@" in re.split(r"[?#]", rest)[0].partition(":")[2]:
+        rest = rest.rpartition("@")[2]
+    place, query, _ = re.match(r"([^?#]*)(\?[^#]*)?(#.*)?", rest).groups()  # type: ignore[union-attr]
+    return _VALUE.sub(r"\1…", place), "?…" if query else ""
+
+
+def _plain(text: str) -> str:
+    return re.sub(r"[^\w.-]+", "_", text).strip("_.")

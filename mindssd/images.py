@@ -19,11 +19,11 @@ from typing import Any
 import cv2
 import numpy as np
 
-from mindssd.addresses import shown
 from mindssd.decoders.containers import decode
 from mindssd.decoders.decoded import Decoded
 from mindssd.decoders.pillow import contents
 from mindssd.errors import ImageError
+from mindssd.files import shown
 from mindssd.types import Array, ImageSize
 
 IMAGE_SUFFIXES = frozenset(

@@ -8,7 +8,9 @@ import cv2
 import numpy as np
 import pytest
 
-from mindssd import build
+from mindssd.build.engine import build_engine
+from mindssd.build.network import build_network
+from mindssd.build.predictor import model_metadata
 from mindssd.config.load import load_config, to_tree
 from mindssd.types import Array
 from mindssd.weights.safetensors_file import write_model
@@ -141,11 +143,11 @@ def untrained_model(tiny_config: Path, tmp_path_factory: pytest.TempPathFactory)
     Its class layers are biased by 2, so that everywhere it detects something, with a score of 0.88.
     """
     config = load_config(str(tiny_config))
-    network = build.build_network(config, build.build_engine(config), num_classes=2)
+    network = build_network(config, build_engine(config), num_classes=2)
     parameters = network.parameters()
     parameters["head.classes.predict.bias"][:] = 2.0
     parameters["head.classes.predict.weight"][:] = 0.0
-    metadata = build.model_metadata(
+    metadata = model_metadata(
         config_tree=to_tree(config),
         config=config,
         network=network,

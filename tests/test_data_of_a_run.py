@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from mindssd.build.evaluation import evaluate_model
+from mindssd.build.run import resume_run, start_run
 from mindssd.config.load import load_config
 from mindssd.errors import ConfigError, DatasetError
-from mindssd.evaluate import evaluate_model
-from mindssd.run import resume_run, start_run
 from mindssd.training.checkpoint import read_checkpoint
 
 pytestmark = pytest.mark.slow  # a dozen starts of a run

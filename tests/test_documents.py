@@ -21,8 +21,8 @@ from mindssd.cli.main import app
 from mindssd.config.keys import KINDS
 from mindssd.config.load import load_config, recipe_names
 from mindssd.config.schema import Config
-from mindssd.evaluation.coco import Evaluation
 from mindssd.evaluation.protocol import PROTOCOLS
+from mindssd.evaluation.scores import Evaluation
 from mindssd.files import CACHE_VARIABLE
 from mindssd.weights.download import BASE_URL_VARIABLE, PUBLISHED
 

@@ -6,11 +6,13 @@ dependency like any other.
 """
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -24,74 +26,70 @@ class Layer:
 
     ours: frozenset[str]
     third_party: frozenset[str]
+    words: str
+    """`ours` as docs/architecture.md says it."""
 
 
-def _layer(ours: str = "", third_party: str = "") -> Layer:
-    return Layer(frozenset(ours.split()), frozenset(third_party.split()))
+LAYERS: dict[str, Layer] = {}
 
 
-# The modules at the package's top that put the parts together. They may import everything but cli;
-# the framework comes in by `build` alone, inside a function.
-APPLICATION = frozenset(
-    {"build", "detector", "run", "validation", "evaluate", "launch", "bench"} | {"deploy.export"}
+def _layer(name: str, ours: str = "", third_party: str = "") -> None:
+    """Add a layer; arrows go down only, so it may import those that stand above it here."""
+    names = set(ours.split())
+    if "below" in names:
+        names = names - {"below"} | set(LAYERS) - OUTER
+    assert names <= set(LAYERS), f"{name}: arrows go down only"
+    words = ", ".join(ours.replace("below", BELOW).split(" ")) if ours else "–"
+    LAYERS[name] = Layer(frozenset(names), frozenset(third_party.split()), words)
+
+
+BELOW = "all\xa0above\xa0but\xa0deploy,\xa0predict,\xa0launch,\xa0doctor"
+OUTER = {"deploy", "predict", "launch", "doctor"}
+"""These stand beside each other: what one of them needs of another belongs below."""
+
+_layer("errors")
+_layer("types", third_party="numpy")
+_layer("platform")
+_layer("files", "platform")
+_layer("config", third_party="yaml msgspec")
+_layer("geometry", "types", "numpy")
+_layer("decoders", "types", "numpy cv2 PIL simplejpeg")
+_layer("images", "types files decoders", "numpy cv2")
+_layer("drawing", "types images", "numpy cv2 PIL anyascii")
+_layer("data", "types files platform geometry decoders images", "numpy cv2 grain msgspec")
+_layer("demo", "types files geometry images", "numpy cv2 PIL")
+_layer("weights", "types files platform", "numpy safetensors google rich")  # google.protobuf
+_layer("engines")
+_layer("engines.base", "types", "numpy")
+_layer("engines.mindspore", "types files platform engines.base", "numpy mindspore mindcv")
+_layer("engines.torch", "types platform engines.base", "numpy torch")
+_layer("inference", "types geometry images weights", "numpy")
+_layer("evaluation", "types files geometry inference", "numpy faster_coco_eval rich")
+_layer("launch.heartbeat")
+# safetensors: the file that a run resumes from.
+_layer(
+    "training",
+    "types files platform images data weights engines.base inference evaluation drawing"
+    " launch.heartbeat",
+    "numpy tensorboardX rich safetensors",
 )
-_ALL_PARTS = (
-    "types files processes config geometry images visualize data weights engines.base training"
-    " predictor tiling predict deploy"
+_layer("deploy.manifest", "types geometry weights", "msgspec")
+_layer(
+    "deploy.sessions",
+    "types platform geometry weights inference deploy.manifest",
+    "numpy onnxruntime openvino",
 )
+_layer("build", "below", "numpy msgspec rich")
+_layer("deploy", "below", "numpy cv2 msgspec rich onnx onnxruntime openvino")
+_layer("predict", "below", "numpy cv2 PIL av msgspec rich")
+_layer("launch", "below")
+_layer("doctor", "below", "packaging")
+_layer("cli", "below deploy predict launch doctor", "typer rich")
+_layer("__init__", "build inference")  # `import mindssd`
+_layer("__main__", "cli")  # `python -m mindssd`
 
-LAYERS = {
-    "errors": _layer(),
-    "types": _layer(third_party="numpy"),
-    "addresses": _layer(),
-    "files": _layer(),
-    "processes": _layer(),
-    "config": _layer(third_party="yaml msgspec"),
-    "geometry": _layer("types", "numpy"),
-    "decoders": _layer("types", "numpy cv2 PIL simplejpeg"),
-    "images": _layer("addresses types decoders", "numpy cv2"),
-    "fonts": _layer(),
-    "headers": _layer("types decoders"),
-    "lettering": _layer("types fonts", "numpy cv2 PIL anyascii"),
-    "visualize": _layer("types images lettering", "numpy cv2"),
-    "data": _layer("types files geometry headers images", "numpy cv2 grain msgspec"),
-    "demo": _layer("types files geometry images", "numpy cv2 PIL"),
-    "weights": _layer("addresses types files", "numpy safetensors google rich"),  # google.protobuf
-    "engines": _layer(),
-    "engines.base": _layer("types", "numpy"),
-    "engines.mindspore": _layer("types files processes engines.base", "numpy mindspore mindcv"),
-    "engines.torch": _layer("types processes engines.base", "numpy torch"),
-    # safetensors: the file that a run resumes from.
-    "training": _layer(
-        "types processes engines.base weights", "numpy tensorboardX rich safetensors"
-    ),
-    "predictor": _layer("types geometry images", "numpy"),
-    "tiling": _layer("types geometry images predictor", "numpy"),
-    # Its job takes a detector from the application.
-    "predict": _layer(
-        "application addresses types files images geometry visualize predictor weights evaluation",
-        "numpy cv2 PIL av msgspec rich",
-    ),
-    # Its export puts parts together, and is of the application.
-    "deploy": _layer(
-        "types geometry predictor weights engines.base", "numpy onnx onnxruntime openvino"
-    ),
-    "evaluation": _layer("types files geometry predictor", "numpy faster_coco_eval rich"),
-    "application": _layer(
-        f"{_ALL_PARTS} evaluation engines.mindspore engines.torch",
-        "numpy cv2 rich msgspec onnx onnxruntime openvino",
-    ),
-    # `data` is for `doctor`, `weights` for `weights`, `evaluation` for its report,
-    # `training` for a console that outlives its terminal.
-    "cli": _layer(
-        "application predict config data demo weights training evaluation visualize files processes"
-        " deploy",
-        "typer rich",
-    ),
-    # `import mindssd` and `python -m mindssd`.
-    "__init__": _layer("application"),
-    "__main__": _layer("cli"),
-}
+EMPTY = {"engines", "__init__", "__main__"}
+"""Layers that the architecture's table need not name."""
 
 ONLY_IN = {
     "mindspore": "engines.mindspore",
@@ -130,7 +128,7 @@ def _imports(path: Path) -> list[Import]:
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}:{node.lineno}: write imports in full"
             module = node.module or ""
-            # `from mindssd import build` imports a module of ours
+            # `from mindssd.build import network as build` imports a module of ours
             names = [f"{module}.{alias.name}" for alias in node.names]
             modules = names if module == "mindssd" else [module]
         found.extend(Import(path, node.lineno, m, at_load) for m in modules)
@@ -145,14 +143,11 @@ def _imports(path: Path) -> list[Import]:
 
 
 def _layer_of(parts: tuple[str, ...]) -> str:
-    """`("engines", "base")` to `engines.base`, `("run",)` to `application`."""
-    if parts[0] in APPLICATION:
-        return "application"
-    if parts[:2] == ("deploy", "export"):
-        return "application"
-    if parts[0] == "engines" and len(parts) > 1 and parts[1] != "__init__":
-        return f"engines.{parts[1]}"
-    return parts[0]
+    """`("engines", "base")` to `engines.base`: the longest name in the table that fits."""
+    for end in range(len(parts), 0, -1):
+        if (name := ".".join(parts[:end])) in LAYERS:
+            return name
+    return ".".join(parts)
 
 
 def _files() -> Iterator[tuple[str, Path]]:
@@ -185,6 +180,22 @@ def test_a_layer_imports_of_ours_only_what_the_table_allows(layer):
     assert not offences, "\n".join(offences)
 
 
+def test_no_module_imports_itself_by_way_of_others():
+    graph: dict[str, set[str]] = {}
+    for _, found in _all_imports():
+        name = ".".join(found.path.relative_to(PACKAGE.parent).with_suffix("").parts)
+        if _is_ours(found.module) and found.module != name:
+            graph.setdefault(name, set()).add(found.module)
+    assert list(TopologicalSorter(graph).static_order())  # CycleError names a circle
+
+
+def test_the_architectures_table_is_this_one():
+    text = (PACKAGE.parent / "docs" / "architecture.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `([\w.]+)` \| .+ \| (.+) \|$", text, re.MULTILINE)
+    expected = [(n, layer.words.replace("\xa0", " ")) for n, layer in LAYERS.items()]
+    assert rows == [(name, words) for name, words in expected if name not in EMPTY]
+
+
 @pytest.mark.parametrize("layer", LAYERS)
 def test_a_layer_imports_of_others_only_what_the_table_allows(layer):
     allowed = LAYERS[layer].third_party
@@ -204,7 +215,7 @@ def test_onnx_and_its_runtimes_are_imported_in_deploy_alone():
         str(found)
         for _, found in _all_imports()
         if found.module.partition(".")[0] in ("onnx", "onnxruntime", "openvino")
-        and found.path.parent.name != "deploy"
+        and not found.path.is_relative_to(PACKAGE / "deploy")
     ]
     assert not offences, "\n".join(offences)
 
@@ -215,7 +226,7 @@ def test_a_library_with_one_home_is_imported_nowhere_else(package):
     assert homes == {ONLY_IN[package]}
 
 
-def test_the_framework_is_reached_inside_a_function_of_build_alone():
+def test_a_framework_is_reached_inside_a_function_of_build_alone():
     """So that nothing imports a framework before the engine's settings stand, or without need."""
     doors = {
         (found.path.name, found.at_load)
@@ -223,7 +234,7 @@ def test_the_framework_is_reached_inside_a_function_of_build_alone():
         if found.module.startswith(("mindssd.engines.mindspore", "mindssd.engines.torch"))
         and not layer.startswith("engines.")
     }
-    assert doors == {("build.py", False)}
+    assert doors == {("engine.py", False), ("graph.py", False)}
 
 
 def test_nothing_is_unpickled():

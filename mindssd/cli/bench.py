@@ -39,7 +39,7 @@ def bench(
     """
     from rich.console import Console
 
-    from mindssd.bench import bench_model, print_results, write_results
+    from mindssd.deploy.bench import bench_model, print_results, write_results
     from mindssd.files import require_writable
 
     if json is not None:

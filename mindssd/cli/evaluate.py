@@ -51,7 +51,7 @@ def evaluate(
     """
     from rich.console import Console
 
-    from mindssd.evaluate import evaluate_model
+    from mindssd.build.evaluation import evaluate_model
     from mindssd.evaluation.report import print_report, require_writable, write_json
 
     if json is not None:

@@ -57,12 +57,12 @@ def train(
     The run's folder, under `runs/`, has the configuration with every key, the log, TensorBoard's
     events, `best.safetensors` and `last/`.
     """
-    from mindssd.processes import outlive_mpirun
+    from mindssd.launch.mpi import outlive_mpirun
 
     outlive_mpirun()
+    from mindssd.build.run import resume_run, start_run
     from mindssd.config.load import load_config
     from mindssd.errors import ConfigError
-    from mindssd.run import resume_run, start_run
 
     changes = list(overrides or ())
     if resume is not None and config is not None:
@@ -94,9 +94,9 @@ def _launch(
     restarts: int,
     patience: float,
 ) -> int:
+    from mindssd.build.run import run_folder, saved_config
     from mindssd.config.load import load_config, override
-    from mindssd.launch import launch
-    from mindssd.run import run_folder, saved_config
+    from mindssd.launch.job import launch
 
     if config is not None:
         settings = load_config(config, changes)

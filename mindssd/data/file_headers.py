@@ -16,9 +16,9 @@ from pathlib import Path
 import numpy as np
 
 from mindssd.data.file_search import path_of
+from mindssd.decoders.headers import read_header
 from mindssd.errors import ImageError, MindSSDError
 from mindssd.files import cache_dir, write_file
-from mindssd.headers import read_header
 from mindssd.types import Array
 
 UNREAD, UNREADABLE = 0, -1

@@ -23,6 +23,7 @@ import numpy as np
 
 from mindssd.data.samples import TrainingSamples
 from mindssd.errors import DatasetError
+from mindssd.platform import ENDING_SIGNALS
 from mindssd.types import Array, Batch
 
 _Columns = dict[str, Array]
@@ -271,8 +272,9 @@ def _start_worker(worker: int, num_workers: int) -> None:
     cv2.setNumThreads(1)
     # What is said of an image would be said in each epoch, to nobody.
     logging.getLogger("mindssd.images").setLevel(logging.ERROR)
-    for number in (signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)
+    for number in ENDING_SIGNALS:
+        if number != signal.SIGTERM:
+            signal.signal(number, signal.SIG_IGN)
     parent = multiprocessing.parent_process()
     if parent is not None:
         # Without it, killing the training process would leave its workers waiting for ever.

@@ -1,47 +1,43 @@
 """From a trained model's file to one that runs elsewhere, verified before it has its name."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
-import numpy as np
 from rich.console import Console
 from rich.progress import Progress
 
-from mindssd import build
+from mindssd.build.data import build_dataset, with_classes_of
+from mindssd.build.graph import export_mindir, raw_onnx
+from mindssd.build.model import deployed_predictor, described_config, load_model
+from mindssd.build.network import build_default_boxes, default_box_scheme, network_spec
+from mindssd.build.predictor import build_predictor, normalization
 from mindssd.config.commands import EXPORT, require_taken
 from mindssd.config.load import load_config, override, recipe_names
 from mindssd.config.schema import Config
 from mindssd.data.dataset import DetectionDataset
 from mindssd.deploy.manifest import FOR_PEOPLE, MAX_DETECTIONS, InGraphNMS, Manifest
-from mindssd.deploy.openvino_session import import_openvino
-from mindssd.deploy.runtime import RT_INFO, RuntimeSettings, is_deployed, open_session
-from mindssd.deploy.verify import AP_TOLERANCE, compare, drawn_images
-from mindssd.detector import deployed_predictor, described_config, load_model
-from mindssd.engines.base import ExtrasNeck, Parameters
-from mindssd.errors import (
-    ConfigError,
-    DatasetError,
-    EngineError,
-    ImageError,
-    MindSSDError,
-    WeightsError,
-)
-from mindssd.evaluation.coco import Evaluation, evaluate
+from mindssd.deploy.samples import drawn_images, readable_images
+from mindssd.deploy.sessions.opening import RuntimeSettings, is_deployed, open_session
+from mindssd.deploy.targets.ckpt import write_reference_checkpoint
+from mindssd.deploy.targets.openvino import write_openvino
+from mindssd.deploy.verify import AP_TOLERANCE, average_precision, compare
+from mindssd.engines.base import Parameters
+from mindssd.errors import ConfigError, EngineError, MindSSDError
+from mindssd.evaluation.coco import evaluate
 from mindssd.evaluation.protocol import COCO, Protocol
+from mindssd.evaluation.scores import Evaluation
 from mindssd.files import require_writable
 from mindssd.geometry.selection import Selection
 from mindssd.images import normalise, resize
-from mindssd.predictor import Predictor, read_source
+from mindssd.inference.predictor import Predictor
 from mindssd.types import Array
-from mindssd.weights.mindspore_checkpoint import read_checkpoint, write_checkpoint
-from mindssd.weights.names import canonical_to_reference
 from mindssd.weights.safetensors_file import ModelMetadata
-from mindssd.weights.transfer import read_description, read_weights
+from mindssd.weights.transfer import read_description
 
 if TYPE_CHECKING:
     import onnx
@@ -50,9 +46,8 @@ SUFFIXES = {"onnx": ".onnx", "openvino": ".xml", "mindir": ".mindir", "ckpt": ".
 """By the format's name; beside OpenVINO's .xml comes a .bin, and beside a .mindir a .json."""
 
 SAMPLE_IMAGES = 8
+
 MAX_LOSS = 0.01
-FALLBACK_SHARES = (0.02, 0.05, 0.1, 0.2, 0.4)
-"""How much of the layers goes back to float32, in turn, until int8 loses little enough."""
 
 COMPARED = replace(FOR_PEOPLE, across_classes_iou=None)
 """What the detections of sample images are compared by, for a file without NMS inside."""
@@ -105,7 +100,7 @@ def export_model(
         raise ConfigError("--int8 needs data_dir=PATH: training images to measure ranges on")
     with _unnamed(out) as temporary:
         if settings.format == "ckpt":
-            _export_checkpoint(path, config, temporary, console)
+            write_reference_checkpoint(path, config, temporary, console)
         else:
             export = _Export(path, config, metadata, settings, console)
             export.run(temporary)
@@ -121,22 +116,6 @@ def _unnamed(out: Path) -> Iterator[Path]:
         # Weights before what names them, so that a reader never finds one without the other.
         for file in sorted(Path(folder).iterdir(), key=lambda file: file.name == out.name):
             file.replace(out.parent / file.name)
-
-
-def _export_checkpoint(path: Path, config: Config, target: Path, console: Console) -> None:
-    """Write MindSpore's `.ckpt` under the names of MindCV's SSD example, and read it back."""
-    parameters, _, _ = read_weights(path)
-    neck = build.network_spec(config, num_classes=1).neck
-    style = {"expand_first_style": neck.expand_first_style} if isinstance(neck, ExtrasNeck) else {}
-    try:
-        renamed = {canonical_to_reference(n, **style): value for n, value in parameters.items()}
-    except WeightsError as error:
-        raise WeightsError(f"{path}: {error}; MindCV's example has no such network") from error
-    write_checkpoint(target, renamed)
-    found = read_checkpoint(target)
-    if list(found) != list(renamed) or any((found[n] != renamed[n]).any() for n in renamed):
-        raise WeightsError(f"{target.name}: read back, it is not what was written")
-    console.print(f"{len(renamed)} tensors, read back the same", highlight=False)
 
 
 class _Export:
@@ -156,17 +135,17 @@ class _Export:
         self.console = console
         model = load_model(path, config)
         self.parameters: Parameters = model.network.parameters()
-        self.default_boxes = build.build_default_boxes(config, model.network.grids)
+        self.default_boxes = build_default_boxes(config, model.network.grids)
         nms = settings.nms
         self.compared = COMPARED if nms is None else _selection_of(nms)
         self.protocol = COCO if nms is None else _protocol_of(nms)
-        self.engine = build.build_predictor(
+        self.engine = build_predictor(
             config, model.network, model.class_names, self.compared, batch_size=1
         )
         self.dataset: DetectionDataset | None = None
         if config.data_dir:
-            dataset = build.build_dataset(config, "val")
-            self.dataset = build.with_classes_of(dataset, metadata.class_names, path)
+            dataset = build_dataset(config, "val")
+            self.dataset = with_classes_of(dataset, metadata.class_names, path)
             for line in self.dataset.report.lines():
                 self._say(line)
 
@@ -199,7 +178,7 @@ class _Export:
         _require_onnx()
         from mindssd.deploy.graph import read_raw
 
-        content = build.raw_onnx(self.config, self.parameters, len(self.metadata.class_names))
+        content = raw_onnx(self.config, self.parameters, len(self.metadata.class_names))
         return read_raw(content, self.metadata.image_size)
 
     def _write(self, raw: "onnx.ModelProto", manifest: Manifest, target: Path) -> None:
@@ -234,15 +213,16 @@ class _Export:
             )
         if self.dataset is None or self.settings.int8:  # int8 evaluates, and says both
             return
-        engine, deployed = self._evaluate(self.engine), self._score(target)
-        self._say(f"mAP {_ap(engine):.4f} by the engine, {_ap(deployed):.4f} by the file")
-        if abs(_ap(engine) - _ap(deployed)) > AP_TOLERANCE:
+        engine = average_precision(self._evaluate(self.engine))
+        deployed = average_precision(self._score(target))
+        self._say(f"mAP {engine:.4f} by the engine, {deployed:.4f} by the file")
+        if abs(engine - deployed) > AP_TOLERANCE:
             raise MindSSDError(f"{target.name} has another mAP; nothing was written")
 
     def _samples(self) -> list[Array]:
         if self.dataset is None:
             return drawn_images(SAMPLE_IMAGES)
-        return list(_readable(self.dataset, SAMPLE_IMAGES, self._say))
+        return list(readable_images(self.dataset, SAMPLE_IMAGES, self._say))
 
     def _score(self, target: Path) -> Evaluation:
         return self._evaluate(self._deployed(target))
@@ -260,49 +240,39 @@ class _Export:
             return evaluate(predictor, self.dataset, self.protocol, show)
 
     def _int8(self, raw: "onnx.ModelProto", manifest: Manifest, target: Path) -> None:
-        """Quantise; give layers back to float32 while too much is lost, the costliest first."""
-        from mindssd.deploy.quantize import CALIBRATION_IMAGES, RANKING_IMAGES, Quantizer
+        """Quantise, with as many layers in float32 as the loss that is allowed needs."""
+        from mindssd.deploy.int8 import quantize_within
+        from mindssd.deploy.quantize import CALIBRATION_IMAGES, Quantizer
 
         before = self._score(target)
         images = list(self._training_images(CALIBRATION_IMAGES))
         quantizer = Quantizer.calibrated(raw, images)
         self._say(f"int8: ranges measured on {len(images)} training images")
-        ranked: list[str] = []
-        for share in (0.0, *FALLBACK_SHARES):
-            if share and not ranked:
-                costs = _tracked(
-                    quantizer.costs(images[:RANKING_IMAGES]),
-                    len(quantizer.layers()),
-                    self.console,
-                )
-                ranked = sorted(costs, key=lambda layer: -costs[layer])
-            in_float = ranked[: round(share * len(ranked))]
-            self._write(quantizer.quantized(in_float), manifest, target)
-            after = self._score(target)
-            loss = _ap(before) - _ap(after)
-            self._say(
-                f"int8 with {len(in_float)} of {len(quantizer.layers())} layers in float32: "
-                f"mAP {_ap(after):.4f}, {-loss:+.4f}"
-            )
-            if loss <= self.settings.max_loss:
-                break
+
+        def attempt(float_layers: Sequence[str]) -> Evaluation:
+            self._write(quantizer.quantized(float_layers), manifest, target)
+            return self._score(target)
+
+        max_loss = self.settings.max_loss
+        after = quantize_within(max_loss, quantizer, images, before, attempt, self.console)
         for ours, theirs in zip(before.per_class, after.per_class, strict=True):
             self._say(f"  {ours.name}: AP {_number(ours.ap)} in float32, {_number(theirs.ap)}")
-        if loss > self.settings.max_loss and not self.settings.force:
+        loss = average_precision(before) - average_precision(after)
+        if loss > max_loss and not self.settings.force:
             raise MindSSDError(
-                f"int8 loses {loss:.4f} mAP, more than {self.settings.max_loss:g}; nothing was "
+                f"int8 loses {loss:.4f} mAP, more than {max_loss:g}; nothing was "
                 "written: --max-loss allows more, --force any"
             )
 
     def _training_images(self, count: int) -> Iterator[Array]:
         """Some training images, prepared as for prediction."""
-        dataset: DetectionDataset = build.build_dataset(self.config, "train")
-        norm, size = build.normalization(self.config), self.metadata.image_size
-        for image in _readable(dataset, count, self._say):
+        dataset: DetectionDataset = build_dataset(self.config, "train")
+        norm, size = normalization(self.config), self.metadata.image_size
+        for image in readable_images(dataset, count, self._say):
             yield normalise(resize(image, size), norm)
 
     def _mindir(self, manifest: Manifest, target: Path) -> None:
-        forward = build.export_mindir(
+        forward = export_mindir(
             self.config,
             self.parameters,
             len(self.metadata.class_names),
@@ -325,51 +295,11 @@ class _Export:
         self.console.print(text, highlight=False, markup=False, soft_wrap=True)
 
 
-def _readable(dataset: DetectionDataset, count: int, say: Callable[[str], None]) -> Iterator[Array]:
-    """So many of a data set's images, evenly chosen; where one cannot be read, another.
-
-    Says how many could not. DatasetError where none of the data set can.
-    """
-    chosen = np.linspace(0, len(dataset) - 1, min(count, len(dataset))).round().astype(int)
-    errors: list[ImageError] = []
-    read = 0
-    for index in dict.fromkeys([*chosen.tolist(), *range(len(dataset))]):
-        if read == count:
-            break
-        try:
-            image = read_source(dataset[index])
-        except ImageError as error:
-            errors.append(error)
-            continue
-        read += 1
-        yield image
-    if read == 0:
-        why = f" ({errors[0]})" if errors else ""
-        raise DatasetError(
-            f"{dataset.annotation_file}: none of its {len(dataset)} images can be read{why}"
-        )
-    if errors:
-        others = f" and {len(errors) - 1} more" if len(errors) > 1 else ""
-        say(f"skipped, others taken instead: {errors[0]}{others}")
-
-
-def write_openvino(content: bytes, manifest: Manifest, target: Path) -> None:
-    """Write an ONNX model as OpenVINO's .xml and .bin, in float32, with the manifest inside."""
-    try:
-        ov = import_openvino()
-    except ImportError as error:
-        raise EngineError("OpenVINO is not installed; pip install 'mindssd[openvino]'") from error
-    model: Any = ov.Core().read_model(model=content, weights=b"")
-    for key, value in manifest.to_strings(target).items():
-        model.set_rt_info(value, [RT_INFO, key])
-    ov.save_model(model, str(target), compress_to_fp16=False)
-
-
 def recipe_of(config: Config) -> str | None:
     """The recipe whose network this is, whatever else was changed; None of no recipe's."""
 
     def network(of: Config) -> tuple[object, ...]:
-        return build.network_spec(of, num_classes=1), build.default_box_scheme(of)
+        return network_spec(of, num_classes=1), default_box_scheme(of)
 
     for name in recipe_names():
         if network(load_config(name)) == network(config):
@@ -397,20 +327,6 @@ def _require_onnx() -> None:
         import onnxruntime  # noqa: F401
     except ImportError as error:
         raise EngineError(f"exporting needs {error.name}; pip install 'mindssd[export]'") from error
-
-
-def _tracked(layers: Iterator[tuple[str, float]], total: int, console: Console) -> dict[str, float]:
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
-        task = progress.add_task("looking for the layers that cost most", total=total)
-        costs = {}
-        for layer, cost in layers:
-            costs[layer] = cost
-            progress.advance(task)
-        return costs
-
-
-def _ap(evaluation: Evaluation) -> float:
-    return evaluation.ap or 0.0
 
 
 def _number(value: float | None) -> str:

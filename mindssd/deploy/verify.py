@@ -5,36 +5,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mindssd.evaluation.scores import Evaluation
 from mindssd.geometry.boxes import pairwise_iou
 from mindssd.geometry.postprocess import PostProcess, PostProcessDecoded
 from mindssd.geometry.selection import Selection
-from mindssd.predictor import Predictor
-from mindssd.types import Array, Detections, ImageSize
+from mindssd.inference.predictor import Predictor
+from mindssd.types import Array, Detections
 
 BOX_TOLERANCE = 0.05
 """Pixels of the network's image."""
 SCORE_TOLERANCE = 1e-4
 AP_TOLERANCE = 1e-3
-
-_NUM_LEAVES = 150
-
-
-def drawn_images(num_images: int, size: ImageSize = (240, 320)) -> list[Array]:
-    """Draw pictures (H, W, 3) uint8 to compare by where there is no data set, the same each time.
-
-    Discs of every size over one another have edges and colours as photographs do, so that a
-    detector finds something ("dead leaves": Lee, Mumford, Huang 2001, Occlusion models for natural
-    images).
-    """
-    height, width = size
-    rows, columns = np.ogrid[:height, :width]
-    rng = np.random.default_rng(0)
-    images = np.zeros((num_images, height, width, 3), np.uint8)
-    for image in images:
-        for radius in np.geomspace(height / 2, height / 40, _NUM_LEAVES):
-            y, x = rng.uniform((0, 0), size)
-            image[(rows - y) ** 2 + (columns - x) ** 2 < radius**2] = rng.integers(0, 256, 3)
-    return list(images)
 
 
 @dataclass(frozen=True)
@@ -124,3 +105,8 @@ def _on_an_edge(detections: Detections, row: int, others: Detections, limits: Se
     equal = np.abs(others.scores - score) <= rounding
     overlaps = pairwise_iou(detections.boxes[row : row + 1], others.boxes)[0]
     return bool((equal & (overlaps > limits.iou_threshold - rounding)).any())
+
+
+def average_precision(evaluation: Evaluation) -> float:
+    """Its mAP, 0 where there are no truths."""
+    return evaluation.ap or 0.0

@@ -6,7 +6,6 @@ is written once, outside.
 """
 
 import math
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -17,13 +16,6 @@ from mindssd.types import Array, Batch, ImageSize
 
 Parameters = dict[str, Array]
 """Canonical name (`backbone.…`, `neck.…`, `head.…`) to float32 array, in network order."""
-
-
-def available_cores() -> int:
-    """The cores that this process may use, where the system tells; else all."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 @contextmanager

@@ -4,182 +4,27 @@ Equal to pycocotools'. What has no truths has no AP: that is None here, where py
 and does not count in a mean. No detections at all give AP 0.
 """
 
-import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
-from mindssd.errors import DatasetError, ImageError
-from mindssd.evaluation.protocol import (
-    COCO,
-    MINDCV,
-    PROTOCOLS,
-    AnnotatedImages,
-    Protocol,
-    chosen_images,
-)
+from mindssd.evaluation.detections import DetectionTable, Progress, detect_images
+from mindssd.evaluation.protocol import COCO, AnnotatedImages, Protocol, chosen_images
+from mindssd.evaluation.scores import ClassResult, Evaluation
 from mindssd.evaluation.truths import Truths, read_truths
-from mindssd.predictor import Predictor
-from mindssd.types import Array, Detections
-
-__all__ = [
-    "COCO",
-    "MINDCV",
-    "PROTOCOLS",
-    "AnnotatedImages",
-    "ClassResult",
-    "DetectionTable",
-    "Evaluation",
-    "Progress",
-    "Protocol",
-    "chosen_images",
-    "detect_images",
-    "evaluate",
-    "score",
-]
-
-Progress = Callable[[int, int], None]
-"""Told (images done, images in all) after each image."""
+from mindssd.inference.predictor import Predictor
+from mindssd.types import Array
 
 ANNOTATIONS_AT_ONCE = 50_000
 """faster-coco-eval takes a Python dict for each box, so classes are scored a few at a time: their
 numbers do not depend on each other, and 500,000 boxes of val2017 need not be dicts at once."""
 
 _AREAS = {"all": 0, "small": 1, "medium": 2, "large": 3}
+
 _MAX_DETECTIONS = (1, 10, 100)
+
 _AP50, _AP75 = 0, 5  # places of IoU 0.50 and 0.75 in 0.50, 0.55, … 0.95
-
-
-@dataclass(frozen=True, eq=False)
-class DetectionTable:
-    """The detections of many images, in columns.
-
-    `image_ids` (n,) int64; `class_ids` (n,) int32 into the data set's classes; `boxes` (n, 4)
-    float32; `scores` (n,) float32. Best first in each image. `unreadable` says which images could
-    not be read, and so have none; `seconds` is what reading and detecting took.
-    """
-
-    image_ids: Array
-    class_ids: Array
-    boxes: Array
-    scores: Array
-    unreadable: tuple[str, ...] = ()
-    seconds: float = 0.0
-
-    def __len__(self) -> int:
-        return len(self.image_ids)
-
-    @classmethod
-    def from_detections(
-        cls, image_ids: Sequence[int], detections: Sequence[Detections]
-    ) -> "DetectionTable":
-        """Stack the detections of each image; `class_ids` must be those of the data set."""
-        counts = [len(found) for found in detections]
-        return cls(
-            image_ids=np.repeat(np.array(image_ids, np.int64), np.array(counts, np.int64)),
-            class_ids=np.concatenate(
-                [np.zeros(0, np.int32), *(found.class_ids for found in detections)]
-            ),
-            boxes=np.concatenate(
-                [np.zeros((0, 4), np.float32), *(found.boxes for found in detections)]
-            ),
-            scores=np.concatenate(
-                [np.zeros(0, np.float32), *(found.scores for found in detections)]
-            ),
-        )
-
-    @classmethod
-    def merge(cls, parts: Sequence["DetectionTable"]) -> "DetectionTable":
-        """Join what several devices found, each in its own images; the slowest gives the time."""
-        return cls(
-            image_ids=np.concatenate([part.image_ids for part in parts]),
-            class_ids=np.concatenate([part.class_ids for part in parts]),
-            boxes=np.concatenate([part.boxes for part in parts]),
-            scores=np.concatenate([part.scores for part in parts]),
-            unreadable=tuple(name for part in parts for name in part.unreadable),
-            seconds=max(part.seconds for part in parts),
-        )
-
-
-@dataclass(frozen=True)
-class ClassResult:
-    """One class's numbers, over all sizes and at 100 detections; None where it has no truths."""
-
-    name: str
-    num_truths: int
-    ap: float | None
-    ap50: float | None
-    ar100: float | None
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """A detector's figures on a data set, with all that they depend on.
-
-    AP and AR as COCO defines them: means over IoU 0.50 to 0.95 unless a number says otherwise, over
-    the classes that have truths; small is an area below 32², large above 96². None where there are
-    no truths.
-    """
-
-    ap: float | None
-    ap50: float | None
-    ap75: float | None
-    ap_small: float | None
-    ap_medium: float | None
-    ap_large: float | None
-    ar1: float | None
-    ar10: float | None
-    ar100: float | None
-    ar_small: float | None
-    ar_medium: float | None
-    ar_large: float | None
-    per_class: tuple[ClassResult, ...]
-    protocol: Protocol
-    num_images: int
-    num_truths: int
-    num_crowds: int
-    num_detections: int
-    seconds: float
-    unreadable: tuple[str, ...] = ()
-
-    @property
-    def images_per_second(self) -> float | None:
-        """Images read and detected in a second; None where that was not timed."""
-        return self.num_images / self.seconds if self.seconds > 0 else None
-
-    def twelve_numbers(self) -> dict[str, float | None]:
-        """COCO's twelve, in its order, under its names."""
-        return {
-            "AP": self.ap,
-            "AP50": self.ap50,
-            "AP75": self.ap75,
-            "APs": self.ap_small,
-            "APm": self.ap_medium,
-            "APl": self.ap_large,
-            "AR1": self.ar1,
-            "AR10": self.ar10,
-            "AR100": self.ar100,
-            "ARs": self.ar_small,
-            "ARm": self.ar_medium,
-            "ARl": self.ar_large,
-        }
-
-    def as_dict(self) -> dict[str, Any]:
-        """Everything in plain JSON types; what is undefined is null, never NaN."""
-        return {
-            **self.twelve_numbers(),
-            "per_class": [asdict(result) for result in self.per_class],
-            "protocol": self.protocol.as_dict(),
-            "num_images": self.num_images,
-            "num_truths": self.num_truths,
-            "num_crowds": self.num_crowds,
-            "num_detections": self.num_detections,
-            "seconds": self.seconds,
-            "images_per_second": self.images_per_second,
-            "unreadable": list(self.unreadable),
-        }
 
 
 def evaluate(
@@ -196,45 +41,6 @@ def evaluate(
     indices = chosen_images(dataset, protocol)
     table = detect_images(predictor, dataset, indices, protocol, progress)
     return score(table, dataset, indices, protocol)
-
-
-def detect_images(
-    predictor: Predictor,
-    dataset: AnnotatedImages,
-    indices: Sequence[int],
-    protocol: Protocol = COCO,
-    progress: Progress | None = None,
-) -> DetectionTable:
-    """Detect in the images at `indices` of a data set: the part that devices can share.
-
-    Classes are the same by name; those that the data set lacks are not detected, for they can be
-    neither right nor wrong. DatasetError where it has none of the detector's.
-    """
-    class_ids = _class_ids(predictor.class_names, dataset)
-    chosen = predictor.postprocess.class_ids
-    if (class_ids < 0).any():
-        known = np.flatnonzero(class_ids >= 0).tolist()
-        chosen = tuple(i for i in known if chosen is None or i in chosen)
-    postprocess = replace(predictor.postprocess, selection=protocol.selection, class_ids=chosen)
-    predictor = replace(predictor, postprocess=postprocess)
-    image_ids: list[int] = []
-    detections: list[Detections] = []
-    unreadable: list[str] = []
-    predictor.warm_up()
-    start = time.perf_counter()
-    results = predictor.stream(dataset[index] for index in indices)
-    for done, (index, result) in enumerate(zip(indices, results, strict=True), start=1):
-        if isinstance(result, ImageError):
-            unreadable.append(str(result))
-        else:
-            image_ids.append(dataset[index].image_id)
-            renamed = class_ids[result.class_ids]
-            detections.append(replace(result, class_ids=renamed, class_names=dataset.class_names))
-        if progress is not None:
-            progress(done, len(indices))
-    seconds = time.perf_counter() - start
-    table = DetectionTable.from_detections(image_ids, detections)
-    return replace(table, unreadable=tuple(unreadable), seconds=seconds)
 
 
 def score(
@@ -284,24 +90,6 @@ def score(
         seconds=table.seconds,
         unreadable=table.unreadable,
     )
-
-
-def _class_ids(class_names: tuple[str, ...], dataset: AnnotatedImages) -> Array:
-    """Give the data set's class for each of a detector's, (C,) int32, -1 where it has none."""
-    if class_names == dataset.class_names:
-        return np.arange(len(class_names), dtype=np.int32)
-    places = {name: index for index, name in enumerate(dataset.class_names)}
-    class_ids = np.array([places.get(name, -1) for name in class_names], np.int32)
-    if (class_ids < 0).all():
-        raise DatasetError(
-            f"{dataset.annotation_file}: has none of the model's classes "
-            f"({_some(class_names)}), only {_some(dataset.class_names)}"
-        )
-    return class_ids
-
-
-def _some(names: Sequence[str]) -> str:
-    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
 
 
 def _mean(values: Array) -> float | None:

@@ -7,8 +7,8 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from mindssd.evaluation.coco import Evaluation
 from mindssd.evaluation.protocol import Protocol
+from mindssd.evaluation.scores import Evaluation
 from mindssd.files import require_writable, write_file
 
 __all__ = [

@@ -11,10 +11,12 @@ from typing import Any
 
 from rich.console import Console
 
-from mindssd.addresses import looks_like_address, shown
-from mindssd.detector import Detector, load
+from mindssd.build.model import load
 from mindssd.errors import ConfigError, ImageError, MindSSDError
+from mindssd.files import looks_like_address, shown
 from mindssd.images import IMAGE_SUFFIXES, counted_remarks
+from mindssd.inference.detector import Detector
+from mindssd.inference.predictor import ahead
 from mindssd.predict.frames import Frame
 from mindssd.predict.kinds import VIDEO_SUFFIXES
 from mindssd.predict.media import open_media
@@ -25,7 +27,6 @@ from mindssd.predict.sources import ImageFile, Source, StandardInput, Video, fin
 from mindssd.predict.stop import Stop
 from mindssd.predict.video import VideoReader
 from mindssd.predict.writing import Wanted, Writing
-from mindssd.predictor import ahead
 from mindssd.types import Array, Detections
 
 

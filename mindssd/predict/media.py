@@ -8,8 +8,8 @@ from typing import IO
 
 from PIL import Image
 
-from mindssd.addresses import is_http
 from mindssd.errors import ImageError
+from mindssd.files import is_http
 from mindssd.images import decode_image, read_image
 from mindssd.predict.byte_streams import ByteStream, open_http
 from mindssd.predict.camera import Camera

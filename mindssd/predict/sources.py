@@ -8,14 +8,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from mindssd.addresses import (
+from mindssd.errors import ImageError
+from mindssd.files import (
     SCHEMES,
     file_name,
     is_address,
     looks_like_address,
     redacted,
 )
-from mindssd.errors import ImageError
 from mindssd.images import IMAGE_SUFFIXES
 from mindssd.predict.kinds import (
     HEAD_BYTES,

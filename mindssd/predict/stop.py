@@ -9,9 +9,8 @@ from types import FrameType
 from typing import Any, Self, TextIO
 
 from mindssd.files import remove_hidden
-from mindssd.predictor import AHEAD_THREAD
-
-HANDLED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+from mindssd.inference.predictor import AHEAD_THREAD
+from mindssd.platform import ENDING_SIGNALS, is_hangup
 
 
 class Stop:
@@ -58,7 +57,7 @@ class StopSignals(Stop):
 
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():
-            for number in HANDLED:
+            for number in ENDING_SIGNALS:
                 before = signal.getsignal(number)
                 if before is not signal.SIG_IGN:
                     # None is a handler that Python did not install, and cannot again.
@@ -72,14 +71,14 @@ class StopSignals(Stop):
         self._before = {}
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
-        if number != signal.SIGHUP and self._is_urged:
+        if self._is_urged and not is_hangup(number):
             remove_hidden()
             _tell(sys.stdout, "\x1b[?25h")  # the progress bar has hidden the cursor
             os._exit(128 + number)
         if self.number is None:
             name = signal.Signals(number).name
             _tell(sys.stderr, f"\r\x1b[K{name}: ends after this image; once more ends it now\n")
-        self._is_urged = self._is_urged or number != signal.SIGHUP
+        self._is_urged = self._is_urged or not is_hangup(number)
         self.number = self.number or number
 
 

@@ -9,7 +9,7 @@ from dataclasses import asdict, astuple
 
 from mindssd.engines.base import Group, Network, SingleProcessGroup, Stepper, StepResult
 from mindssd.errors import TrainingError
-from mindssd.processes import beat
+from mindssd.launch.heartbeat import beat
 from mindssd.training.checkpoint import Checkpoint, Origin, write_checkpoint
 from mindssd.training.losses import Losses
 from mindssd.training.plan import WAY_OUT, Actions, Metrics, Outcome, Plan

@@ -29,6 +29,11 @@ class SteadyConsole(Console):
         output = None if sys.stdout is None else cast(IO[str], _SteadyOutput(sys.stdout))
         super().__init__(file=output, **options)
 
+    def say(self, *lines: str) -> None:
+        """Print lines as they are."""
+        for line in lines:
+            self.print(line, highlight=False, markup=False, soft_wrap=True)
+
 
 class _SteadyOutput:
     """Standard output, or nowhere once that is lost."""

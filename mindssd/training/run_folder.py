@@ -1,6 +1,5 @@
 """A run's folder: `config.yaml`, `log.jsonl`, TensorBoard's events, `best.safetensors`, `last/`."""
 
-import fcntl
 import json
 import os
 import shutil
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from mindssd.errors import TrainingError
+from mindssd.platform import lock
 from mindssd.training.checkpoint import has_checkpoint
 from mindssd.types import Array
 from mindssd.weights.atomic import atomic_writer
@@ -55,7 +55,7 @@ class RunFolder:
             raise _cannot_write(self.path, error) from error
         with file:
             try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                lock(file.fileno(), wait=False)
             except BlockingIOError:
                 file.seek(0)
                 raise TrainingError(

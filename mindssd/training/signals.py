@@ -13,8 +13,8 @@ from types import FrameType
 from typing import Any, Protocol, Self
 
 from mindssd.engines.base import Group, SingleProcessGroup
+from mindssd.platform import ENDING_SIGNALS, is_hangup
 
-HANDLED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 SHOW_CURSOR = b"\x1b[?25h"
 
 
@@ -37,7 +37,7 @@ class StopRequest(Protocol):
 
 
 class StopSignals:
-    """While entered, the process's first signal of `HANDLED` is only noted, for `check` to raise.
+    """While entered, the process's first of `ENDING_SIGNALS` is only noted, for `check` to raise.
 
     `say` is called with one line when it comes, in a thread of its own: the handler may have broken
     into a write of the very terminal or file that `say` writes to. Signals reach a program's main
@@ -62,7 +62,7 @@ class StopSignals:
     def check(self) -> None:
         if not self._group.any(self.requested):
             return
-        for number in HANDLED:
+        for number in ENDING_SIGNALS:
             if self._group.any(self._requested == number):
                 raise Stopped(number)
 
@@ -70,9 +70,9 @@ class StopSignals:
         if threading.current_thread() is threading.main_thread():
             self._teller = threading.Thread(target=self._tell, name="mindssd-signals", daemon=True)
             self._teller.start()
-            for number in HANDLED:
+            for number in ENDING_SIGNALS:
                 # Under nohup the end of the terminal is none of the run's business.
-                if number == signal.SIGHUP and signal.getsignal(number) == signal.SIG_IGN:
+                if is_hangup(number) and signal.getsignal(number) == signal.SIG_IGN:
                     continue
                 self._before[number] = signal.signal(number, self._handle)
         return self

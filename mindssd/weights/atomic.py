@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from mindssd.addresses import shown
 from mindssd.errors import WeightsError
+from mindssd.files import shown
 
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 

@@ -8,7 +8,7 @@ import hashlib
 import os
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from http.client import HTTPException, HTTPResponse
 from pathlib import Path
@@ -19,6 +19,7 @@ from urllib.request import Request, urlopen
 
 from mindssd.errors import WeightsError
 from mindssd.files import CACHE_VARIABLE, cache_dir
+from mindssd.platform import lock
 from mindssd.weights.atomic import describe_read_error, describe_write_error
 
 DEFAULT_BASE_URL = "https://download.mindspore.cn/toolkits/mindcv"
@@ -135,13 +136,9 @@ def fetch(name: str, progress: Progress | None = None) -> Path:
 @contextmanager
 def _exclusive(path: Path) -> Iterator[None]:
     """Let one process at a time fetch `path`; the lock goes with the process that holds it."""
-    try:
-        import fcntl
-    except ImportError:  # Windows; the file still moves into place atomically
-        yield
-        return
-    with path.with_name(path.name + ".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with path.with_name(path.name + ".lock").open("w") as file:
+        with suppress(OSError):  # a system without locks: the file still gets its name at its end
+            lock(file.fileno())
         yield
 
 

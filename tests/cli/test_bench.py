@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from mindssd import bench
+from mindssd.deploy import bench
 from mindssd.images import decode_image
 from tests.cli.conftest import Command
 from tests.deploy.conftest import Deploy

@@ -10,7 +10,6 @@ import cv2
 import numpy as np
 import pytest
 
-from mindssd import build
 from mindssd.weights.mindspore_checkpoint import write_checkpoint
 
 
@@ -133,7 +132,7 @@ def test_either_engine_detects_alone(
     """The other looks as if it were not installed, and none is named."""
     others = {"mindspore", "torch"} - {engine}
     monkeypatch.setattr(
-        build, "find_spec", lambda name: None if name in others else find_spec(name)
+        "mindssd.build.engine.find_spec", lambda name: None if name in others else find_spec(name)
     )
     assert mindssd("predict", untrained_model, photos, "--out", tmp_path).out.count("detections in")
 
@@ -142,7 +141,7 @@ def test_an_engine_that_is_not_there_is_an_error_with_the_way_out(
     mindssd, untrained_model, photos, monkeypatch
 ):
     monkeypatch.setattr(
-        build, "find_spec", lambda name: None if name == "torch" else find_spec(name)
+        "mindssd.build.engine.find_spec", lambda name: None if name == "torch" else find_spec(name)
     )
     fault = mindssd("predict", untrained_model, photos, "--engine", "torch").fault
     assert fault.startswith("PyTorch is not installed; pip install 'mindssd[torch]'")
@@ -153,7 +152,7 @@ def test_an_engine_that_is_not_there_is_an_error_with_the_way_out(
 def test_without_an_engine_the_ways_to_get_one_are_said(
     mindssd, untrained_model, photos, monkeypatch
 ):
-    monkeypatch.setattr(build, "find_spec", lambda name: None)
+    monkeypatch.setattr("mindssd.build.engine.find_spec", lambda name: None)
     fault = mindssd("predict", untrained_model, photos).fault
     assert "pip install 'mindssd[mindspore]'" in fault
 

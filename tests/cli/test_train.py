@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mindssd import build
 from mindssd.weights.mindspore_checkpoint import write_checkpoint
 from mindssd.weights.safetensors_file import read_model
 
@@ -126,7 +125,7 @@ def test_files_of_another_shape_than_annotated_are_refused(train, copied_dir):
 
 
 def test_without_an_engine_the_ways_to_get_one_are_said(train, monkeypatch):
-    monkeypatch.setattr(build, "find_spec", lambda name: None)
+    monkeypatch.setattr("mindssd.build.engine.find_spec", lambda name: None)
     assert "pip install 'mindssd[mindspore]'" in train().fault
 
 

@@ -9,7 +9,7 @@ from PIL import Image
 
 from mindssd.data import file_headers
 from mindssd.data.file_headers import UNREAD, UNREADABLE, FileHeaders
-from mindssd.headers import read_header
+from mindssd.decoders.headers import read_header
 
 
 @pytest.fixture(autouse=True)

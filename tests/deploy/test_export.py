@@ -12,9 +12,11 @@ import pytest
 from rich.console import Console
 
 import mindssd
-from mindssd import build
+from mindssd.build.engine import build_engine
+from mindssd.build.network import build_network
+from mindssd.build.predictor import model_metadata
 from mindssd.config.load import load_config, to_tree
-from mindssd.deploy import export
+from mindssd.deploy import export, int8
 from mindssd.deploy.export import ExportSettings, export_model, recipe_of
 from mindssd.deploy.manifest import InGraphNMS
 from mindssd.deploy.verify import Difference, compare
@@ -118,9 +120,9 @@ def test_nms_inside_is_verified_too(model: Path, tmp_path: Path) -> None:
 
 def test_a_ckpt_has_the_references_names_and_comes_back(model: Path, tmp_path: Path) -> None:
     config = load_config("ssd_mobilenetv2", ["device=CPU"])
-    network = build.build_network(config, build.build_engine(config), 2)
+    network = build_network(config, build_engine(config), 2)
     source = tmp_path / "v2.safetensors"
-    metadata = build.model_metadata(to_tree(config), config, network, ("a", "b"), (1, 2), {})
+    metadata = model_metadata(to_tree(config), config, network, ("a", "b"), (1, 2), {})
     write_model(source, network.parameters(), metadata)
     path, _ = made(source, format="ckpt")
     assert any(name.startswith("multi_box.") for name in read_checkpoint(path))
@@ -132,13 +134,13 @@ def test_a_ckpt_has_the_references_names_and_comes_back(model: Path, tmp_path: P
 def test_a_file_that_differs_from_the_engine_is_not_left(
     model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    original = export.build.raw_onnx
+    original = export.raw_onnx
 
     def a_little_off(config: object, parameters: Parameters, num_classes: int) -> bytes:
         wrong = {name: value * np.float32(1.001) for name, value in parameters.items()}
         return original(config, wrong, num_classes)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(export.build, "raw_onnx", a_little_off)
+    monkeypatch.setattr(export, "raw_onnx", a_little_off)
     with pytest.raises(MindSSDError, match=r"is not the engine's network.*nothing was written"):
         made(model, out=tmp_path / "a.onnx")
     assert list(tmp_path.iterdir()) == []
@@ -152,8 +154,10 @@ def test_int8_is_evaluated_class_by_class_and_refused_over_the_loss(
     assert "rectangle: AP" in said and "ellipse: AP" in said and "0 of" in said
     kinds = [node.op_type for node in onnx.load(path).graph.node]
     assert "QuantizeLinear" in kinds and len(path.read_bytes()) < len(model.read_bytes())
-    monkeypatch.setattr(export, "FALLBACK_SHARES", (0.5,))
-    monkeypatch.setattr(export, "_ap", _falling())
+    monkeypatch.setattr(int8, "FALLBACK_SHARES", (0.5,))
+    falling = _falling()
+    monkeypatch.setattr(export, "average_precision", falling)
+    monkeypatch.setattr(int8, "average_precision", falling)
     with pytest.raises(MindSSDError, match=r"int8 loses .*--max-loss allows more, --force any"):
         made(model, data, int8=True, out=tmp_path / "b.onnx")
     assert [p.name for p in tmp_path.iterdir()] == ["a.onnx"]

@@ -12,11 +12,11 @@ import pytest
 from onnx import TensorProto, helper
 
 import mindssd
-from mindssd.deploy import runtime
-from mindssd.deploy.export import write_openvino
 from mindssd.deploy.manifest import InGraphNMS, Manifest
-from mindssd.deploy.onnx_file import read_metadata
-from mindssd.deploy.runtime import RUNTIMES, RuntimeSettings, is_deployed, open_session
+from mindssd.deploy.sessions import opening as runtime
+from mindssd.deploy.sessions.onnx_file import read_metadata
+from mindssd.deploy.sessions.opening import RUNTIMES, RuntimeSettings, is_deployed, open_session
+from mindssd.deploy.targets.openvino import write_openvino
 from mindssd.errors import ConfigError, EngineError, WeightsError
 from mindssd.types import Array
 from mindssd.weights.safetensors_file import write_model
@@ -273,7 +273,7 @@ def test_a_runtime_that_cannot_be_imported_is_one_line(
 
 LIMITED = """
 import sys
-from mindssd.deploy.runtime import RuntimeSettings, open_session
+from mindssd.deploy.sessions.opening import RuntimeSettings, open_session
 from mindssd.errors import EngineError
 try:
     open_session(sys.argv[1], RuntimeSettings("openvino", precision="bfloat16"))

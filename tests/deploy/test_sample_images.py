@@ -8,7 +8,7 @@ import pytest
 
 from mindssd.data.dataset import DetectionDataset
 from mindssd.data.formats.coco import load_coco_split
-from mindssd.deploy.export import _readable
+from mindssd.deploy.samples import readable_images
 from mindssd.errors import DatasetError
 from mindssd.images import read_image
 
@@ -33,7 +33,7 @@ def chosen(dataset: DetectionDataset, count: int) -> tuple[list[int], list[str]]
             pictures[index] = read_image(dataset[index].path)
     taken = [
         next(index for index, picture in pictures.items() if np.array_equal(picture, image))
-        for image in _readable(dataset, count, said.append)
+        for image in readable_images(dataset, count, said.append)
     ]
     return taken, said
 

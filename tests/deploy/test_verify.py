@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from mindssd.deploy.verify import drawn_images
+from mindssd.deploy.samples import drawn_images
 
 
 def test_drawn_images_are_the_same_each_time_and_differ_from_one_another():

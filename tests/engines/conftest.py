@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mindssd import build
+from mindssd.build.engine import build_engine
 from mindssd.config.load import load_config
 from mindssd.config.schema import Config
 from mindssd.engines.base import Engine, ExtrasNeck, NetworkSpec, PerLevelHead
@@ -25,7 +25,7 @@ NUM_CLASSES = 80
 def mindspore_engine() -> Engine:
     """On the CPU, as for the golden facts, and as it trains."""
     pytest.importorskip("mindspore")
-    return build.build_engine(Config(engine="mindspore", device="CPU"), training=True)
+    return build_engine(Config(engine="mindspore", device="CPU"), training=True)
 
 
 @pytest.fixture(scope="session")
@@ -33,7 +33,7 @@ def torch_engine() -> Engine:
     """On the CPU, in the golden facts' float32."""
     pytest.importorskip("torch")
     config = Config(engine="torch", device="CPU", precision="float32")
-    return build.build_engine(config, training=True)
+    return build_engine(config, training=True)
 
 
 @pytest.fixture(scope="session", params=["mindspore", "torch"])

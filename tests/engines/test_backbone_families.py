@@ -6,7 +6,7 @@ Channels and grids are read off the model, so the recipe states a name and the m
 import numpy as np
 import pytest
 
-from mindssd import build
+from mindssd.build.network import build_default_boxes, build_network
 from mindssd.config.load import load_config
 
 # name, out_indices of its maps of stride 8, 16 and 32
@@ -35,10 +35,10 @@ def test_a_family_builds_and_runs(name, out_indices, mindspore_engine):
             "head.tower_depth=1",
         ],
     )
-    network = build.build_network(config, mindspore_engine, num_classes=3)
+    network = build_network(config, mindspore_engine, num_classes=3)
     # strides 8, 16, 32 of the backbone, 64 and 128 of the neck
     assert network.grids == ((24, 32), (12, 16), (6, 8), (3, 4), (2, 2))
-    default_boxes = build.build_default_boxes(config, network.grids)
+    default_boxes = build_default_boxes(config, network.grids)
     offsets, logits = network.forward(np.zeros((1, 3, 192, 256), np.float32))
     assert offsets.shape == logits.shape == (1, len(default_boxes), 4)
     assert np.isfinite(offsets).all() and np.isfinite(logits).all()

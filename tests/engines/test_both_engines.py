@@ -5,7 +5,7 @@ from itertools import product
 import numpy as np
 import pytest
 
-from mindssd import build
+from mindssd.build.network import build_network
 from mindssd.config.load import load_config
 from mindssd.engines.base import LossSpec, StepSpec
 
@@ -208,8 +208,8 @@ def test_each_of_mindcvs_backbones_is_the_same(
             "head.tower_depth=1",
         ],
     )
-    first = build.build_network(config, mindspore_engine, num_classes=3)
-    second = build.build_network(config, torch_engine, num_classes=3)
+    first = build_network(config, mindspore_engine, num_classes=3)
+    second = build_network(config, torch_engine, num_classes=3)
     assert first.grids == second.grids
     parameters = first.parameters()
     assert {n: v.shape for n, v in parameters.items()} == {

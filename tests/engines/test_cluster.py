@@ -8,14 +8,11 @@ import tempfile
 
 import pytest
 
-from mindssd.engines.mindspore import cluster
-from mindssd.engines.mindspore.cluster import (
-    MindSporeCluster,
-    adopt_mpi,
-    rank_table_device,
-)
+from mindssd.engines.mindspore import mpi
+from mindssd.engines.mindspore.cluster import MindSporeCluster, rank_table_device
+from mindssd.engines.mindspore.mpi import adopt_mpi
 from mindssd.errors import EngineError
-from mindssd.processes import free_port
+from mindssd.platform import free_port
 
 VARIABLES = ("MS_ROLE", "RANK_TABLE_FILE", "RANK_ID", "DEVICE_ID", "OMPI_COMM_WORLD_SIZE")
 
@@ -80,7 +77,7 @@ def rank_of_mpirun(monkeypatch, tmp_path):
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    monkeypatch.setattr(cluster, "RENDEZVOUS_S", 0.1)
+    monkeypatch.setattr(mpi, "RENDEZVOUS_S", 0.1)
 
 
 def test_a_port_that_another_user_could_have_written_is_not_believed(rank_of_mpirun, tmp_path):
@@ -133,24 +130,3 @@ def test_a_scheduler_whose_port_is_taken_says_so_at_once():
 
 def test_a_free_port_is_free_and_another_each_time():
     assert len({free_port() for _ in range(5)}) > 1
-
-
-def test_logs_are_let_go_of_only_where_they_are_msruns(tmp_path, monkeypatch):
-    """Processes that show the logs beside ours, in that process group, and no others."""
-    logs, elsewhere = tmp_path / "logs", tmp_path / "elsewhere"
-    tails = []
-    for folder, program in ((logs, "/usr/bin/tail"), (elsewhere, "/usr/bin/tail"), (logs, "tail")):
-        folder.mkdir(exist_ok=True)
-        (folder / "worker_0.log").touch()
-        command = [program, "-f", f"{folder.name}/worker_0.log"]
-        tails.append(subprocess.Popen(command, cwd=tmp_path))
-    code = "import os; from mindssd.engines.mindspore.cluster import _end_tails as end; end({})"
-    with (logs / "worker_1.log").open("w") as log:
-        for group in (os.getpgid(0) + 1, os.getpgid(0)):
-            assert tails[0].poll() is None
-            subprocess.run([sys.executable, "-c", code.format(group)], stdout=log, check=True)
-    assert tails[0].wait(10) != 0
-    assert [tail.poll() for tail in tails[1:]] == [None, None]
-    for tail in tails[1:]:
-        tail.kill()
-        tail.wait()

@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from mindssd import build
+from mindssd.build.data import build_dataset
+from mindssd.build.evaluation import evaluate_model
+from mindssd.build.model import load_model
+from mindssd.build.network import build_default_boxes, image_size
+from mindssd.build.predictor import normalization
 from mindssd.config.load import load_config
-from mindssd.detector import load_model
-from mindssd.evaluate import evaluate_model
 from mindssd.geometry.coding import decode
 from mindssd.geometry.postprocess import sigmoid
 from mindssd.images import normalise, read_image, resize
@@ -29,7 +31,7 @@ def config(bccd_dir, engine):
 
 @pytest.fixture(scope="module")
 def dataset(config):
-    return build.build_dataset(config, "val")
+    return build_dataset(config, "val")
 
 
 @pytest.fixture(scope="module")
@@ -46,11 +48,9 @@ def test_boxes_and_scores_are_the_references_through_our_image_path(
     for image_id in facts["image_id"].tolist():
         record = records[image_id]
         image = read_image(record.path, (record.height, record.width))
-        images.append(
-            normalise(resize(image, build.image_size(config)), build.normalization(config))
-        )
+        images.append(normalise(resize(image, image_size(config)), normalization(config)))
     offsets, logits = model.network.forward(np.stack(images))
-    default_boxes = build.build_default_boxes(config, model.network.grids)
+    default_boxes = build_default_boxes(config, model.network.grids)
     worst = {"boxes": 0.0, "scores": 0.0}
     for index in range(len(images)):
         boxes = decode(offsets[index], default_boxes.boxes_cxcywh, config.matching.variances)
@@ -102,13 +102,15 @@ def test_pytorch_reads_mindspores_files_without_mindspore(golden_dir, backbone_c
     """Nor does it get MindSpore's settings, which would slow it down."""
     program = f"""
 import os, sys
-from mindssd import build
+from mindssd.build.data import build_dataset
+from mindssd.build.network import build_default_boxes, image_size, load_initial_weights
+from mindssd.build.predictor import normalization
 from mindssd.config.load import load_config
-from mindssd.detector import load_model
+from mindssd.build.model import load_model
 config = load_config("{RECIPE}", ["engine=torch", "device=CPU"])
 network = load_model("{golden_dir}/bccd_trained.ckpt", config, ("a", "b", "c")).network
 config = load_config("{RECIPE}", ["engine=torch", "backbone_ckpt_path={backbone_checkpoint}"])
-build.load_initial_weights(config, network, ("a", "b", "c"))
+load_initial_weights(config, network, ("a", "b", "c"))
 print([name for name in ("mindspore", "mindcv") if name in sys.modules])
 print(os.environ.get("ONEDNN_MAX_CPU_ISA"))
 """

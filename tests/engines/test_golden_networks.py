@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from mindssd import build
+from mindssd.build.network import build_default_boxes, network_spec
+from mindssd.build.predictor import normalization
 from mindssd.geometry.coding import decode
 from mindssd.images import normalise
 
@@ -34,7 +35,7 @@ def golden(request, golden_network):
 @pytest.fixture(scope="module")
 def network(golden, engine):
     """The recipe's network for 80 classes, at the values of the golden rule."""
-    network = engine.build_network(build.network_spec(golden.config(), 80), seed=0)
+    network = engine.build_network(network_spec(golden.config(), 80), seed=0)
     network.load_parameters(golden.parameters())
     return network
 
@@ -70,7 +71,7 @@ def test_grids_are_read_off_the_network(golden, network):
 
 
 def test_the_engines_grids_give_the_references_default_boxes(golden, network):
-    ours = build.build_default_boxes(golden.config(), network.grids)
+    ours = build_default_boxes(golden.config(), network.grids)
     theirs = golden.load("anchors")
     np.testing.assert_allclose(
         ours.boxes_cxcywh, theirs["cy_cx_h_w"][:, [1, 0, 3, 2]], rtol=0, atol=1e-6
@@ -82,8 +83,8 @@ def test_the_engines_grids_give_the_references_default_boxes(golden, network):
 
 def test_the_forward_pass_gives_the_references_outputs(golden, network, difference, record_figure):
     facts = golden.load("forward")
-    normalization = build.normalization(golden.config())
-    images = np.stack([normalise(image, normalization) for image in facts["images_rgb_uint8"]])
+    ours = normalization(golden.config())
+    images = np.stack([normalise(image, ours) for image in facts["images_rgb_uint8"]])
     offsets, logits = network.forward(images)
     for name, ours in (("offsets", offsets), ("logits", logits)):
         off = difference(ours[:, facts["anchor_index"]], facts[name])
@@ -94,7 +95,7 @@ def test_the_forward_pass_gives_the_references_outputs(golden, network, differen
 def test_decoded_outputs_are_the_references(golden, network):
     """Our decoding of the golden offsets, on default boxes from the engine's own grids."""
     facts, golden_boxes = golden.load("forward"), golden.load("decode")["boxes_y1_x1_y2_x2"]
-    default_boxes = build.build_default_boxes(golden.config(), network.grids)
+    default_boxes = build_default_boxes(golden.config(), network.grids)
     chosen = default_boxes.boxes_cxcywh[facts["anchor_index"]]
     for offsets, expected in zip(facts["offsets"], golden_boxes, strict=True):
         ours = np.clip(decode(offsets, chosen, golden.config().matching.variances), 0, 1)

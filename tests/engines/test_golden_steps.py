@@ -8,7 +8,10 @@ little more.
 import numpy as np
 import pytest
 
-from mindssd import build
+from mindssd.build.data import matcher
+from mindssd.build.network import build_default_boxes, network_spec
+from mindssd.build.predictor import normalization
+from mindssd.build.training import step_spec
 from mindssd.data.targets import Targets
 from mindssd.images import normalise
 from mindssd.types import Array, Batch
@@ -27,12 +30,12 @@ def _batch(golden, default_boxes, step: int) -> Batch:
     """
     config = golden.config()
     facts = golden.load("steps")
-    targets = Targets(default_boxes, config.matching.variances, build.matcher(config))
+    targets = Targets(default_boxes, config.matching.variances, matcher(config))
     first, second = golden.load("forward")["images_rgb_uint8"]
     images, offsets, labels = [], [], []
     for index, image in enumerate((first, first, second, second)):
         rolled = np.roll(image, step, axis=0)
-        images.append(normalise(rolled, build.normalization(config)))
+        images.append(normalise(rolled, normalization(config)))
         truths: Array = facts[f"truth_{step}_{index}_y1_x1_y2_x2_label"]
         boxes_unit = truths[:, [1, 0, 3, 2]]
         # An image of one pixel: its fractions are its pixels.
@@ -54,10 +57,10 @@ def steps(request, engine, golden_network):
     """(the facts' recipe, the losses of three steps, the parameters after them)."""
     golden = golden_network(request.param)
     config = golden.config()
-    network = engine.build_network(build.network_spec(config, 80), seed=0)
+    network = engine.build_network(network_spec(config, 80), seed=0)
     network.load_parameters(golden.parameters())
-    stepper = engine.build_stepper(network, build.step_spec(config, list(network.parameters())))
-    default_boxes = build.build_default_boxes(config, network.grids)
+    stepper = engine.build_stepper(network, step_spec(config, list(network.parameters())))
+    default_boxes = build_default_boxes(config, network.grids)
     rates = golden.load("steps")["learning_rate"]
     results = [
         stepper.step(_batch(golden, default_boxes, step), float(rates[step]), 0.0)

@@ -5,7 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from mindssd import build
+from mindssd.build.engine import build_engine
+from mindssd.build.network import build_network
 from mindssd.config.load import load_config
 from mindssd.config.schema import Config
 from mindssd.engines.base import FPNNeck, SharedHead
@@ -95,7 +96,7 @@ def test_a_prior_makes_each_class_as_likely_at_the_start(engine, make_batch):
             "head.class_prior=0.01",
         ],
     )
-    network = build.build_network(config, engine, num_classes=3)
+    network = build_network(config, engine, num_classes=3)
     _, logits = network.forward(make_batch([0]).images)
     scores = 1 / (1 + np.exp(-logits.mean(axis=(0, 1))))
     np.testing.assert_allclose(scores, [0.99, 0.01, 0.01, 0.01], atol=0.003)
@@ -129,11 +130,11 @@ def test_an_index_beyond_the_last_layer_is_an_error(engine, tiny_spec):
 
 def test_a_device_that_is_not_there_is_an_error_with_those_that_are(engine):
     with pytest.raises(EngineError, match=r"device=Ascend: \w+ .* offers .*CPU here; use one"):
-        build.build_engine(Config(engine=engine.name, device="Ascend"))
+        build_engine(Config(engine=engine.name, device="Ascend"))
 
 
 def test_an_engine_can_be_built_again(engine):
     """Each detector that a program opens builds one; MindSpore takes its settings but once."""
-    again = build.build_engine(Config(engine=engine.name, device="CPU", precision="float32"))
+    again = build_engine(Config(engine=engine.name, device="CPU", precision="float32"))
     assert again.describe() == engine.describe()
     assert again.describe()["device"].startswith("CPU")

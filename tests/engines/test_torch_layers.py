@@ -5,14 +5,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from mindssd import build
+from mindssd.build.engine import build_engine
 from mindssd.config.schema import Config
 from mindssd.engines.base import StepSpec
 from mindssd.errors import EngineError
 
 torch = pytest.importorskip("torch")
 
-from mindssd.engines.torch import runtime  # noqa: E402
+from mindssd.engines.torch import device as runtime  # noqa: E402
 from mindssd.engines.torch.layers import (  # noqa: E402
     BatchNorm,
     Conv2d,
@@ -103,7 +103,7 @@ def test_auto_trains_in_bfloat16_where_that_is_fast(precision, has_it, trains, i
 def test_bfloat16_trains_nearly_as_float32(tiny_spec, make_batch):
     ends = []
     for precision in ("float32", "bfloat16"):
-        engine = build.build_engine(Config(engine="torch", device="CPU", precision=precision))
+        engine = build_engine(Config(engine="torch", device="CPU", precision=precision))
         network = engine.build_network(tiny_spec, seed=0)
         stepper = engine.build_stepper(network, StepSpec())
         losses = [stepper.step(make_batch(range(8)), 0.01, 0.0).loss for _ in range(5)]
@@ -118,7 +118,7 @@ def test_the_same_seed_and_batches_end_bit_for_bit_the_same(tiny_spec, make_batc
     try:
         for _ in range(2):
             config = Config(engine="torch", device="CPU", deterministic=True)
-            engine = build.build_engine(config, training=True)
+            engine = build_engine(config, training=True)
             network = engine.build_network(tiny_spec, seed=0)
             stepper = engine.build_stepper(network, StepSpec(clip_norm=1.0, ema=True))
             for step in range(3):

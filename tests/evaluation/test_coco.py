@@ -18,21 +18,14 @@ from mindssd.data.formats.coco import load_coco
 from mindssd.deploy.manifest import FOR_PEOPLE
 from mindssd.errors import DatasetError
 from mindssd.evaluation import coco
-from mindssd.evaluation.coco import (
-    COCO,
-    MINDCV,
-    DetectionTable,
-    Protocol,
-    chosen_images,
-    detect_images,
-    evaluate,
-    score,
-)
+from mindssd.evaluation.coco import evaluate, score
+from mindssd.evaluation.detections import DetectionTable, detect_images
+from mindssd.evaluation.protocol import COCO, MINDCV, Protocol, chosen_images
 from mindssd.geometry.default_boxes import DefaultBoxes
 from mindssd.geometry.postprocess import PostProcess
 from mindssd.geometry.selection import Selection
 from mindssd.images import Normalization
-from mindssd.predictor import Predictor
+from mindssd.inference.predictor import Predictor
 from mindssd.types import Array, Detections
 
 Annotation = dict[str, Any]

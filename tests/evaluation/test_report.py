@@ -8,8 +8,9 @@ import pytest
 from rich.console import Console
 
 from mindssd.errors import MindSSDError
-from mindssd.evaluation.coco import COCO, MINDCV, ClassResult, Evaluation
+from mindssd.evaluation.protocol import COCO, MINDCV
 from mindssd.evaluation.report import print_report, protocol_line, require_writable, write_json
+from mindssd.evaluation.scores import ClassResult, Evaluation
 
 
 def evaluation(unreadable: tuple[str, ...] = ()) -> Evaluation:

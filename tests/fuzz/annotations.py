@@ -21,11 +21,12 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from mindssd.cli.doctor import check_data
 from mindssd.data.dataset import DetectionDataset
 from mindssd.data.formats.coco import load_coco_split
+from mindssd.doctor.data import check_data
 from mindssd.errors import DatasetError, MindSSDError
-from mindssd.evaluation.coco import DetectionTable, score
+from mindssd.evaluation.coco import score
+from mindssd.evaluation.detections import DetectionTable
 from mindssd.evaluation.truths import read_truths
 
 _CASES_AT_ONCE = 300

@@ -11,13 +11,13 @@ from typing import Any
 
 import numpy as np
 
-from mindssd.detector import Detector
 from mindssd.geometry.default_boxes import DefaultBoxes
 from mindssd.geometry.postprocess import PostProcess
 from mindssd.images import Normalization
+from mindssd.inference.detector import Detector
+from mindssd.inference.predictor import Predictor
+from mindssd.inference.tiling import TiledPredictor
 from mindssd.predict import job
-from mindssd.predictor import Predictor
-from mindssd.tiling import TiledPredictor
 from mindssd.types import Array
 from mindssd.weights.safetensors_file import ModelMetadata
 

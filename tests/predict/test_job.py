@@ -14,14 +14,14 @@ from pycocotools.coco import COCO
 from rich.console import Console
 
 from mindssd import files
-from mindssd.detector import Detector
 from mindssd.errors import ImageError, MindSSDError
 from mindssd.geometry.default_boxes import DefaultBoxes
 from mindssd.geometry.postprocess import PostProcess
 from mindssd.images import Normalization
+from mindssd.inference.detector import Detector
+from mindssd.inference.predictor import Predictor
 from mindssd.predict import job, sources
 from mindssd.predict.writing import Wanted
-from mindssd.predictor import Predictor
 from mindssd.types import Array
 from mindssd.weights.safetensors_file import ModelMetadata
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from mindssd.addresses import redacted
 from mindssd.errors import ImageError
+from mindssd.files import redacted
 from mindssd.predict.sources import ImageFile, Video, find_sources
 from tests.predict.clips import write_clip
 

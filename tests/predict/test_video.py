@@ -12,18 +12,18 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from mindssd.detector import Detector
 from mindssd.errors import MindSSDError
 from mindssd.geometry.default_boxes import DefaultBoxes
 from mindssd.geometry.postprocess import PostProcess
 from mindssd.images import Normalization
+from mindssd.inference.detector import Detector
+from mindssd.inference.predictor import Predictor
 from mindssd.predict import job
 from mindssd.predict.naming import class_folders
 from mindssd.predict.sources import Video, find_sources
 from mindssd.predict.video import VideoReader
 from mindssd.predict.video_writer import VideoWriter
 from mindssd.predict.writing import Wanted
-from mindssd.predictor import Predictor
 from mindssd.types import Array
 from mindssd.weights.safetensors_file import ModelMetadata
 from tests.predict.clips import body, read, serving, write_clip

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from mindssd import build
+from mindssd.build.training import build_plan, build_schedule
 from mindssd.config.load import load_config
 from mindssd.training.schedule import Schedule, ema_decay
 
@@ -45,14 +45,14 @@ def test_a_run_shorter_than_its_warm_up_only_rises():
 
 def test_a_warm_up_never_starts_above_the_peak():
     config = load_config("ssd_resnet50_fpn", ["schedule.learning_rate=0.01"])  # start 0.01333
-    schedule = build.build_schedule(config, steps_per_epoch=7)
+    schedule = build_schedule(config, steps_per_epoch=7)
     assert schedule.learning_rate(0) == schedule.learning_rate(14) == 0.01
 
 
 @pytest.mark.parametrize("recipe", ["ssd_mobilenetv2", "ssd_mobilenetv3", "ssd_resnet50_fpn"])
 def test_each_recipe_has_the_references_rates(golden_dir, recipe):
     config = load_config(recipe, ["epochs=10"])
-    schedule = build.build_schedule(config, steps_per_epoch=7)
+    schedule = build_schedule(config, steps_per_epoch=7)
     ours = [schedule.learning_rate(step) for step in range(70)]
     golden = np.load(golden_dir / f"{recipe}.schedule.npz")["learning_rate"]
     np.testing.assert_allclose(ours, golden, rtol=0, atol=1e-6)
@@ -67,13 +67,13 @@ def test_the_average_forgets_fast_at_first():
 def test_a_length_in_steps_is_rounded_up_to_whole_epochs():
     config = load_config("small_data", ["schedule={total_steps: 1000, warmup_steps: 30}"])
     for steps_per_epoch, epochs in ((37, 28), (15, 67), (5, 200), (1000, 1), (3000, 1)):
-        assert build.build_plan(config, steps_per_epoch).epochs == epochs
-        schedule = build.build_schedule(config, steps_per_epoch)
+        assert build_plan(config, steps_per_epoch).epochs == epochs
+        schedule = build_schedule(config, steps_per_epoch)
         assert (schedule.warmup_steps, schedule.total_steps) == (30, epochs * steps_per_epoch)
 
 
 def test_without_a_length_in_steps_epochs_tell_it():
     config = load_config("small_data", ["epochs=9", "schedule.warmup_epochs=1.5"])
-    schedule = build.build_schedule(config, 20)
+    schedule = build_schedule(config, 20)
     assert (schedule.warmup_steps, schedule.total_steps) == (30, 180)
-    assert build.build_plan(config, 20).epochs == 9
+    assert build_plan(config, 20).epochs == 9

@@ -1,4 +1,4 @@
-"""The engine's front: what `build.py` asks for."""
+"""The engine's front: what `build/` asks for."""
 
 import platform
 
@@ -6,10 +6,10 @@ import mindcv
 import mindspore as ms
 
 from mindssd.engines.base import Group, Network, NetworkSpec, SingleProcessGroup, StepSpec
+from mindssd.engines.mindspore.device import configure, seeded, settle
 from mindssd.engines.mindspore.group import join_group
 from mindssd.engines.mindspore.network import MindSporeNetwork
 from mindssd.engines.mindspore.process import calling
-from mindssd.engines.mindspore.runtime import configure, seeded, settle
 from mindssd.engines.mindspore.stepper import MindSporeStepper
 
 

@@ -10,13 +10,10 @@ import numpy as np
 from mindspore import communication, nn, ops
 
 from mindssd.engines.base import Group, Parameters, SingleProcessGroup
-from mindssd.engines.mindspore.cluster import (
-    rank_table_device,
-    rendezvous,
-    under_mpirun,
-)
+from mindssd.engines.mindspore.cluster import rank_table_device, rendezvous
+from mindssd.engines.mindspore.mpi import under_mpirun
 from mindssd.engines.mindspore.process import calling
-from mindssd.processes import OWN_LAUNCHER, die_with_parent
+from mindssd.platform import OWN_LAUNCHER, die_with_parent
 from mindssd.types import Array
 
 

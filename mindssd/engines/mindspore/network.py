@@ -16,10 +16,10 @@ from mindssd.engines.base import (
     require_fit,
 )
 from mindssd.engines.mindspore.depthwise import use_fast_depthwise
+from mindssd.engines.mindspore.device import in_mode, overwrite
 from mindssd.engines.mindspore.heads import PerLevel, Shared
 from mindssd.engines.mindspore.necks import FPN, Extras
 from mindssd.engines.mindspore.process import calling
-from mindssd.engines.mindspore.runtime import in_mode, overwrite
 from mindssd.errors import EngineError
 from mindssd.types import Array
 

@@ -8,8 +8,9 @@ import signal
 import sys
 import time
 
-from mindssd.engines.mindspore.cluster import rendezvous_address, under_mpirun
-from mindssd.engines.mindspore.process import apply_settings
+from mindssd.engines.mindspore.cluster import rendezvous_address
+from mindssd.engines.mindspore.mpi import under_mpirun
+from mindssd.engines.mindspore.start import apply_settings
 
 OPENING_S = 5.0
 """It fails so soon only where it cannot have its port."""

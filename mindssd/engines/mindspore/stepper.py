@@ -6,10 +6,10 @@ from mindspore import Parameter, ParameterTuple, Tensor, nn, ops
 
 from mindssd.engines.base import Parameters, StepperState, StepResult, StepSpec
 from mindssd.engines.mindspore import updates
+from mindssd.engines.mindspore.device import overwrite
 from mindssd.engines.mindspore.loss import DetectionLoss
 from mindssd.engines.mindspore.network import MindSporeNetwork
 from mindssd.engines.mindspore.process import calling
-from mindssd.engines.mindspore.runtime import overwrite
 from mindssd.errors import EngineError, WeightsError
 from mindssd.types import Batch
 

@@ -7,7 +7,7 @@ import os
 import sys
 from dataclasses import dataclass
 
-from mindssd.processes import OWN_LAUNCHER
+from mindssd.platform import OWN_LAUNCHER
 
 
 @dataclass(frozen=True)

@@ -1,13 +1,13 @@
-"""The engine's front: what `build.py` asks for."""
+"""The engine's front: what `build/` asks for."""
 
 import platform
 
 import torch
 
 from mindssd.engines.base import Group, Network, NetworkSpec, SingleProcessGroup, StepSpec
+from mindssd.engines.torch.device import Runtime, own_process
 from mindssd.engines.torch.group import join_group
 from mindssd.engines.torch.network import TorchNetwork
-from mindssd.engines.torch.runtime import Runtime, own_process
 from mindssd.engines.torch.stepper import TorchStepper
 
 

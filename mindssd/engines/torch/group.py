@@ -14,7 +14,7 @@ from torch import Tensor, distributed
 from mindssd.engines.base import Group, Parameters, SingleProcessGroup
 from mindssd.engines.torch.cluster import group_size
 from mindssd.errors import EngineError
-from mindssd.processes import OWN_LAUNCHER, die_with_parent
+from mindssd.platform import OWN_LAUNCHER, die_with_parent
 
 
 def join_group() -> Group:

@@ -8,8 +8,8 @@ from torch import nn
 
 from mindssd.engines.base import NetworkSpec, Parameters, faults, require_fit
 from mindssd.engines.torch.detector import build_detector, canonical_tensors
+from mindssd.engines.torch.device import Runtime, enter
 from mindssd.engines.torch.layers import BatchNorm
-from mindssd.engines.torch.runtime import Runtime, enter
 from mindssd.types import Array
 
 

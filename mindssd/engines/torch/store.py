@@ -4,8 +4,8 @@ It ends when the launcher ends it.
 """
 
 import os
-import signal
 import sys
+import time
 
 from torch import distributed
 
@@ -19,7 +19,7 @@ def main() -> None:
     except distributed.DistNetworkError:
         sys.exit(f"mindssd: the processes cannot meet at {host}:{port}: another program has it")
     while store is not None:
-        signal.pause()
+        time.sleep(3600)
 
 
 if __name__ == "__main__":

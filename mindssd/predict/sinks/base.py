@@ -9,10 +9,10 @@ from typing import ParamSpec, TypeVar
 
 import cv2
 
+from mindssd.drawing.visualize import draw
 from mindssd.errors import MindSSDError, OutputError
 from mindssd.files import write_file
 from mindssd.types import Array, Detections
-from mindssd.visualize import draw
 
 THREADS = 2
 """For drawing and encoding; the network has the cores otherwise."""

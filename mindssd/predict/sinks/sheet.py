@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
+from mindssd.drawing.visualize import contact_sheet, fit_cell
 from mindssd.predict.sinks.base import Seen, Sink, Writers, drawn, write_image
 from mindssd.types import Array
-from mindssd.visualize import contact_sheet, fit_cell
 
 SHEET_IMAGES = 24
 """It shows at most so many."""

@@ -1,0 +1,114 @@
+"""Evaluate a trained model's file on a data set, for the command line and for Python."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import Progress
+
+from mindssd.build.data import build_dataset, training_classes, with_classes_of
+from mindssd.build.model import deployed_predictor, described_config, load_model
+from mindssd.build.predictor import build_predictor
+from mindssd.config.commands import (
+    EVAL_EXPORTED,
+    EVAL_TRAINED,
+    EVAL_UNDESCRIBED,
+    require_taken,
+)
+from mindssd.config.load import load_config, override
+from mindssd.config.schema import Config
+from mindssd.deploy.sessions.opening import RuntimeSettings, Session, is_deployed, open_session
+from mindssd.errors import ConfigError
+from mindssd.evaluation.coco import evaluate
+from mindssd.evaluation.protocol import PROTOCOLS, Protocol
+from mindssd.evaluation.scores import Evaluation
+from mindssd.images import counted_remarks
+from mindssd.inference.predictor import Predictor
+from mindssd.weights.transfer import read_description, read_weights
+
+
+def evaluate_model(
+    path: Path,
+    recipe: str | None,
+    overrides: Sequence[str],
+    protocol_name: str | None,
+    console: Console,
+) -> Evaluation:
+    """Score the model at `path` on the validation images of `data_dir` (in `overrides`).
+
+    `overrides` may set what an evaluation depends on, and what the model is only where its file
+    does not say it: see `config.commands`. `recipe` is for files that do not describe their
+    network; a model's own description wins. Without `protocol_name` the config's
+    `evaluation.protocol` decides.
+    """
+    session = _session(path, recipe, overrides) if is_deployed(path) else None
+    config = _config(path, session, recipe, overrides)
+    dataset = build_dataset(config, "val")
+    protocol = PROTOCOLS[protocol_name or config.evaluation.protocol]
+    class_names = dataset.class_names
+    if session is None and read_description(path) is None:
+        # Its classes are in the order of the annotations that it was trained on.
+        class_names = training_classes(config) or class_names
+    predictor = _predictor(path, session, config, class_names, protocol)
+    dataset = with_classes_of(dataset, predictor.class_names, path)
+    for line in dataset.report.lines():
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
+    with Progress(console=console, transient=True) as progress, counted_remarks() as remarks:
+        task = progress.add_task("evaluating", total=None)
+
+        def show(done: int, total: int) -> None:
+            progress.update(task, completed=done, total=total)
+
+        evaluation = evaluate(predictor, dataset, protocol, show)
+    for line in remarks.lines():
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
+    return evaluation
+
+
+def _session(path: Path, recipe: str | None, overrides: Sequence[str]) -> Session:
+    """An exported model, opened on the device and in the precision that are asked for."""
+    require_taken(overrides, EVAL_EXPORTED, "`mindssd eval` of an exported model")
+    _require_no_recipe(path, recipe)
+    asked = override(Config(), overrides)
+    device, precision = (
+        None if value == "auto" else value for value in (asked.device, asked.precision)
+    )
+    return open_session(path, RuntimeSettings(device=device, precision=precision))
+
+
+def _predictor(
+    path: Path,
+    session: Session | None,
+    config: Config,
+    class_names: tuple[str, ...],
+    protocol: Protocol,
+) -> Predictor:
+    batch_size = config.evaluation.batch_size
+    if session is not None:
+        return deployed_predictor(session, protocol.selection, batch_size)
+    model = load_model(path, config, class_names)
+    return build_predictor(config, model.network, model.class_names, protocol.selection, batch_size)
+
+
+def _config(
+    path: Path, session: Session | None, recipe: str | None, overrides: Sequence[str]
+) -> Config:
+    metadata = read_description(path) if session is None else session.manifest.metadata
+    if metadata is not None:
+        _require_no_recipe(path, recipe)
+        if session is None:
+            require_taken(overrides, EVAL_TRAINED, "`mindssd eval`")
+        return override(described_config(metadata, path), overrides)
+    if recipe is None:
+        read_weights(path)  # what is no checkpoint at all is told so instead
+        raise ConfigError(
+            f"{path} does not say what network it is for; give --config RECIPE, "
+            "such as --config ssd_mobilenetv2"
+        )
+    require_taken(overrides, EVAL_UNDESCRIBED, f"`mindssd eval --config {recipe}`")
+    return load_config(recipe, overrides)
+
+
+def _require_no_recipe(path: Path, recipe: str | None) -> None:
+    if recipe is not None:
+        raise ConfigError(f"{path} describes its own network; leave --config out")

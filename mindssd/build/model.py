@@ -1,0 +1,187 @@
+"""A model of any kind from its file: `load` is the one entry."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from mindssd.build.engine import build_engine
+from mindssd.build.network import build_network
+from mindssd.build.predictor import build_predictor
+from mindssd.config.load import from_tree, override
+from mindssd.config.schema import Config
+from mindssd.deploy.manifest import FOR_PEOPLE
+from mindssd.deploy.sessions.opening import RuntimeSettings, Session, is_deployed, open_session
+from mindssd.engines.base import Network
+from mindssd.errors import ConfigError
+from mindssd.geometry.selection import Selection
+from mindssd.images import Normalization
+from mindssd.inference.detector import Detector
+from mindssd.inference.predictor import Predictor
+from mindssd.inference.tiling import OVERLAP, TiledPredictor
+from mindssd.weights.safetensors_file import ModelMetadata
+from mindssd.weights.transfer import load_detector, read_description, read_weights, shapes_of
+
+
+@dataclass(frozen=True, eq=False)
+class LoadedModel:
+    """A network with its weights."""
+
+    config: Config
+    network: Network
+    class_names: tuple[str, ...]
+
+
+def load_model(
+    path: str | Path,
+    config: Config | None = None,
+    class_names: tuple[str, ...] | None = None,
+    device: str | None = None,
+    engine: str | None = None,
+) -> LoadedModel:
+    """Build the network of a model file and load its weights.
+
+    A mindssd model file needs nothing else, and its class names are its own. A `.ckpt` or plain
+    safetensors has no description: give the config and class names that belong to it.
+    """
+    metadata = read_description(path)
+    if metadata is not None:
+        config = config or described_config(metadata, path)
+        class_names = metadata.class_names
+    if config is None or class_names is None:
+        raise _without_description(path)
+    asked = {"device": device, "engine": engine}
+    config = override(config, [f"{key}={value}" for key, value in asked.items() if value])
+    network = build_network(config, build_engine(config), len(class_names))
+    parameters, _ = load_detector(path, shapes_of(network.parameters()))
+    network.load_parameters(parameters)
+    return LoadedModel(config, network, class_names)
+
+
+def described_config(metadata: ModelMetadata, path: str | Path) -> Config:
+    """A model's configuration as it tells; what trained it, and where, binds nobody else."""
+    defaults = Config()
+    machine = ("engine", "device", "precision", "deterministic", "sync_batch_norm")
+    tree = {**metadata.config, **{key: getattr(defaults, key) for key in machine}}
+    return from_tree(tree, where=str(path))
+
+
+def _without_description(path: str | Path) -> ConfigError:
+    read_weights(path)  # what is no checkpoint at all is told so instead
+    return ConfigError(
+        f"{path} does not say what network it is for: for `mindssd eval` give --config RECIPE and "
+        "data_dir=PATH, for the rest convert it (docs/weights.md)"
+    )
+
+
+def load(
+    path: str | Path,
+    *,
+    score_threshold: float | None = None,
+    iou_threshold: float | None = None,
+    max_detections: int | None = None,
+    classes: Sequence[str] | None = None,
+    device: str | None = None,
+    engine: str | None = None,
+    batch_size: int = 1,
+    tile: int | None = None,
+    overlap: float | None = None,
+    runtime: str | None = None,
+    precision: str | None = None,
+    threads: int | None = None,
+) -> Detector:
+    """Open a trained model's file; see `mindssd.load`.
+
+    Detections are for people: of the `classes` named, or else of all, above `score_threshold`; then
+    where two overlap by more than `iou_threshold` the better one alone, whatever its class; and of
+    those that are left the best `max_detections` of each image. 0.3, 0.5 and 100 unless said
+    otherwise, or less where an exported file has narrower NMS inside. With `tile`, an image is
+    looked at in squares of so many pixels too, which overlap by the share `overlap` (0.2).
+    `runtime`, `precision` and `threads` are for the files of `mindssd export`; see
+    `RuntimeSettings`.
+
+    ConfigError for a setting out of range, a class that the model does not know, or a file that
+    does not describe its network.
+    """
+    for name, value in (("score_threshold", score_threshold), ("iou_threshold", iou_threshold)):
+        if value is not None and not 0 <= value <= 1:
+            raise ConfigError(f"{name} is {value}; expected 0 to 1")
+    for name, count in (("max_detections", max_detections), ("batch_size", batch_size)):
+        if count is not None and count < 1:
+            raise ConfigError(f"{name} is {count}; expected at least 1")
+    if overlap is not None and tile is None:
+        raise ConfigError(f"overlap is {overlap} without tile; give both, or neither")
+    asked: dict[str, Any] = {"score_threshold": score_threshold, "max_detections": max_detections}
+    asked |= {"iou_threshold": iou_threshold, "across_classes_iou": iou_threshold}
+    wanted = {name: value for name, value in asked.items() if value is not None}
+    if is_deployed(path):
+        if engine is not None:
+            raise ConfigError(f"{path} runs on runtime=onnxruntime or openvino; leave engine out")
+        session = open_session(path, RuntimeSettings(runtime, device, precision, threads))
+        metadata = session.manifest.metadata
+        selection = replace(session.manifest.shown(), **wanted)
+        predictor = deployed_predictor(session, selection, batch_size)
+    else:
+        for name, setting in (("runtime", runtime), ("precision", precision), ("threads", threads)):
+            if setting is not None:
+                raise ConfigError(
+                    f"{name} is for files of `mindssd export`; {path} runs on MindSpore or PyTorch"
+                )
+        selection = replace(FOR_PEOPLE, **wanted)
+        metadata, predictor = _engine_predictor(path, selection, device, engine, batch_size)
+    if classes is not None:
+        class_ids = _class_ids(classes, metadata.class_names)
+        predictor = replace(
+            predictor, postprocess=replace(predictor.postprocess, class_ids=class_ids)
+        )
+    if tile is None:
+        return Detector(predictor, metadata)
+    shared = OVERLAP if overlap is None else overlap
+    return Detector(TiledPredictor(predictor, tile, shared), metadata)
+
+
+def _class_ids(names: Sequence[str], known: tuple[str, ...]) -> tuple[int, ...]:
+    """The places of the named classes, rising."""
+    if isinstance(names, str) or len(names) == 0:
+        raise ConfigError(f"classes is {names!r}; expected a list of names of {', '.join(known)}")
+    for name in names:
+        if name not in known:
+            raise ConfigError(
+                f"classes: the model has no class {name!r}; it has {', '.join(known)}"
+            )
+    return tuple(sorted({known.index(name) for name in names}))
+
+
+def _engine_predictor(
+    path: str | Path,
+    selection: Selection,
+    device: str | None,
+    engine: str | None,
+    batch_size: int,
+) -> tuple[ModelMetadata, Predictor]:
+    metadata = read_description(path)
+    if metadata is None:
+        raise _without_description(path)
+    model = load_model(path, device=device, engine=engine)
+    predictor = build_predictor(
+        model.config, model.network, model.class_names, selection, batch_size
+    )
+    return metadata, predictor
+
+
+def deployed_predictor(session: Session, selection: Selection, batch_size: int) -> Predictor:
+    """A predictor on a deployed file.
+
+    ConfigError where the file has NMS inside that leaves less than `selection`.
+    """
+    manifest = session.manifest
+    manifest.require_wider(selection)
+    metadata = manifest.metadata
+    return Predictor(
+        forward=session.forward,
+        image_size=metadata.image_size,
+        normalization=Normalization(metadata.mean, metadata.std),
+        postprocess=manifest.postprocess(selection),
+        class_names=metadata.class_names,
+        batch_size=batch_size,
+    )

@@ -1,0 +1,190 @@
+"""A training run from its configuration: new, or resumed."""
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext, suppress
+from dataclasses import replace
+from pathlib import Path
+
+import msgspec
+
+from mindssd.build.data import build_dataset, build_loader, build_samples
+from mindssd.build.engine import build_engine
+from mindssd.build.network import build_default_boxes, build_network, load_initial_weights
+from mindssd.build.predictor import build_predictor, model_metadata
+from mindssd.build.training import build_origin, build_plan, build_schedule, read_origin, step_spec
+from mindssd.config.effects import remarks
+from mindssd.config.load import load_config, override, to_tree, to_yaml
+from mindssd.config.schema import Config
+from mindssd.data.classes import with_classes
+from mindssd.data.dataset import DetectionDataset
+from mindssd.data.splits import paired, require_boxes
+from mindssd.engines.base import Engine
+from mindssd.errors import ConfigError, DatasetError
+from mindssd.evaluation.protocol import PROTOCOLS
+from mindssd.training.checkpoint import read_newest
+from mindssd.training.plan import Metrics, Outcome
+from mindssd.training.progress import SteadyConsole
+from mindssd.training.resume import carry_over
+from mindssd.training.run import Run
+from mindssd.training.run_folder import RunFolder
+from mindssd.training.validation import Validation
+from mindssd.weights.progress import show_progress
+from mindssd.weights.safetensors_file import ModelMetadata
+
+
+def start_run(config: Config, recipe: str) -> Outcome:
+    """Train a new detector into its own folder."""
+    folder = RunFolder(run_folder(config, recipe))
+    folder.require_free()
+    with _entered(config, folder) as parts:
+        with show_progress("backbone") as progress:
+            names = parts.train_set.class_names
+            said = load_initial_weights(parts.config, parts.network, names, progress)
+        parts.console.say(*said)
+        return parts.run().train(None)
+
+
+def resume_run(path: Path, overrides: Sequence[str] = (), adapt: bool = False) -> Outcome:
+    """Go on with a run where its last checkpoint stands.
+
+    `overrides` are laid over its configuration, and kept. What they, the data or the number of
+    devices change in training is refused unless asked to `adapt`.
+    """
+    saved = saved_config(path)
+    folder = RunFolder(path)
+    config = override(saved, overrides)
+    for key in ("name", "runs_dir"):
+        if getattr(config, key) != getattr(saved, key):
+            raise ConfigError(f"--resume {path} stays in its folder; leave {key}=… out")
+    for key in ("backbone_ckpt_path", "initial_weights"):
+        if getattr(config, key) != getattr(saved, key):
+            raise ConfigError(
+                f"--resume {path} goes on with the run's own weights; leave {key}=… out, or start "
+                "a new run with it"
+            )
+    checkpoint, damage = read_newest(folder.last_file)
+    with _entered(config, folder, tuple(checkpoint.origin.class_names)) as parts:
+        if damage is not None:
+            parts.console.say(
+                f"warning: {damage}; going on from the one before, of step {checkpoint.step}"
+            )
+        origin = read_origin(checkpoint.origin, str(folder.last_file))
+        checkpoint, changed = carry_over(replace(checkpoint, origin=origin), parts.origin, adapt)
+        return parts.run().train(checkpoint, changed)
+
+
+def run_folder(config: Config, recipe: str) -> Path:
+    """Where a run is kept: under `runs_dir` by its name, or by recipe, data and time."""
+    return Path(config.runs_dir).expanduser() / (config.name or _default_name(config, recipe))
+
+
+def saved_config(path: Path) -> Config:
+    """The configuration that a run's folder keeps."""
+    folder = RunFolder(path)
+    folder.require_existing()
+    return load_config(str(folder.config_file))
+
+
+def with_absolute_paths(config: Config) -> Config:
+    """The same configuration with `data_dir` and existing weight files as absolute paths."""
+    changes: dict[str, str] = {}
+    for key in ("data_dir", "backbone_ckpt_path", "initial_weights"):
+        value = getattr(config, key)
+        if value is not None and Path(value).expanduser().exists():
+            changes[key] = str(Path(value).expanduser().resolve())
+    return msgspec.structs.replace(config, **changes)
+
+
+def _default_name(config: Config, recipe: str) -> str:
+    data = Path(config.data_dir or ".").resolve().name
+    return f"{recipe}-{data}-{time.strftime('%Y%m%d-%H%M%S')}"
+
+
+def _read_datasets(
+    config: Config, class_names: tuple[str, ...] | None = None
+) -> tuple[DetectionDataset, DetectionDataset]:
+    """Training and validation images, with the classes that a resumed run has, if they fit."""
+    train, val = build_dataset(config, "train"), build_dataset(config, "val")
+    if class_names is not None:
+        with suppress(DatasetError):  # told by `carry_over`, with the way out of a resume
+            train = with_classes(train, class_names, "the run", "")
+    require_boxes(train)
+    return train, paired(train, val)
+
+
+@contextmanager
+def _entered(
+    config: Config, folder: RunFolder, class_names: tuple[str, ...] | None = None
+) -> Iterator["_Parts"]:
+    """A run's parts, with its data read, its processes met and its folder locked by rank 0."""
+    datasets = _read_datasets(config, class_names)
+    engine = build_engine(config, training=True)
+    # Known from now on, so that a resume goes on with the same one.
+    config = msgspec.structs.replace(config, engine=engine.name)
+    group = engine.group
+    with folder.locked() if group.rank == 0 else nullcontext():
+        group.any(False)  # the others come behind the lock
+        yield _Parts(config, folder, engine, datasets)
+
+
+class _Parts:
+    """What a run is put together from: the network is built, and has its initial values."""
+
+    def __init__(
+        self,
+        config: Config,
+        folder: RunFolder,
+        engine: Engine,
+        datasets: tuple[DetectionDataset, DetectionDataset],
+    ) -> None:
+        self.config = config
+        self.folder = folder
+        self.engine = engine
+        self.console = SteadyConsole(quiet=engine.group.rank != 0)
+        self.train_set, self.val_set = datasets
+        for dataset in datasets:
+            self.console.say(*dataset.report.lines())
+        self.console.say(*remarks(config, engine.name, engine.group.size))
+        self.network = build_network(config, engine, len(self.train_set.class_names))
+        self.origin = build_origin(config, self.train_set, engine.group)
+
+    def run(self) -> Run:
+        config, network, group = self.config, self.network, self.engine.group
+        boxes = build_default_boxes(config, network.grids)
+        loader = build_loader(config, build_samples(config, self.train_set, boxes), group)
+        plan = build_plan(config, loader.steps_per_epoch)
+        protocol = PROTOCOLS[config.evaluation.protocol]
+        predictor = build_predictor(
+            config,
+            network,
+            self.val_set.class_names,
+            protocol.selection,
+            config.evaluation.batch_size,
+        )
+        spec = step_spec(config, list(network.parameters()))
+        return Run(
+            folder=self.folder,
+            # A run is resumed from any folder, so what it reads is saved with its whole path.
+            config_text=to_yaml(with_absolute_paths(config)),
+            engine=self.engine,
+            network=network,
+            stepper=self.engine.build_stepper(network, spec),
+            loader=loader,
+            plan=plan,
+            schedule=build_schedule(config, loader.steps_per_epoch),
+            origin=self.origin,
+            validation=Validation(predictor, self.val_set, protocol, group),
+            describe=self._describe,
+            console=self.console,
+        )
+
+    def _describe(self, metrics: Metrics) -> ModelMetadata:
+        return model_metadata(
+            to_tree(self.config),
+            self.config,
+            self.network,
+            self.train_set.class_names,
+            self.train_set.category_ids,
+            metrics,
+        )

@@ -1,0 +1,42 @@
+"""Is a data set fit to train on."""
+
+from pathlib import Path
+
+from mindssd.data.check import printable
+from mindssd.data.dataset import DetectionDataset
+from mindssd.data.formats.coco import load_coco_split
+from mindssd.data.splits import paired, require_boxes
+from mindssd.doctor.finding import Finding
+from mindssd.errors import MindSSDError
+
+
+def check_data(data_dir: Path) -> list[Finding]:
+    """Both splits of a data set: layout, annotations, image files, their sizes and classes."""
+
+    findings: list[Finding] = []
+    together: list[Finding] = []
+    datasets: dict[str, DetectionDataset] = {}
+    for split in ("train", "val"):
+        try:
+            datasets[split] = load_coco_split(data_dir, split)
+        except MindSSDError as error:
+            findings.append(Finding("problem", f"data {split}", str(error)))
+    try:
+        if "train" in datasets:
+            require_boxes(datasets["train"])
+        if len(datasets) > 1:
+            datasets["val"] = paired(datasets["train"], datasets["val"])
+    except MindSSDError as error:
+        together.append(Finding("problem", "data", str(error)))
+    for split, dataset in datasets.items():
+        report = dataset.report
+        shown = printable(", ".join(dataset.class_names[:5])) + (
+            ", …" if len(dataset.class_names) > 5 else ""
+        )
+        text = (
+            f"{report.num_images} images, {report.num_boxes} boxes, "
+            f"{len(dataset.class_names)} classes ({shown})"
+        )
+        findings.append(Finding("ok" if report.num_boxes else "warning", f"data {split}", text))
+        findings += [Finding("warning", f"data {split}", str(fault)) for fault in report.findings]
+    return findings + together

@@ -1,0 +1,372 @@
+"""Pictures of detections that a person likes to look at.
+
+Lines and letters grow with the image, so that they are as easy to read on a thumbnail as on a
+photograph.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import cv2
+import numpy as np
+
+from mindssd.drawing.lettering import OVERSAMPLING, Lettering, shrunk
+from mindssd.images import as_rgb
+from mindssd.types import Array, Detections, ImageSize
+
+Colour = tuple[int, int, int]
+"""Red, green, blue in 0..255."""
+
+SMALLEST_SIDE = 320
+"""An image whose longer side is shorter is drawn enlarged: in 64 pixels no label can be read."""
+
+CELL_SIZE: ImageSize = (270, 360)
+"""(height, width) of a contact sheet's cells."""
+
+_WHITE: Colour = (255, 255, 255)
+_INK: Colour = (22, 24, 28)
+_SHEET: Colour = (247, 247, 245)
+_GOLDEN_ANGLE = 137.508
+_LIGHTNESSES = (0.66, 0.70, 0.74, 0.78)  # seen on white and on black, under dark letters
+_STRONGEST_CHROMA = 20  # in hundredths: beyond, yellow and green would outshine the rest
+
+
+def draw(
+    image: Array, detections: Detections, score_threshold: float = 0.3, enlarge: bool = True
+) -> Array:
+    """Draw detections with score >= `score_threshold`: a new (H, W, 3) uint8 RGB image.
+
+    The best lie on top, and labels keep out of each other's way where they can. An image smaller
+    than SMALLEST_SIDE is enlarged by a whole number, if it may be. Nothing to draw gives the image
+    alone.
+    """
+    canvas = _Canvas.of(image, enlarge)
+    rows = _shown(detections, score_threshold)
+    _draw_boxes(canvas, detections, rows)
+    _draw_labels(canvas, detections, rows)
+    return canvas.pixels
+
+
+def compare(
+    image: Array,
+    truth_boxes: Array,
+    truth_class_ids: Array,
+    detections: Detections,
+    score_threshold: float = 0.3,
+) -> Array:
+    """Draw detections as `draw` does, and over them the truths, dashed in their classes' colours.
+
+    `truth_boxes` (n, 4) in pixels of the image; `truth_class_ids` (n,) from 0, as in `Detections`.
+    A missed object shows as dashes alone, a false detection as a box without.
+    """
+    canvas = _Canvas.of(image)
+    rows = _shown(detections, score_threshold)
+    _draw_boxes(canvas, detections, rows)
+    for box, class_id in zip(truth_boxes, truth_class_ids, strict=True):
+        canvas.dashed_box(box, class_colour(int(class_id)))
+    _draw_labels(canvas, detections, rows)
+    return canvas.pixels
+
+
+def contact_sheet(
+    images: Sequence[Array],
+    captions: Sequence[str] | None = None,
+    columns: int | None = None,
+    cell_size: ImageSize = CELL_SIZE,
+) -> Array:
+    """Lay images out in a grid, row by row: (H, W, 3) uint8 RGB.
+
+    Each is fitted into a cell of `cell_size` (height, width) with its aspect kept; `captions` stand
+    below, cut to the cell's width. Without `columns` the sheet is somewhat wider than high. No
+    images give a sheet of one empty cell.
+    """
+    if captions is not None and len(captions) != len(images):
+        raise ValueError(f"{len(captions)} captions for {len(images)} images; expected as many")
+    if columns is not None and columns < 1:
+        raise ValueError(f"columns is {columns}; expected at least 1")
+    height, width = cell_size
+    if columns is None:
+        columns = round(math.sqrt(1.5 * len(images) * height / width))
+    columns = max(1, min(columns, len(images)))
+    rows = max(1, math.ceil(len(images) / columns))
+    margin = max(4, round(0.035 * width))
+    capital = max(7, round(0.03 * width))
+    caption_height = 0 if captions is None else round(2.4 * capital)
+    lettering = Lettering.of(captions or ())
+    row_height = height + caption_height + margin
+    sheet = np.empty((margin + rows * row_height, margin + columns * (width + margin), 3), np.uint8)
+    sheet[:] = _SHEET
+    for index, image in enumerate(images):
+        top = margin + index // columns * row_height
+        left = margin + index % columns * (width + margin)
+        picture = fit_cell(as_rgb(image), cell_size)
+        picture_height, picture_width = picture.shape[:2]
+        # Captions stand close below the picture: it rests on the floor of its cell.
+        y = top + (height - picture_height if captions else (height - picture_height) // 2)
+        x = left + (width - picture_width) // 2
+        sheet[y : y + picture_height, x : x + picture_width] = picture
+        if captions is not None:
+            text = lettering.mask(lettering.shortened(captions[index], capital, width), capital)
+            text_top = top + height + (caption_height - text.shape[0]) // 2
+            text_left = left + (width - text.shape[1]) // 2
+            _blend(sheet, text, text_top, text_left, _INK)
+    return sheet
+
+
+@lru_cache(maxsize=1024)
+def class_colour(class_id: int) -> Colour:
+    """Give a class its colour, always the same: hues a golden angle apart, as vivid as they can be.
+
+    Chosen in OKLCH, where equal steps look equal (Björn Ottosson, "A perceptual color space for
+    image processing", 2020). Hues come close again after eight classes; then lightness differs.
+    """
+    hue = math.radians((250.0 + _GOLDEN_ANGLE * class_id) % 360)  # blue, red, green, violet, amber
+    chroma, lightness = max((_most_chroma(value, hue), value) for value in _LIGHTNESSES)
+    lightness += (0.0, 0.07, -0.07)[class_id // 8 % 3]
+    chroma = min(chroma, _most_chroma(lightness, hue))
+    linear = _oklch_to_linear(lightness, chroma, hue)
+    gamma = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
+    red, green, blue = (round(255 * float(value)) for value in gamma)
+    return red, green, blue
+
+
+def text_colour(background: Colour) -> Colour:
+    """Choose ink or white, whichever has the higher contrast (WCAG 2.1) on a background."""
+    luminance = _luminance(background)
+    on_white = (_luminance(_WHITE) + 0.05) / (luminance + 0.05)
+    on_ink = (luminance + 0.05) / (_luminance(_INK) + 0.05)
+    return _WHITE if on_white > on_ink else _INK
+
+
+@dataclass(frozen=True, eq=False)
+class _Canvas:
+    """A copy of an image to draw on: `scale` times its size, and how thick to draw."""
+
+    pixels: Array
+    scale: int
+    line: int
+    capital: int
+
+    @classmethod
+    def of(cls, image: Array, enlarge: bool = True) -> "_Canvas":
+        picture = as_rgb(image)
+        height, width = picture.shape[:2]
+        scale = math.ceil(SMALLEST_SIDE / max(height, width)) if enlarge else 1
+        if scale > 1:
+            size = (width * scale, height * scale)
+            picture = np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_CUBIC))
+        elif picture is image or np.shares_memory(picture, image):
+            picture = picture.copy()
+        # Between the shorter side and the mean of both, so that a panorama is not all label.
+        height, width = picture.shape[:2]
+        extent = math.sqrt(min(height, width) * math.sqrt(height * width))
+        return cls(picture, scale, max(2, round(0.0032 * extent)), max(9, round(0.019 * extent)))
+
+    def corners(self, box: Array) -> tuple[int, int, int, int]:
+        """Round a box in pixels of the image to one inside the canvas, of 1 pixel or more."""
+        height, width = self.pixels.shape[:2]
+        x1, y1, x2, y2 = (round(float(value)) for value in np.nan_to_num(box) * self.scale)
+        x1, y1 = min(max(x1, 0), width - 1), min(max(y1, 0), height - 1)
+        return x1, y1, min(max(x2, x1 + 1), width), min(max(y2, y1 + 1), height)
+
+    def solid_box(self, box: Array, colour: Colour) -> None:
+        """Draw a box inside its border, with a shade on both sides to set it off."""
+        shade = max(1, self.line // 2)
+        x1, y1, x2, y2 = self.corners(box)
+        for rows, columns in _frame((x1 - shade, y1 - shade, x2 + shade, y2 + shade), shade):
+            self._shade(rows, columns)
+        inner = (x1 + self.line, y1 + self.line, x2 - self.line, y2 - self.line)
+        if inner[2] - inner[0] > 2 * shade and inner[3] - inner[1] > 2 * shade:
+            for rows, columns in _frame(inner, shade):
+                self._shade(rows, columns)
+        for rows, columns in _frame((x1, y1, x2, y2), self.line):
+            self.pixels[rows, columns] = colour
+
+    def dashed_box(self, box: Array, colour: Colour) -> None:
+        """Draw a box in dashes of a colour, with ink between them, seen on any ground."""
+        corners = self.corners(box)
+        line = max(1, round(0.6 * self.line))
+        for rows, columns in _frame(corners, line):
+            strip = self.pixels[rows, columns]
+            along = 0 if strip.shape[0] > strip.shape[1] else 1
+            ink = np.arange(strip.shape[along]) // (3 * self.line) % 2 == 1
+            strip[:] = colour
+            if along == 0:
+                strip[ink] = _INK
+            else:
+                strip[:, ink] = _INK
+
+    def label(self, mask: Array, top: int, left: int, size: ImageSize, colour: Colour) -> None:
+        """Write on a plate with round corners whose top left corner and size are given."""
+        _blend(self.pixels, _plate_mask(size, max(2, self.capital // 4)), top, left, colour)
+        text_top = top + (size[0] - mask.shape[0]) // 2
+        text_left = left + (size[1] - mask.shape[1]) // 2
+        _blend(self.pixels, mask, text_top, text_left, text_colour(colour))
+
+    def _shade(self, rows: slice, columns: slice) -> None:
+        strip = self.pixels[rows, columns]
+        strip[:] = (strip.astype(np.uint16) * 5 // 9).astype(np.uint8)
+
+
+def _shown(detections: Detections, score_threshold: float) -> Array:
+    """Choose the detections to draw, best first."""
+    rows = np.flatnonzero(detections.scores >= score_threshold)
+    return rows[np.argsort(-detections.scores[rows], kind="stable")]
+
+
+def _draw_boxes(canvas: _Canvas, detections: Detections, rows: Array) -> None:
+    for row in rows[::-1]:
+        canvas.solid_box(detections.boxes[row], class_colour(int(detections.class_ids[row])))
+
+
+def _draw_labels(canvas: _Canvas, detections: Detections, rows: Array) -> None:
+    """Place labels, the best first to the best places, then write them, the best on top."""
+    height, width = canvas.pixels.shape[:2]
+    padding = max(2, round(0.45 * canvas.capital))
+    lettering = Lettering.of(detections.class_names)
+    plates: list[tuple[Array, int, int, ImageSize]] = []
+    for row in rows:
+        name = detections.class_names[int(detections.class_ids[row])]
+        text = f"{name} {detections.scores[row]:.2f}"
+        text = lettering.shortened(text, canvas.capital, width - 2 * padding)
+        mask = lettering.mask(text, canvas.capital)
+        text_height, text_width = mask.shape
+        size = (min(text_height + padding, height), min(text_width + 2 * padding, width))
+        taken = [(left, top, left + w, top + h) for _, top, left, (h, w) in plates]
+        top, left = _place(canvas.corners(detections.boxes[row]), size, (height, width), taken)
+        plates.append((mask, top, left, size))
+    for row, (mask, top, left, size) in zip(rows[::-1], plates[::-1], strict=True):
+        canvas.label(mask, top, left, size, class_colour(int(detections.class_ids[row])))
+
+
+def _place(
+    box: tuple[int, int, int, int],
+    size: ImageSize,
+    canvas_size: ImageSize,
+    taken: Sequence[tuple[int, int, int, int]],
+) -> tuple[int, int]:
+    """Choose a label's (top, left): on the canvas, and over the least of the labels there already.
+
+    Above the box if it can be, else inside at its top, else below, and so on.
+    """
+    x1, y1, x2, y2 = box
+    height, width = size
+    candidates = [
+        (y1 - height, x1),
+        (y1, x1),
+        (y2, x1),
+        (y1 - height, x2 - width),
+        (y2 - height, x1),
+        (y1, x2 - width),
+        (y2, x2 - width),
+    ]
+    best, least = (0, 0), math.inf
+    for top, left in candidates:
+        if not 0 <= top <= canvas_size[0] - height:
+            continue
+        left = min(max(left, 0), canvas_size[1] - width)
+        covered = sum(
+            max(0, min(left + width, right) - max(left, other_left))
+            * max(0, min(top + height, bottom) - max(top, other_top))
+            for other_left, other_top, right, bottom in taken
+        )
+        if covered < least:
+            best, least = (top, left), covered
+    if math.isinf(least):  # the box starts too low for a label inside, as far as the canvas goes
+        best = (canvas_size[0] - height, min(max(x1, 0), canvas_size[1] - width))
+    return best
+
+
+def _frame(corners: tuple[int, int, int, int], line: int) -> list[tuple[slice, slice]]:
+    """Rows and columns of a box's four sides, `line` thick, inside it; negative ones cut off."""
+    x1, y1, x2, y2 = corners
+    line = min(line, x2 - x1, y2 - y1)
+    left, top, right, bottom = (max(0, value) for value in corners)
+    inner_top, inner_bottom = max(0, y1 + line), max(0, y2 - line)
+    columns = slice(left, right)
+    rows = slice(inner_top, max(inner_top, inner_bottom))
+    return [
+        (slice(top, inner_top), columns),
+        (slice(max(inner_top, inner_bottom), bottom), columns),
+        (rows, slice(left, max(0, x1 + line))),
+        (rows, slice(max(0, max(x1 + line, x2 - line)), right)),
+    ]
+
+
+def fit_cell(picture: Array, cell_size: ImageSize = CELL_SIZE) -> Array:
+    """Resize (H, W, 3) into a contact sheet's cell, with the aspect kept."""
+    height, width = picture.shape[:2]
+    scale = min(cell_size[0] / height, cell_size[1] / width)
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    # Averaging where it shrinks: bilinear would drop most of the pixels, and thin lines with them.
+    method = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
+    return np.asarray(cv2.resize(picture, size, interpolation=method))
+
+
+@lru_cache(maxsize=1024)
+def _plate_mask(size: ImageSize, radius: int) -> Array:
+    """Cover a rectangle with round corners: (h, w) float32 in 0..1."""
+    height, width = (side * OVERSAMPLING for side in size)
+    radius = min(radius * OVERSAMPLING, (min(height, width) - 1) // 2)
+    large: Array = np.zeros((height, width), np.uint8)
+    large[radius : height - radius] = 255
+    large[:, radius : width - radius] = 255
+    for y in (radius, height - 1 - radius):
+        for x in (radius, width - 1 - radius):
+            cv2.circle(large, (x, y), radius, (255,), cv2.FILLED)
+    return shrunk(large)
+
+
+def _blend(pixels: Array, mask: Array, top: int, left: int, colour: Colour) -> None:
+    """Paint a colour through a mask; what lies outside the image is cut off."""
+    height, width = pixels.shape[:2]
+    rows = slice(max(0, top), min(height, top + mask.shape[0]))
+    columns = slice(max(0, left), min(width, left + mask.shape[1]))
+    part = mask[
+        rows.start - top : max(rows.start, rows.stop) - top,
+        columns.start - left : max(columns.start, columns.stop) - left,
+        None,
+    ]
+    ground = pixels[rows, columns]
+    ground[:] = (ground * (1 - part) + np.array(colour, np.float32) * part + 0.5).astype(np.uint8)
+
+
+def _most_chroma(lightness: float, hue: float) -> float:
+    """Find the strongest colour of a lightness and hue that a screen has."""
+    for hundredths in range(_STRONGEST_CHROMA, 0, -1):
+        linear = _oklch_to_linear(lightness, hundredths / 100, hue)
+        if ((linear >= 0) & (linear <= 1)).all():
+            return hundredths / 100
+    return 0.0
+
+
+def _oklch_to_linear(lightness: float, chroma: float, hue: float) -> Array:
+    """OKLCH to linear red, green, blue; outside 0..1 where a screen has no such colour."""
+    a, b = chroma * math.cos(hue), chroma * math.sin(hue)
+    cubes = (
+        np.array(
+            [
+                lightness + 0.3963377774 * a + 0.2158037573 * b,
+                lightness - 0.1055613458 * a - 0.0638541728 * b,
+                lightness - 0.0894841775 * a - 1.2914855480 * b,
+            ]
+        )
+        ** 3
+    )
+    to_linear = np.array(
+        [
+            [4.0767416621, -3.3077115913, 0.2309699292],
+            [-1.2684380046, 2.6097574011, -0.3413193965],
+            [-0.0041960863, -0.7034186147, 1.7076147010],
+        ]
+    )
+    return np.asarray(to_linear @ cubes)
+
+
+def _luminance(colour: Colour) -> float:
+    """Relative luminance, 0 of black to 1 of white (WCAG 2.1)."""
+    values = np.array(colour) / 255
+    linear = np.where(values <= 0.04045, values / 12.92, ((values + 0.055) / 1.055) ** 2.4)
+    return float(linear @ np.array([0.2126, 0.7152, 0.0722]))

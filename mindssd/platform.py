@@ -1,0 +1,97 @@
+"""What differs between systems: locks, memory, signals, usable cores, how a process ends.
+
+On Linux all of it works. On other systems each function says what it does without.
+"""
+
+import ctypes
+import errno
+import os
+import signal
+import socket
+import stat
+import sys
+
+try:
+    import fcntl
+    import resource
+except ImportError:  # Windows
+    fcntl = resource = None  # type: ignore[assignment]
+
+ENDING_SIGNALS = tuple(
+    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
+)
+"""By Ctrl-C, by `kill` or a cluster's scheduler, by a terminal that closes (not on Windows)."""
+
+OWN_LAUNCHER = "MINDSSD_LAUNCHER"
+"""Set where mindssd itself has started the processes, and sees to their end."""
+
+_SET_PARENT_DEATH_SIGNAL = 1
+
+
+def is_hangup(number: int) -> bool:
+    """Whether it is the signal of a terminal that closes."""
+    return number == getattr(signal, "SIGHUP", None)
+
+
+def available_cores() -> int:
+    """The cores that this process may use, where the system tells; else all."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def peak_memory_mb() -> float | None:
+    """The most memory that this process has had, in MB; None where the system does not tell."""
+    if resource is None:
+        return None
+    # Linux counts in kB, macOS in bytes.
+    unit = 1024 if sys.platform != "darwin" else 1
+    return float(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20)
+
+
+def lock(descriptor: int, wait: bool = True) -> None:
+    """Keep a file from other processes that lock it, until it is closed or this process ends.
+
+    BlockingIOError where another has it and we do not `wait`; another OSError on a system or file
+    system without locks.
+    """
+    if fcntl is None:
+        raise OSError(errno.ENOTSUP, os.strerror(errno.ENOTSUP))
+    fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+
+
+def why_not_private(status: os.stat_result) -> str | None:
+    """Why others could have put something into this folder; None where they could not.
+
+    The user's own folders and the system's are private unless others may write to them. On Windows,
+    where a user's folders are his alone, each counts as private.
+    """
+    if not stat.S_ISDIR(status.st_mode):
+        return "is no folder"
+    if not hasattr(os, "geteuid"):
+        return None
+    if status.st_uid not in (os.geteuid(), 0):
+        return f"belongs to another user (number {status.st_uid})"
+    if status.st_mode & 0o022:
+        return "may be written to by others"
+    return None
+
+
+def die_with_parent(number: int, parent: int | None = None) -> None:
+    """Get a signal when the parent process ends, however it ends, so that none is left behind.
+
+    With the id of that `parent`, also where it has ended before this was called. On Linux alone;
+    elsewhere a killed launcher leaves its workers behind.
+    """
+    if sys.platform != "linux":
+        return
+    ctypes.CDLL(None).prctl(_SET_PARENT_DEATH_SIGNAL, number)
+    if parent is not None and os.getppid() != parent:
+        os.kill(os.getpid(), number)
+
+
+def free_port() -> int:
+    """A TCP port that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
