@@ -1,6 +1,6 @@
 """Train on BCCD's 292 microscope images: the reference's settings and the recipe for small data.
 
-    python benchmarks/bccd_training.py DATA_DIR BACKBONE_CKPT [--seeds 0 1 2] [--recipes reference]
+    python benchmarks/bccd_training.py DATA_DIR BACKBONE_CKPT [--seeds 0 1 2] [--recipes reference] [--engine torch]
 
 Each is trained once a seed from an ImageNet backbone, through the command line as a user would: the
 reference's settings for 16 epochs of batch 16 (its recipe is ours, which differs in one initial
@@ -48,6 +48,7 @@ def main() -> None:
     parser.add_argument("backbone_ckpt_path", type=Path)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--recipes", nargs="+", choices=list(RECIPES), default=list(RECIPES))
+    parser.add_argument("--engine", default="mindspore")
     arguments = parser.parse_args()
     runs_dir = Path("runs") / f"bccd-{time.strftime('%Y%m%d-%H%M%S')}"
     results: dict[str, list[Result]] = {}
@@ -61,6 +62,7 @@ def main() -> None:
                 *settings,
                 f"data_dir={arguments.data_dir}",
                 f"backbone_ckpt_path={arguments.backbone_ckpt_path}",
+                f"engine={arguments.engine}",
                 f"seed={seed}",
                 f"runs_dir={run.parent}",
                 f"name={run.name}",
