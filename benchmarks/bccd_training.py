@@ -1,6 +1,7 @@
 """Train on BCCD's 292 microscope images: the reference's settings and the recipe for small data.
 
-    python benchmarks/bccd_training.py DATA_DIR BACKBONE_CKPT [--seeds 0 1 2] [--recipes reference] [--engine torch]
+    python benchmarks/bccd_training.py DATA_DIR BACKBONE_CKPT [--seeds 0 1 2] [--recipes reference]
+        [--engine torch]
 
 Each is trained once a seed from an ImageNet backbone, through the command line as a user would: the
 reference's settings for 16 epochs of batch 16 (its recipe is ours, which differs in one initial

@@ -1,31 +1,21 @@
-"""Non-maximum suppression of every class at once, exactly as the greedy algorithm does it.
+"""Non-maximum suppression of every class on its own: the greedy algorithm, by OpenCV.
 
-The greedy algorithm takes a class's boxes by falling score and keeps a box if its IoU with every
-kept one is at most the threshold. Two observations make it fast without changing its result:
-
-1. The best undecided box of a class overlaps no kept box too much (it would have been decided), so
-   it is kept. One round does this for all classes together, and decides what they suppress. With
-   few classes a round takes the best hundred or so of each, as their fate depends on them alone.
-2. Whether a box is kept depends on better boxes alone. So if the best few hundred candidates
-   already give as many detections as are asked for, the rest need not be looked at.
+Whether a box is kept depends on better boxes alone. So if the best few hundred candidates already
+give as many detections as are asked for, the rest need not be looked at.
 """
 
-from dataclasses import dataclass
+from typing import Any
 
+import cv2
 import numpy as np
 
-from mindssd.geometry.boxes import pairwise_iou
 from mindssd.types import Array
 
 FIRST_PREFIX = 512
 """How many candidates are looked at first; a fifth of them usually survive, which makes 100."""
 PREFIX_GROWTH = 8
-MAX_FEW_CLASSES, DECISIONS_A_ROUND = 8, 256
-"""With at most so many classes a round decides so many candidates, not the best of each class."""
-EAGER_BOXES = 384
-"""Up to this many boxes all overlaps are computed at once: about 0.5 ms, and rounds are short."""
-MAX_CACHED_OVERLAPS = 2**26
-"""Beyond this many pairs (8192 boxes) overlaps are not kept from round to round: 64 MiB."""
+
+_greedy: Any = cv2.dnn.NMSBoxes  # which takes arrays too, other than its types say
 
 
 def class_wise_nms(
@@ -50,36 +40,44 @@ def class_wise_nms(
     equal scores the earlier box goes first, then the earlier class. No candidates gives K = 0.
     """
     num_classes = scores.shape[1]
-    is_candidate = scores > score_threshold  # (N, C)
+    proper = np.isfinite(boxes).all(axis=1) & (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
+    boxes_xywh = np.where(proper[:, None], boxes, 0).astype(np.float64)
+    boxes_xywh[:, 2:] += pixel_offset - boxes_xywh[:, :2]
+    is_candidate = (scores > score_threshold) & proper[:, None]  # (N, C)
     pairs = np.flatnonzero(is_candidate)
-    if len(pairs) == 0:
-        return pairs, pairs
     values = scores[is_candidate]
     prefix_size = len(pairs) if max_detections is None else max(FIRST_PREFIX, 2 * max_detections)
     while True:
         prefix = _best(values, prefix_size)
+        prefix = prefix[np.argsort(-values[prefix], kind="stable")]
         box_indices, class_indices = np.divmod(pairs[prefix], num_classes)
-        kept = _keep(
-            boxes,
-            _Candidates(box_indices, class_indices, values[prefix]),
-            num_classes,
-            iou_threshold,
-            max_per_class,
-            max_detections,
-            pixel_offset,
-        )
+        # NumPy sorts short integers by their digits.
+        by_class = np.argsort(class_indices.astype(np.min_scalar_type(num_classes)), kind="stable")
+        ends = np.cumsum(np.bincount(class_indices, minlength=num_classes))
+        of_classes = [
+            rows[_keep(boxes_xywh, box_indices[rows], iou_threshold, max_per_class)]
+            for rows in np.split(by_class, ends[:-1])
+            if len(rows)
+        ]
+        kept = np.sort(np.concatenate([by_class[:0], *of_classes]))[:max_detections]
         if prefix_size >= len(pairs) or len(kept) == max_detections:
             return box_indices[kept], class_indices[kept]
         prefix_size *= PREFIX_GROWTH
 
 
-@dataclass(frozen=True)
-class _Candidates:
-    """M pairs of a box and a class with their scores, in the order of (box, class)."""
+def _keep(boxes_xywh: Array, indices: Array, iou_threshold: float, limit: int | None) -> Array:
+    """Which of one class's candidates are kept, at most `limit`: places in `indices`, best first.
 
-    box_indices: Array
-    class_indices: Array
-    scores: Array
+    `indices` (M,), at least one, are those of the candidates' boxes, best first.
+    """
+    size = len(indices) if limit is None else 2 * limit + 1
+    while True:
+        first = boxes_xywh[indices[:size]]
+        falling = np.arange(len(first), 0, -1, dtype=np.float32)  # OpenCV takes no logits
+        kept = np.asarray(_greedy(first, falling, 0.0, iou_threshold), np.intp)
+        if limit is None or size >= len(indices) or len(kept) >= limit:
+            return kept[:limit]
+        size *= PREFIX_GROWTH
 
 
 def _best(values: Array, count: int) -> Array:
@@ -104,131 +102,3 @@ def _best(values: Array, count: int) -> Array:
     ties = np.flatnonzero(values == lowest)
     taken[ties[: count - np.count_nonzero(taken)]] = True
     return np.asarray(np.flatnonzero(taken))
-
-
-def _keep(
-    boxes: Array,
-    candidates: _Candidates,
-    num_classes: int,
-    iou_threshold: float,
-    max_per_class: int | None,
-    max_detections: int | None,
-    pixel_offset: float,
-) -> Array:
-    """Indices into the candidates of those that greedy suppression keeps, best first."""
-    box_indices, columns = _compact(candidates.box_indices, len(boxes))
-    class_indices, rows = _compact(candidates.class_indices, num_classes)
-    boxes = boxes[box_indices]  # (B, 4), those that some candidate has
-    undecided = np.full((len(class_indices), len(boxes)), -np.inf, candidates.scores.dtype)
-    undecided[rows, columns] = candidates.scores
-    proper = np.isfinite(boxes).all(axis=1) & (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
-    undecided[:, ~proper] = -np.inf
-    boxes[~proper] = 0
-    overlaps = _Overlaps(boxes, iou_threshold, pixel_offset)
-
-    is_kept = np.zeros(undecided.shape, bool)
-    active = np.arange(len(undecided))  # the rows of the classes that are not finished
-    num_kept = np.zeros(len(undecided), np.intp)
-    class_limit = len(boxes) if max_per_class is None else max_per_class
-    kept_scores = np.zeros(0, undecided.dtype)
-    lowest_score = -np.inf
-    while True:
-        best = _best_of_each_row(undecided)  # (C, T) columns, best first
-        best_scores = np.take_along_axis(undecided, best, axis=1)
-        asked_for = (best_scores > -np.inf) & (best_scores >= lowest_score)
-        unfinished = asked_for[:, 0] & (num_kept < class_limit)
-        if not unfinished.all():
-            active, num_kept = active[unfinished], num_kept[unfinished]
-            undecided, best = undecided[unfinished], best[unfinished]
-            best_scores, asked_for = best_scores[unfinished], asked_for[unfinished]
-        if len(active) == 0:
-            break
-        suppressed = overlaps.of(best)  # (C, T, B)
-        keep = asked_for
-        if best.shape[1] > 1:
-            keep = _greedy(np.take_along_axis(suppressed, best[:, None, :], axis=2), asked_for)
-            keep &= num_kept[:, None] + keep.cumsum(axis=1) <= class_limit
-        num_kept += keep.sum(axis=1)
-        is_kept[active[np.nonzero(keep)[0]], best[keep]] = True
-        decided = (suppressed & keep[:, :, None]).any(axis=1)  # (C, B)
-        np.put_along_axis(decided, best, True, axis=1)
-        np.copyto(undecided, -np.inf, where=decided)
-        if max_detections is not None:
-            kept_scores = np.concatenate([kept_scores, best_scores[keep]])
-            if len(kept_scores) > max_detections > 0:
-                # Whatever is worse than this many kept ones is not asked for.
-                kept_scores = np.partition(kept_scores, -max_detections)[-max_detections:]
-                lowest_score = kept_scores[0]
-
-    kept = np.flatnonzero(is_kept[rows, columns])
-    order = np.argsort(-candidates.scores[kept], kind="stable")
-    return np.asarray(kept[order[:max_detections]])
-
-
-def _best_of_each_row(undecided: Array) -> Array:
-    """The columns of the best scores in each of C rows, best first: (C, T).
-
-    T is 1 for many classes. With few, rounds would be many and small, so T is larger.
-    """
-    num_classes, num_boxes = undecided.shape
-    if num_classes > MAX_FEW_CLASSES:
-        return np.asarray(undecided.argmax(axis=1)[:, None])
-    count = min(DECISIONS_A_ROUND // num_classes, num_boxes)
-    return np.asarray(np.argsort(-undecided, axis=1, kind="stable")[:, :count])
-
-
-def _greedy(overlap: Array, candidates: Array) -> Array:
-    """Which of T candidates of each class are kept, by their overlaps.
-
-    `overlap` (C, T, T) and `candidates` (C, T) bool, best first. Repeats "kept are those that no
-    better kept one overlaps" until that changes nothing. Each time at least one more of each row's
-    first ones is final, so at most T times; as a rule, three or four.
-    """
-    overlap = overlap & np.triu(np.ones(overlap.shape[1:], bool), 1)  # by a better one
-    kept = candidates
-    while True:
-        previous = kept
-        kept = np.asarray(candidates & ~(overlap & previous[:, :, None]).any(axis=1))
-        if np.array_equal(kept, previous):
-            return kept
-
-
-def _compact(indices: Array, length: int) -> tuple[Array, Array]:
-    """The different values of indices below `length`, rising, and where among them each one is.
-
-    As `np.unique` with `return_inverse`, without its sort.
-    """
-    occurs = np.zeros(length, bool)
-    occurs[indices] = True
-    return np.flatnonzero(occurs), (np.cumsum(occurs) - 1)[indices]
-
-
-class _Overlaps:
-    """Which of B boxes have too high an IoU with which, each row computed when first asked for."""
-
-    def __init__(self, boxes: Array, iou_threshold: float, pixel_offset: float) -> None:
-        self._boxes = boxes
-        self._iou_threshold = iou_threshold
-        self._pixel_offset = pixel_offset
-        num_boxes = len(boxes)
-        num_cached = num_boxes if num_boxes**2 <= MAX_CACHED_OVERLAPS else 0
-        self._cache = np.empty((num_cached, num_cached), bool)
-        self._known = np.zeros(num_cached, bool)
-        if 0 < num_cached <= EAGER_BOXES:
-            self._cache[:] = self._compute(np.arange(num_boxes))
-            self._known[:] = True
-
-    def of(self, indices: Array) -> Array:
-        """Indices of boxes, of any shape, to (…, B) bool."""
-        if len(self._known) == 0:
-            return self._compute(indices.ravel()).reshape(*indices.shape, -1)
-        missing = indices[~self._known[indices]]
-        if len(missing) > 0:
-            missing = np.unique(missing)
-            self._cache[missing] = self._compute(missing)
-            self._known[missing] = True
-        return np.asarray(self._cache[indices])
-
-    def _compute(self, indices: Array) -> Array:
-        iou = pairwise_iou(self._boxes[indices], self._boxes, self._pixel_offset)
-        return np.asarray(iou > self._iou_threshold)
