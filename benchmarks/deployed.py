@@ -25,7 +25,8 @@ from mindssd.build.predictor import model_metadata
 from mindssd.config.load import load_config, to_tree
 from mindssd.deploy.bench import drawn_photo, measure
 from mindssd.deploy.export import ExportSettings, export_model
-from mindssd.deploy.sessions.opening import RuntimeSettings, installed_runtimes, open_session
+from mindssd.deploy.sessions.opening import installed_runtimes, open_session
+from mindssd.deploy.sessions.session import RuntimeSettings
 from mindssd.errors import MindSSDError
 from mindssd.weights.safetensors_file import write_model
 

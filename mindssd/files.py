@@ -58,15 +58,23 @@ class FileAside:
         self.file = os.fdopen(os.dup(self._lock), "wb")
         self._is_closed = False
 
-    def keep(self) -> None:
+    def keep(self, durable: bool = False, keep_old_as: Path | None = None) -> None:
         """Give the file its name, in the place of what has it.
 
-        Where its folder was removed meanwhile, it is made again, for a copy.
+        A `durable` one survives a power cut from then on. What had the name lives on at
+        `keep_old_as`, in the same folder: it goes there by a rename, which every file system has,
+        once the new one is written. Where the folder was removed meanwhile, it is made again, for a
+        copy.
         """
+        if durable and self._hidden is not None:
+            self.file.flush()
+            os.fsync(self._lock)
         self.file.close()  # some file systems tell only now that there is no room
         if self._hidden is None:
             return
         try:
+            if keep_old_as is not None:
+                self._target.replace(keep_old_as)
             self._hidden.replace(self._target)
         except FileNotFoundError:
             self._target.parent.mkdir(parents=True, exist_ok=True)
@@ -76,6 +84,8 @@ class FileAside:
                 again.keep()
         _HIDDEN.discard(self._hidden)
         self._hidden = None
+        if durable:
+            _flush_folder(self._target.parent)
 
     def check(self) -> None:
         """FileNotFoundError where the file was removed meanwhile, as with its folder."""
@@ -118,6 +128,16 @@ def _open_hidden(folder: Path) -> tuple[Path, int]:
             _HIDDEN.add(path)
             return path, descriptor
         os.close(descriptor)  # taken for one left behind, before it was locked
+
+
+def _flush_folder(folder: Path) -> None:
+    """Make the renames in it survive a power cut, where the file system can."""
+    with suppress(OSError):  # some network file systems, and Windows, refuse this for folders
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def remove_hidden() -> None:

@@ -17,7 +17,8 @@ from mindssd.config.commands import (
 )
 from mindssd.config.load import load_config, override
 from mindssd.config.schema import Config
-from mindssd.deploy.sessions.opening import RuntimeSettings, Session, is_deployed, open_session
+from mindssd.deploy.sessions.opening import is_deployed, open_session
+from mindssd.deploy.sessions.session import RuntimeSettings, Session
 from mindssd.errors import ConfigError
 from mindssd.evaluation.coco import evaluate
 from mindssd.evaluation.protocol import PROTOCOLS, Protocol

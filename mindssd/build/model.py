@@ -11,7 +11,8 @@ from mindssd.build.predictor import build_predictor
 from mindssd.config.load import from_tree, override
 from mindssd.config.schema import Config
 from mindssd.deploy.manifest import FOR_PEOPLE
-from mindssd.deploy.sessions.opening import RuntimeSettings, Session, is_deployed, open_session
+from mindssd.deploy.sessions.opening import is_deployed, open_session
+from mindssd.deploy.sessions.session import RuntimeSettings, Session
 from mindssd.engines.base import Network
 from mindssd.errors import ConfigError
 from mindssd.geometry.selection import Selection

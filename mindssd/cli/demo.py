@@ -1,6 +1,5 @@
 """`mindssd demo`: a small data set to try everything with."""
 
-import os
 from pathlib import Path
 from typing import Annotated
 
@@ -23,6 +22,7 @@ def demo(
     from rich.progress import Progress
 
     from mindssd.demo.generate import generate_demo
+    from mindssd.platform import available_cores
 
     console = Console()
     with Progress(console=console, transient=True) as progress:
@@ -31,5 +31,5 @@ def demo(
         def show(done: int, total: int) -> None:
             progress.update(task, completed=done, total=total)
 
-        generate_demo(data_dir, seed=seed, num_workers=os.cpu_count() or 1, progress=show)
+        generate_demo(data_dir, seed=seed, num_workers=available_cores(), progress=show)
     console.print(f"{data_dir}: ready", highlight=False, markup=False, soft_wrap=True)

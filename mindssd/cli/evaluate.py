@@ -52,7 +52,8 @@ def evaluate(
     from rich.console import Console
 
     from mindssd.build.evaluation import evaluate_model
-    from mindssd.evaluation.report import print_report, require_writable, write_json
+    from mindssd.evaluation.report import print_report, write_json
+    from mindssd.files import require_writable
 
     if json is not None:
         require_writable(json)

@@ -114,10 +114,10 @@ def predict(
 
     from mindssd.predict.job import predict_files
     from mindssd.predict.stop import StopSignals, end_past_hanging_threads
-    from mindssd.predict.writing import Wanted
+    from mindssd.predict.writing import Outputs
     from mindssd.training.progress import SteadyConsole
 
-    wanted = Wanted(out, _words(save), sheet)
+    outputs = Outputs(out, _words(save), sheet)
     chosen = None if classes is None else _words(classes)
     if chosen == []:
         raise ConfigError("--classes is empty: expected names with commas; leave it out for all")
@@ -135,7 +135,7 @@ def predict(
         "threads": threads,
     }
     stop = StopSignals()
-    errors = predict_files(model, sources, wanted, settings, SteadyConsole(), stop)
+    errors = predict_files(model, sources, outputs, settings, SteadyConsole(), stop)
     status = 128 + stop.number if stop.number is not None else int(bool(errors))
     end_past_hanging_threads(status)
     raise typer.Exit(status)

@@ -17,11 +17,11 @@ from rich.table import Table
 from mindssd.build.model import load
 from mindssd.deploy.sessions.opening import (
     PRECISIONS,
-    RuntimeSettings,
     installed_runtimes,
     is_deployed,
     open_session,
 )
+from mindssd.deploy.sessions.session import RuntimeSettings
 from mindssd.errors import ConfigError, EngineError
 from mindssd.files import write_file
 from mindssd.images import decode_image, normalise, resize

@@ -22,7 +22,8 @@ from mindssd.config.schema import Config
 from mindssd.data.dataset import DetectionDataset
 from mindssd.deploy.manifest import FOR_PEOPLE, MAX_DETECTIONS, InGraphNMS, Manifest
 from mindssd.deploy.samples import drawn_images, readable_images
-from mindssd.deploy.sessions.opening import RuntimeSettings, is_deployed, open_session
+from mindssd.deploy.sessions.opening import is_deployed, open_session
+from mindssd.deploy.sessions.session import RuntimeSettings
 from mindssd.deploy.targets.ckpt import write_reference_checkpoint
 from mindssd.deploy.targets.openvino import write_openvino
 from mindssd.deploy.verify import AP_TOLERANCE, average_precision, compare

@@ -9,16 +9,7 @@ from rich.text import Text
 
 from mindssd.evaluation.protocol import Protocol
 from mindssd.evaluation.scores import Evaluation
-from mindssd.files import require_writable, write_file
-
-__all__ = [
-    "print_report",
-    "protocol_line",
-    "protocol_lines",
-    "report",
-    "require_writable",
-    "write_json",
-]
+from mindssd.files import write_file
 
 _NO_TRUTHS = "no truths"
 

@@ -41,34 +41,17 @@ class Cells:
 
 @dataclass(frozen=True, eq=False)
 class DefaultBoxes:
-    """A default boxes of a network, in the order of its outputs.
+    """The default boxes of a network, A of them, in the order of its outputs.
 
     `boxes` and `boxes_cxcywh` (A, 4) float32 as fractions of the image. Boxes at the border reach
-    over it and are not clipped. `num_per_level` sums to A. `cells` are each level's, and
-    `num_per_cell` the boxes at each of them.
+    over it and are not clipped. `cells` are each level's, and `num_per_cell` the boxes at each of
+    them.
     """
 
     boxes: Array
     boxes_cxcywh: Array
-    num_per_level: tuple[int, ...]
+    num_per_cell: tuple[int, ...]
     cells: tuple[Cells, ...]
-
-    @classmethod
-    def from_cxcywh(cls, boxes_cxcywh: Array) -> "DefaultBoxes":
-        """Any boxes (A, 4), as fractions of the image, as a level's default boxes, one a cell."""
-        return cls(
-            boxes=cxcywh_to_xyxy(boxes_cxcywh).astype(np.float32),
-            boxes_cxcywh=boxes_cxcywh.astype(np.float32),
-            num_per_level=(len(boxes_cxcywh),),
-            cells=(Cells(boxes_cxcywh[:, :2].astype(np.float64), np.ones(2)),),
-        )
-
-    @property
-    def num_per_cell(self) -> tuple[int, ...]:
-        return tuple(
-            num_boxes // len(cells.centres)
-            for num_boxes, cells in zip(self.num_per_level, self.cells, strict=True)
-        )
 
     def __len__(self) -> int:
         return len(self.boxes)
@@ -234,7 +217,7 @@ def _lay(image_size: ImageSize, grids: Sequence[Grid], shapes: Sequence[Array]) 
     return DefaultBoxes(
         boxes=pixels_to_unit(cxcywh_to_xyxy(boxes_cxcywh), image_size).astype(np.float32),
         boxes_cxcywh=pixels_to_unit(boxes_cxcywh, image_size).astype(np.float32),
-        num_per_level=tuple(len(level) for level in levels),
+        num_per_cell=tuple(map(len, shapes)),
         cells=tuple(cells),
     )
 

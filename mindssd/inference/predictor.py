@@ -5,7 +5,6 @@ runtime's, or a test's. Reading, resizing and normalising are those of training 
 """
 
 import itertools
-import os
 import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
@@ -25,6 +24,7 @@ from mindssd.geometry.postprocess import (
     PostProcessSelected,
 )
 from mindssd.images import Normalization, as_rgb, decode_image, normalise, read_image, resize
+from mindssd.platform import available_cores
 from mindssd.types import Array, Detections, ImageRecord, ImageSize
 
 Forward = Callable[[Array], tuple[Array, ...]]
@@ -51,7 +51,7 @@ _Result = TypeVar("_Result")
 
 def _default_threads() -> int:
     # The cores belong to the network; a few threads keep it fed.
-    return min(4, os.cpu_count() or 1)
+    return min(4, available_cores())
 
 
 @dataclass(frozen=True, eq=False)

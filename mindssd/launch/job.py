@@ -194,7 +194,7 @@ class _Job:
                 # A signal before the worker heeds it ends it as such.
                 if status and abs(status) % 128 != asked_for % 128:
                     self._wait_for_words()
-                    self._fail(*self._culprit(rank, status, asked_for))
+                    self._fail(*self._first_to_fail(rank, status, asked_for))
             if None not in statuses:
                 return 128 + self.signals[0] if any(statuses) else 0
             if met and not self.signals and all(status is None for status in statuses):
@@ -231,7 +231,7 @@ class _Job:
             rank = min(last, key=lambda rank: last[rank])
             self._fail(rank, f"has hung for {self.patience_s:.0f} s, the longest of all")
 
-    def _culprit(self, rank: int, status: int, asked_for: int) -> tuple[int, str]:
+    def _first_to_fail(self, rank: int, status: int, asked_for: int) -> tuple[int, str]:
         """Who was killed, for another may have ended because of that, and before it was seen."""
         for other, worker in enumerate(self.workers):
             ended = worker.poll() or 0

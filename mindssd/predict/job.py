@@ -26,14 +26,14 @@ from mindssd.predict.sinks.base import Seen
 from mindssd.predict.sources import ImageFile, Source, StandardInput, Video, find_sources
 from mindssd.predict.stop import Stop
 from mindssd.predict.video import VideoReader
-from mindssd.predict.writing import Wanted, Writing
+from mindssd.predict.writing import Outputs, Writing
 from mindssd.types import Array, Detections
 
 
 def predict_files(
     model: Path,
     words: Sequence[str],
-    wanted: Wanted,
+    outputs: Outputs,
     settings: Mapping[str, Any],
     console: Console,
     stop: Stop | None = None,
@@ -51,8 +51,8 @@ def predict_files(
         )
     found = find_sources(words)
     sources = found.sources
-    out = wanted.out.expanduser()
-    naming = Naming(sources, wanted.save, out)
+    out = outputs.out.expanduser()
+    naming = Naming(sources, outputs.save, out)
     _require_other_files(sources, out, naming.names.values())
     detector = load(model, **settings)
     unit = "frame" if all(isinstance(source, Video) for source in sources) else "image"
@@ -61,7 +61,7 @@ def predict_files(
         try:
             with (
                 display(console, sum(not isinstance(s, Video) for s in sources)) as show,
-                Writing(wanted, out, detector.metadata, show, tally) as writing,
+                Writing(outputs, out, detector.metadata, show, tally) as writing,
             ):
                 for note in found.notes:
                     show.say(note)

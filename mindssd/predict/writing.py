@@ -33,7 +33,7 @@ SAVED = ("drawn", "json", "csv", "yolo", "crops")
 
 
 @dataclass(frozen=True)
-class Wanted:
+class Outputs:
     """What to leave in the folder `out`."""
 
     out: Path
@@ -57,10 +57,10 @@ class Writing:
     """
 
     def __init__(
-        self, wanted: Wanted, out: Path, metadata: ModelMetadata, show: Display, tally: Tally
+        self, outputs: Outputs, out: Path, metadata: ModelMetadata, show: Display, tally: Tally
     ) -> None:
         self._out = out
-        self._save = frozenset(wanted.save)
+        self._save = frozenset(outputs.save)
         self._show = show
         self._tally = tally
         make_folder(out)
@@ -70,7 +70,7 @@ class Writing:
         self._reserve = Reserve(out)
         self._sinks: list[Sink] = []
         try:
-            self._open(metadata, wanted.sheet)
+            self._open(metadata, outputs.sheet)
         except BaseException:
             self._close(keep=False)
             raise

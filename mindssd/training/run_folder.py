@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from mindssd.errors import TrainingError
+from mindssd.files import remove_left_behind
 from mindssd.platform import lock
 from mindssd.training.checkpoint import has_checkpoint
 from mindssd.types import Array
@@ -79,8 +80,7 @@ class RunFolder:
     def _remove_leftovers(self) -> None:
         """Remove what a process that was killed had half written."""
         for folder in (self.path, self.last_file.parent):
-            for leftover in folder.glob(".*.tmp"):  # as `atomic_writer` names them
-                leftover.unlink(missing_ok=True)
+            remove_left_behind(folder)
 
     def require_room(self, num_bytes: int) -> None:
         """Raise TrainingError unless the disk has so much room."""

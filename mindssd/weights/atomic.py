@@ -1,15 +1,14 @@
 """Write a file so that a reader sees the old one or the whole new one, never a part."""
 
 import errno
-import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO
 
 from mindssd.errors import WeightsError
-from mindssd.files import shown
+from mindssd.files import FileAside, shown
 
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 
@@ -26,42 +25,18 @@ def describe_write_error(path: Path, error: OSError) -> WeightsError:
 
 
 @contextmanager
-def atomic_writer(path: Path, keep_old_as: Path | None = None) -> Iterator[BinaryIO]:
+def atomic_writer(path: Path, keep_old_as: Path | None = None) -> Iterator[IO[bytes]]:
     """Yield a file that takes the place of `path`, flushed to the disk, when the block ends well.
 
     If the block or the disk fails, what was at `path` is untouched and nothing is left beside it; a
-    disk's failure is a WeightsError. What was at `path` lives on at `keep_old_as`, in the same
-    folder: it goes there by a rename, which every file system has, once the new one is flushed.
+    disk's failure is a WeightsError. `keep_old_as` is that of `FileAside.keep`.
     """
-    # In the same folder, because a rename is atomic within one file system only.
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        with temporary.open("wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        if keep_old_as is not None:
-            path.replace(keep_old_as)
-        temporary.replace(path)
-        _flush_folder(path.parent)
+        with FileAside(path) as aside:
+            yield aside.file
+            aside.keep(durable=True, keep_old_as=keep_old_as)
     except OSError as error:
         raise describe_write_error(path, error) from error
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def _flush_folder(folder: Path) -> None:
-    """Make the rename itself survive a power cut, where the file system can."""
-    try:
-        descriptor = os.open(folder, os.O_RDONLY)
-    except OSError:
-        return
-    try:
-        os.fsync(descriptor)
-    except OSError:
-        pass  # some network file systems refuse this for folders; the file itself is safe
-    finally:
-        os.close(descriptor)
 
 
 def read_bytes(path: Path) -> bytes:

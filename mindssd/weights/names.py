@@ -135,25 +135,9 @@ def canonical_to_reference(name: str, expand_first_style: str = "relu6") -> str:
     raise WeightsError(f"{name!r} is not a canonical parameter name that the reference has")
 
 
-def expand_style_of(reference_names: Iterable[str]) -> str:
-    """The `expand_first_style` that reference names tell; `relu6` where they have no such layer."""
-    names = list(reference_names)
-    for style, rules in _EXPAND_RULES.items():
-        if any(rule.to_canonical(name) is not None for rule in rules for name in names):
-            return style
-    return "relu6"
-
-
 def mindcv_to_canonical(name: str) -> str:
     """`features.3.weight` to `backbone.features_3.weight`, `bn1.beta` to `backbone.bn1.beta`."""
     return "backbone." + re.sub(r"^(features?)\.(\d+)\.", r"\1_\2.", name)
-
-
-def canonical_to_mindcv(name: str) -> str:
-    """Inverse of `mindcv_to_canonical`; WeightsError for a name outside the backbone."""
-    if not name.startswith("backbone."):
-        raise WeightsError(f"{name!r} does not begin with 'backbone.': it is none of a backbone's")
-    return re.sub(r"^(features?)_(\d+)\.", r"\1.\2.", name.removeprefix("backbone."))
 
 
 def is_canonical(name: str) -> bool:

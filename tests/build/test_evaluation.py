@@ -12,7 +12,7 @@ from rich.console import Console
 
 from mindssd.build import evaluation as evaluate
 from mindssd.config.load import load_config, to_tree
-from mindssd.deploy.sessions.opening import RuntimeSettings, Session
+from mindssd.deploy.sessions.session import RuntimeSettings, Session
 from mindssd.errors import ConfigError
 from mindssd.weights.mindspore_checkpoint import write_checkpoint
 from mindssd.weights.safetensors_file import ModelMetadata, write_model

@@ -5,9 +5,10 @@ import pytest
 
 from mindssd.data.targets import Targets
 from mindssd.geometry.coding import decode
-from mindssd.geometry.default_boxes import DefaultBoxes, PaperDefaultBoxes
+from mindssd.geometry.default_boxes import PaperDefaultBoxes
+from tests.default_boxes import default_boxes_at
 
-LEFT_AND_RIGHT = DefaultBoxes.from_cxcywh(
+LEFT_AND_RIGHT = default_boxes_at(
     np.array([[0.25, 0.5, 0.5, 1.0], [0.75, 0.5, 0.5, 1.0]], np.float32)
 )
 

@@ -15,7 +15,8 @@ import mindssd
 from mindssd.deploy.manifest import InGraphNMS, Manifest
 from mindssd.deploy.sessions import opening as runtime
 from mindssd.deploy.sessions.onnx_file import read_metadata
-from mindssd.deploy.sessions.opening import RUNTIMES, RuntimeSettings, is_deployed, open_session
+from mindssd.deploy.sessions.opening import RUNTIMES, is_deployed, open_session
+from mindssd.deploy.sessions.session import RuntimeSettings
 from mindssd.deploy.targets.openvino import write_openvino
 from mindssd.errors import ConfigError, EngineError, WeightsError
 from mindssd.types import Array
@@ -273,7 +274,8 @@ def test_a_runtime_that_cannot_be_imported_is_one_line(
 
 LIMITED = """
 import sys
-from mindssd.deploy.sessions.opening import RuntimeSettings, open_session
+from mindssd.deploy.sessions.opening import open_session
+from mindssd.deploy.sessions.session import RuntimeSettings
 from mindssd.errors import EngineError
 try:
     open_session(sys.argv[1], RuntimeSettings("openvino", precision="bfloat16"))

@@ -21,12 +21,12 @@ from mindssd.evaluation import coco
 from mindssd.evaluation.coco import evaluate, score
 from mindssd.evaluation.detections import DetectionTable, detect_images
 from mindssd.evaluation.protocol import COCO, MINDCV, Protocol, chosen_images
-from mindssd.geometry.default_boxes import DefaultBoxes
 from mindssd.geometry.postprocess import PostProcess
 from mindssd.geometry.selection import Selection
 from mindssd.images import Normalization
 from mindssd.inference.predictor import Predictor
 from mindssd.types import Array, Detections
+from tests.default_boxes import default_boxes_at
 
 Annotation = dict[str, Any]
 Found = tuple[int, int, tuple[float, float, float, float], float]
@@ -298,7 +298,7 @@ def half_predictor(
     class_names: tuple[str, ...] = ("cat", "dog"),
     selection: Selection = HARDLY_ANYTHING,
 ) -> Predictor:
-    left_half = DefaultBoxes.from_cxcywh(np.array([[0.25, 0.5, 0.5, 1.0]], np.float32))
+    left_half = default_boxes_at(np.array([[0.25, 0.5, 0.5, 1.0]], np.float32))
     return Predictor(
         forward=sees_the_left_half,
         image_size=(8, 8),

@@ -9,8 +9,9 @@ from rich.console import Console
 
 from mindssd.errors import MindSSDError
 from mindssd.evaluation.protocol import COCO, MINDCV
-from mindssd.evaluation.report import print_report, protocol_line, require_writable, write_json
+from mindssd.evaluation.report import print_report, protocol_line, write_json
 from mindssd.evaluation.scores import ClassResult, Evaluation
+from mindssd.files import require_writable
 
 
 def evaluation(unreadable: tuple[str, ...] = ()) -> Evaluation:

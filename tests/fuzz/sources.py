@@ -32,7 +32,7 @@ from mindssd.errors import ImageError, MindSSDError, OutputError
 from mindssd.predict import job
 from mindssd.predict.stop import Stop
 from mindssd.predict.video_writer import VideoWriter
-from mindssd.predict.writing import SAVED, Wanted
+from mindssd.predict.writing import SAVED, Outputs
 from mindssd.types import Array
 from tests.predict import formula
 
@@ -143,7 +143,7 @@ def _predict(trial: Trial, words: list[str]) -> None:
         trial.errors = job.predict_files(
             Path("model"),
             words,
-            Wanted(trial.out, trial.save, trial.sheet),
+            Outputs(trial.out, trial.save, trial.sheet),
             settings,
             Console(file=printed, width=200),
             stop,

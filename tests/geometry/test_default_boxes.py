@@ -5,11 +5,11 @@ import pytest
 
 from mindssd.geometry.boxes import xyxy_to_cxcywh
 from mindssd.geometry.default_boxes import (
-    DefaultBoxes,
     GridDefaultBoxes,
     PaperDefaultBoxes,
     level_step,
 )
+from tests.default_boxes import default_boxes_at
 
 SCHEMES = [PaperDefaultBoxes(), GridDefaultBoxes()]
 
@@ -97,7 +97,11 @@ def test_counts_are_those_promised_before_the_grids_were_known(scheme, grids):
     default_boxes = scheme.generate((304, 528), grids)
     per_location = scheme.boxes_per_location(len(grids))
     counts = [rows * columns * k for (rows, columns), k in zip(grids, per_location, strict=True)]
-    assert default_boxes.num_per_level == tuple(counts)
+    of_levels = [
+        len(c.centres) * k
+        for c, k in zip(default_boxes.cells, default_boxes.num_per_cell, strict=True)
+    ]
+    assert of_levels == list(counts)
     assert len(default_boxes) == sum(counts)
     assert default_boxes.boxes.shape == default_boxes.boxes_cxcywh.shape == (sum(counts), 4)
     assert default_boxes.boxes.dtype == default_boxes.boxes_cxcywh.dtype == np.float32
@@ -123,7 +127,7 @@ def test_default_boxes_reach_over_the_border_unclipped(paper_default_boxes):
 
 def test_a_block_holds_corners_and_areas_and_knows_its_extent():
     boxes_cxcywh = np.array([[0.5, 0.5, 0.2, 0.4], [0.2, 0.5, 0.2, 0.2]])
-    default_boxes = DefaultBoxes.from_cxcywh(boxes_cxcywh)
+    default_boxes = default_boxes_at(boxes_cxcywh)
     first, *others = default_boxes.blocks[:, 0].T
     np.testing.assert_allclose(first, [0.4, 0.3, 0.6, 0.7, 0.08], rtol=1e-6)
     # The last box fills the block.

@@ -6,13 +6,14 @@ import pytest
 from mindssd.geometry.boxes import cxcywh_to_xyxy, pairwise_iou
 from mindssd.geometry.default_boxes import DefaultBoxes
 from mindssd.geometry.matching import match
+from tests.default_boxes import default_boxes_at
 
 
 def tiles(*boxes: tuple[float, float, float, float]) -> DefaultBoxes:
     """Default boxes given by their corners."""
     corners = np.array(boxes)
     size = corners[:, 2:] - corners[:, :2]
-    return DefaultBoxes.from_cxcywh(np.concatenate([corners[:, :2] + size / 2, size], axis=1))
+    return default_boxes_at(np.concatenate([corners[:, :2] + size / 2, size], axis=1))
 
 
 QUARTERS = tiles((0, 0, 0.5, 0.5), (0.5, 0, 1, 0.5), (0, 0.5, 0.5, 1), (0.5, 0.5, 1, 1))
@@ -114,7 +115,7 @@ def test_many_truths_match_as_one_by_one(paper_default_boxes, num_truths, thresh
 
 
 def test_no_default_boxes_match_nothing():
-    empty = DefaultBoxes.from_cxcywh(np.zeros((0, 4)))
+    empty = default_boxes_at(np.zeros((0, 4)))
     assert match(truths((0, 0, 1, 1)), empty, 0.5).shape == (0,)
 
 

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 
-from mindssd.geometry.default_boxes import DefaultBoxes
 from mindssd.geometry.postprocess import (
     PostProcess,
     PostProcessDecoded,
@@ -11,8 +10,9 @@ from mindssd.geometry.postprocess import (
     sigmoid,
 )
 from mindssd.geometry.selection import Selection
+from tests.default_boxes import default_boxes_at
 
-LEFT_AND_RIGHT = DefaultBoxes.from_cxcywh(np.array([[0.25, 0.5, 0.5, 0.5], [0.75, 0.5, 0.5, 0.5]]))
+LEFT_AND_RIGHT = default_boxes_at(np.array([[0.25, 0.5, 0.5, 0.5], [0.75, 0.5, 0.5, 0.5]]))
 NO_OFFSETS = np.zeros((2, 4), np.float32)
 LOW = -20.0
 
@@ -62,7 +62,7 @@ def test_a_score_must_be_above_the_threshold(threshold, found):
 
 
 def test_duplicates_of_a_class_are_one_detection():
-    same = DefaultBoxes.from_cxcywh(np.full((3, 4), 0.5))
+    same = default_boxes_at(np.full((3, 4), 0.5))
     logits = outputs((0, 1, LOW), (0, 2, LOW), (0, LOW, 3))
     _, scores, class_ids = PostProcess(same)(np.zeros((3, 4), np.float32), logits, (10, 10))
     np.testing.assert_allclose(scores, sigmoid(np.array([3.0, 2.0])), rtol=1e-6)
@@ -102,7 +102,7 @@ def test_a_box_outside_the_image_is_no_detection():
 
 
 def test_no_default_boxes_find_nothing():
-    empty = DefaultBoxes.from_cxcywh(np.zeros((0, 4)))
+    empty = default_boxes_at(np.zeros((0, 4)))
     boxes, _, _ = PostProcess(empty)(np.zeros((0, 4)), np.zeros((0, 3)), (100, 200))
     assert len(boxes) == 0
 

@@ -12,7 +12,6 @@ import pytest
 from PIL import Image
 
 from mindssd.errors import ImageError
-from mindssd.geometry.default_boxes import DefaultBoxes
 from mindssd.geometry.postprocess import PostProcess
 from mindssd.images import Normalization
 from mindssd.inference.detector import Detector
@@ -20,9 +19,10 @@ from mindssd.inference.predictor import Forward, Predictor, Source, ahead
 from mindssd.inference.tiling import TiledPredictor
 from mindssd.types import Array, Detections, ImageRecord
 from mindssd.weights.safetensors_file import ModelMetadata
+from tests.default_boxes import default_boxes_at
 
 UNIT = Normalization(mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
-WHOLE_AND_MIDDLE = DefaultBoxes.from_cxcywh(
+WHOLE_AND_MIDDLE = default_boxes_at(
     np.array([[0.5, 0.5, 1.0, 1.0], [0.5, 0.5, 0.5, 0.5]], np.float32)
 )
 

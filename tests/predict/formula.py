@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 
-from mindssd.geometry.default_boxes import DefaultBoxes
 from mindssd.geometry.postprocess import PostProcess
 from mindssd.images import Normalization
 from mindssd.inference.detector import Detector
@@ -20,6 +19,7 @@ from mindssd.inference.tiling import TiledPredictor
 from mindssd.predict import job
 from mindssd.types import Array
 from mindssd.weights.safetensors_file import ModelMetadata
+from tests.default_boxes import default_boxes_at
 
 DELAY = "TEST_DELAY"
 """In the environment: seconds that the network takes."""
@@ -28,9 +28,7 @@ CLASS_NAMES = ("cat", "dog")
 CATEGORY_IDS = (2, 7)
 SIZE = (8, 8)
 UNIT = Normalization((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
-HALVES = DefaultBoxes.from_cxcywh(
-    np.array([[0.25, 0.5, 0.5, 1.0], [0.75, 0.5, 0.5, 1.0]], np.float32)
-)
+HALVES = default_boxes_at(np.array([[0.25, 0.5, 0.5, 1.0], [0.75, 0.5, 0.5, 1.0]], np.float32))
 
 
 def bright_halves(images: Array) -> tuple[Array, Array]:

@@ -15,15 +15,15 @@ from rich.console import Console
 
 from mindssd import files
 from mindssd.errors import ImageError, MindSSDError
-from mindssd.geometry.default_boxes import DefaultBoxes
 from mindssd.geometry.postprocess import PostProcess
 from mindssd.images import Normalization
 from mindssd.inference.detector import Detector
 from mindssd.inference.predictor import Predictor
 from mindssd.predict import job, sources
-from mindssd.predict.writing import Wanted
+from mindssd.predict.writing import Outputs
 from mindssd.types import Array
 from mindssd.weights.safetensors_file import ModelMetadata
+from tests.default_boxes import default_boxes_at
 
 
 def whole_image(images: Array) -> tuple[Array, Array]:
@@ -40,7 +40,7 @@ def loads(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 
     def load(path: Path, **settings: Any) -> Detector:
         loaded.append(path)
-        boxes = DefaultBoxes.from_cxcywh(np.array([[0.5, 0.5, 1.0, 1.0]], np.float32))
+        boxes = default_boxes_at(np.array([[0.5, 0.5, 1.0, 1.0]], np.float32))
         unit = Normalization((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
         names = ("cat", "dog")
         metadata = ModelMetadata({}, names, (2, 7), (8, 8), unit.mean, unit.std, ((1, 1),))
@@ -58,8 +58,8 @@ def photo(path: Path, height: int = 10, width: int = 20) -> Path:
 
 def run(out: Path, *sources: Path | str, sheet: bool = False) -> list[ImageError]:
     names = [str(source) for source in sources]
-    wanted = Wanted(out, sheet=sheet)
-    return job.predict_files(Path("model"), names, wanted, {}, Console(quiet=True))
+    outputs = Outputs(out, sheet=sheet)
+    return job.predict_files(Path("model"), names, outputs, {}, Console(quiet=True))
 
 
 def names_in(folder: Path) -> set[str]:
@@ -141,7 +141,7 @@ def test_what_pictures_leave_out_of_their_files_is_one_line(
         page.save(tmp_path / name, save_all=True, append_images=[page])
     console = Console(file=io.StringIO(), width=40)
     names = [str(tmp_path / name) for name in ("a.tif", "b.tif", "c.tif")]
-    assert job.predict_files(Path("m"), names, Wanted(tmp_path / "out"), {}, console) == []
+    assert job.predict_files(Path("m"), names, Outputs(tmp_path / "out"), {}, console) == []
     assert isinstance(console.file, io.StringIO)
     line = f"3 images, such as {names[0]}: several pages or frames: only the first is used\n"
     assert console.file.getvalue().count("several pages") == 1 and line in console.file.getvalue()
@@ -158,7 +158,7 @@ def test_names_with_square_brackets_are_printed_as_they_are(
     job.predict_files(
         Path("model.safetensors"),
         [str(tmp_path / "in"), str(broken)],
-        Wanted(tmp_path / "out[" / "i]"),
+        Outputs(tmp_path / "out[" / "i]"),
         {},
         Console(file=printed),
     )

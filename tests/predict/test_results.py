@@ -27,7 +27,7 @@ from mindssd.predict.sources import Source
 from mindssd.predict.stop import Stop
 from mindssd.predict.video import VideoReader
 from mindssd.predict.video_writer import VideoWriter
-from mindssd.predict.writing import Wanted, Writing
+from mindssd.predict.writing import Outputs, Writing
 from mindssd.types import Array
 from tests.predict import formula
 
@@ -78,10 +78,10 @@ def run(
 ) -> tuple[list[MindSSDError], str]:
     """The errors and what was printed."""
     printed = io.StringIO()
-    wanted = Wanted(out, save.split(","))
+    outputs = Outputs(out, save.split(","))
     names = [str(word) for word in words]
     console = Console(file=printed, width=400)
-    return job.predict_files(Path("model"), names, wanted, settings, console), printed.getvalue()
+    return job.predict_files(Path("model"), names, outputs, settings, console), printed.getvalue()
 
 
 def counts(out: Path) -> tuple[int, int, int, int, int]:
@@ -315,9 +315,9 @@ def test_ctrl_c_ends_a_live_source_and_those_behind_it_go_on(
 
     monkeypatch.setattr(Writing, "put", put)
     monkeypatch.setattr(job, "open_media", lambda source: Played(frames))
-    wanted = Wanted(tmp_path / "out", ["json", "drawn"])
+    outputs = Outputs(tmp_path / "out", ["json", "drawn"])
     words = ["0", str(photo(tmp_path / "a.jpg"))]
-    assert job.predict_files(Path("m"), words, wanted, {}, Console(quiet=True), stop) == []
+    assert job.predict_files(Path("m"), words, outputs, {}, Console(quiet=True), stop) == []
     assert stop.number is None
     images = json.loads((tmp_path / "out" / "detections.json").read_text())["images"]
     assert [image["file_name"] for image in images[-1:]] == words[1:] and len(images) > 1

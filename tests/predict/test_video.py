@@ -13,7 +13,6 @@ import pytest
 from rich.console import Console
 
 from mindssd.errors import MindSSDError
-from mindssd.geometry.default_boxes import DefaultBoxes
 from mindssd.geometry.postprocess import PostProcess
 from mindssd.images import Normalization
 from mindssd.inference.detector import Detector
@@ -23,9 +22,10 @@ from mindssd.predict.naming import class_folders
 from mindssd.predict.sources import Video, find_sources
 from mindssd.predict.video import VideoReader
 from mindssd.predict.video_writer import VideoWriter
-from mindssd.predict.writing import Wanted
+from mindssd.predict.writing import Outputs
 from mindssd.types import Array
 from mindssd.weights.safetensors_file import ModelMetadata
+from tests.default_boxes import default_boxes_at
 from tests.predict.clips import body, read, serving, write_clip
 
 FRAMES, RATE, SIZE = 23, 12.5, (122, 162)
@@ -44,7 +44,7 @@ def _detector(monkeypatch: pytest.MonkeyPatch) -> None:
     unit = Normalization((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
     names = ("dark", "../bright")
     metadata = ModelMetadata({}, names, (1, 2), (8, 8), unit.mean, unit.std, ((1, 1),))
-    boxes = DefaultBoxes.from_cxcywh(np.array([[0.5, 0.5, 0.5, 0.5]], np.float32))
+    boxes = default_boxes_at(np.array([[0.5, 0.5, 0.5, 0.5]], np.float32))
     predictor = Predictor(bright, (8, 8), unit, PostProcess(boxes), names, batch_size=4)
     monkeypatch.setattr(job, "load", lambda *_, **__: Detector(predictor, metadata))
 
@@ -61,8 +61,8 @@ def clip(tmp_path: Path) -> Path:
 
 
 def run(out: Path, *words: object, save: str = "drawn,json") -> list[MindSSDError]:
-    wanted = Wanted(out, save=save.split(","))
-    return job.predict_files(Path("m"), [str(w) for w in words], wanted, {}, Console(quiet=True))
+    outputs = Outputs(out, save=save.split(","))
+    return job.predict_files(Path("m"), [str(w) for w in words], outputs, {}, Console(quiet=True))
 
 
 def properties(path: Path) -> tuple[int, float, tuple[int, int]]:
@@ -117,8 +117,8 @@ def test_a_stream_is_read_by_its_address_and_its_secrets_are_written_nowhere(
         words = [
             f"{host}/{name}?token=secret" for name in ("clip.mp4", "photo.jpg", "no", "cut.ts")
         ]
-        wanted = Wanted(out, save=["drawn", "json", "csv", "yolo"])
-        errors = job.predict_files(Path("m"), words, wanted, {}, Console(file=printed, width=200))
+        outputs = Outputs(out, save=["drawn", "json", "csv", "yolo"])
+        errors = job.predict_files(Path("m"), words, outputs, {}, Console(file=printed, width=200))
     refused, cut = errors
     assert str(refused).endswith("/no?…: cannot be opened: 404 Not Found")
     assert "cut.ts?…: breaks off" in str(cut)
@@ -165,9 +165,9 @@ def test_frames_of_another_size_are_drawn_too(tmp_path: Path) -> None:
 def test_what_a_folder_has_besides_is_said(clip: Path, tmp_path: Path) -> None:
     clip.with_name("notes.txt").touch()
     printed = io.StringIO()
-    wanted = Wanted(tmp_path / "out", save=["json"])
+    outputs = Outputs(tmp_path / "out", save=["json"])
     words = [str(clip.parent)]
-    job.predict_files(Path("m"), words, wanted, {}, Console(file=printed, width=500))
+    job.predict_files(Path("m"), words, outputs, {}, Console(file=printed, width=500))
     assert f"{clip.parent}: 1 file passed by (.txt)" in printed.getvalue()
 
 
@@ -222,7 +222,7 @@ def test_each_kind_of_result_is_written_when_asked_for(photos: Path, tmp_path: P
 
 def test_an_unknown_kind_of_result_is_named() -> None:
     with pytest.raises(MindSSDError, match="--save xml: expected some of drawn, json, csv"):
-        Wanted(Path("out"), save=["json", "xml"])
+        Outputs(Path("out"), save=["json", "xml"])
 
 
 def test_crops_never_overwrite_a_source(photos: Path, tmp_path: Path) -> None:

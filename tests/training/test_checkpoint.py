@@ -146,13 +146,14 @@ for step in range(first, last + 1):
 
 POINTS = [
     "before read_bytes 1",  # the newest is looked at
-    "before fsync 1",  # the new one is written
+    "before open 1",  # the new one is begun
+    "before fsync 1",  # and written
     "after fsync 1",
     "before replace 1",  # what was the newest becomes the previous one
     "after replace 1",
     "before replace 2",  # the new one becomes the newest
     "after replace 2",
-    "before open 1",  # the folder is flushed
+    "before open 2",  # the folder is flushed
 ]
 
 
@@ -171,7 +172,7 @@ def test_a_kill_at_any_point_of_the_write_leaves_a_whole_checkpoint(tmp_path, po
     path = tmp_path / "last" / "checkpoint.safetensors"
     _write_and_be_killed(path, 1, 3, point)
     checkpoint, damage = read_newest(path)
-    swapped = point in ("after replace 2", "before open 1")
+    swapped = point in ("after replace 2", "before open 2")
     assert checkpoint.step == (3 if swapped else 2)
     between = point in ("after replace 1", "before replace 2")
     assert damage == (f"{path} is missing" if between else None)
@@ -188,7 +189,7 @@ def test_behind_a_damaged_checkpoint_a_kill_leaves_the_one_before(tmp_path, poin
     path.write_bytes(path.read_bytes()[:-1])
     _write_and_be_killed(path, 3, 3, point)
     # There is one rename alone, of the new one: the damaged one is not kept.
-    renamed = point in ("after replace 1", "before replace 2", "after replace 2", "before open 1")
+    renamed = point in ("after replace 1", "before replace 2", "after replace 2", "before open 2")
     assert read_newest(path)[0].step == (3 if renamed else 1)
     assert read_checkpoint(previous_file(path)).step == 1
     write_checkpoint(path, _checkpoint(step=9))

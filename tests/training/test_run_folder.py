@@ -72,7 +72,7 @@ def test_what_cannot_be_resumed_says_why(tmp_path):
 def test_what_a_killed_process_had_half_written_is_removed(tmp_path):
     folder = RunFolder(tmp_path)
     _make_last(folder)
-    leftovers = [tmp_path / ".best.safetensors.7.tmp", folder.last_file.with_name(".c.7.tmp")]
+    leftovers = [tmp_path / ".mindssd-7-0.tmp", folder.last_file.with_name(".mindssd-7-1.tmp")]
     for leftover in leftovers:
         leftover.touch()
     with folder.locked():

@@ -11,22 +11,11 @@ from pathlib import Path
 from mindssd.deploy.manifest import Manifest
 from mindssd.deploy.sessions.onnx_file import external_files, read_metadata
 from mindssd.deploy.sessions.onnxruntime_session import open_onnxruntime
-from mindssd.deploy.sessions.openvino_session import RT_INFO, open_openvino, open_openvino_file
+from mindssd.deploy.sessions.openvino_session import open_openvino, open_openvino_file
 from mindssd.deploy.sessions.session import RuntimeSettings, Session
 from mindssd.errors import ConfigError, EngineError, WeightsError
 from mindssd.weights.atomic import read_bytes
 from mindssd.weights.safetensors_file import is_safetensors
-
-__all__ = [
-    "PRECISIONS",
-    "RT_INFO",
-    "RUNTIMES",
-    "RuntimeSettings",
-    "Session",
-    "installed_runtimes",
-    "is_deployed",
-    "open_session",
-]
 
 RUNTIMES = {"onnxruntime": "ONNX Runtime", "openvino": "OpenVINO"}
 """By the name of the package; the first that is installed is taken."""

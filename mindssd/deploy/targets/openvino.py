@@ -4,8 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from mindssd.deploy.manifest import Manifest
-from mindssd.deploy.sessions.opening import RT_INFO
-from mindssd.deploy.sessions.openvino_session import import_openvino
+from mindssd.deploy.sessions.openvino_session import RT_INFO, import_openvino
 from mindssd.errors import EngineError
 
 

@@ -76,7 +76,7 @@ class CocoJson(Sink):
             if not keep:
                 return
             try:
-                self._images.mend()
+                self._images.repair()
                 self._annotations.append(b'\n],\n"images": [')
                 self._images_file.seek(0)
                 while part := self._images_file.read(1 << 20):

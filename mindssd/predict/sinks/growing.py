@@ -22,7 +22,7 @@ class Records:
 
     def append(self, record: bytes) -> None:
         """OSError where it cannot be written."""
-        self.mend()
+        self.repair()
         self._is_whole = False
         self._file.write(record)
         self.size += len(record)
@@ -33,7 +33,7 @@ class Records:
         self._is_whole = self._is_whole and size == self.size
         self.size = size
 
-    def mend(self) -> None:
+    def repair(self) -> None:
         """Bring the file to what was appended whole."""
         if not self._is_whole:
             self._file.flush()

@@ -45,7 +45,7 @@ class CsvTable(Sink):
             if not keep:
                 return
             try:
-                self._records.mend()
+                self._records.repair()
                 self._aside.keep()
             except OSError as error:
                 raise not_written(self._path, error) from error
