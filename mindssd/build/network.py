@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mindssd.config.load import load_config, recipe_names
 from mindssd.config.schema import (
     Config,
     ExtrasNeckConfig,
@@ -145,3 +146,15 @@ def load_initial_weights(
 
 def build_default_boxes(config: Config, grids: tuple[tuple[int, int], ...]) -> DefaultBoxes:
     return default_box_scheme(config).generate(image_size(config), grids)
+
+
+def recipe_of(config: Config) -> str | None:
+    """The recipe whose network this is, whatever else was changed; None of no recipe's."""
+
+    def network(of: Config) -> tuple[object, ...]:
+        return network_spec(of, num_classes=1), default_box_scheme(of)
+
+    for name in recipe_names():
+        if network(load_config(name)) == network(config):
+            return name
+    return None

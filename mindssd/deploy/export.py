@@ -7,17 +7,16 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-import msgspec
 from rich.console import Console
 from rich.progress import Progress
 
 from mindssd.build.data import build_dataset, with_classes_of
 from mindssd.build.graph import export_mindir, raw_onnx
 from mindssd.build.model import deployed_predictor, described_config, load_model
-from mindssd.build.network import build_default_boxes, default_box_scheme, network_spec
+from mindssd.build.network import build_default_boxes, recipe_of
 from mindssd.build.predictor import build_predictor, normalization
 from mindssd.config.commands import EXPORT, require_taken
-from mindssd.config.load import load_config, override, recipe_names
+from mindssd.config.load import override
 from mindssd.config.schema import Config
 from mindssd.data.dataset import DetectionDataset
 from mindssd.deploy.manifest import FOR_PEOPLE, MAX_DETECTIONS, InGraphNMS, Manifest
@@ -25,6 +24,7 @@ from mindssd.deploy.samples import drawn_images, readable_images
 from mindssd.deploy.sessions.opening import is_deployed, open_session
 from mindssd.deploy.sessions.session import RuntimeSettings
 from mindssd.deploy.targets.ckpt import write_reference_checkpoint
+from mindssd.deploy.targets.mindir import write_description
 from mindssd.deploy.targets.openvino import write_openvino
 from mindssd.deploy.verify import AP_TOLERANCE, average_precision, compare
 from mindssd.engines.base import Parameters
@@ -206,12 +206,7 @@ class _Export:
 
     def _verify(self, target: Path) -> None:
         """Compare with the engine; MindSSDError over the tolerance."""
-        difference = compare(self.engine, self._deployed(target), self._samples())
-        self._say(str(difference))
-        if not difference.within_tolerance():
-            raise MindSSDError(
-                f"{target.name} is not the engine's network: {difference}; nothing was written"
-            )
+        self._require_the_same(target, self._deployed(target))
         if self.dataset is None or self.settings.int8:  # int8 evaluates, and says both
             return
         engine = average_precision(self._evaluate(self.engine))
@@ -219,6 +214,14 @@ class _Export:
         self._say(f"mAP {engine:.4f} by the engine, {deployed:.4f} by the file")
         if abs(engine - deployed) > AP_TOLERANCE:
             raise MindSSDError(f"{target.name} has another mAP; nothing was written")
+
+    def _require_the_same(self, target: Path, deployed: Predictor) -> None:
+        difference = compare(self.engine, deployed, self._samples())
+        self._say(str(difference))
+        if not difference.within_tolerance():
+            raise MindSSDError(
+                f"{target.name} is not the engine's network: {difference}; nothing was written"
+            )
 
     def _samples(self) -> list[Array]:
         if self.dataset is None:
@@ -273,39 +276,17 @@ class _Export:
             yield normalise(resize(image, size), norm)
 
     def _mindir(self, manifest: Manifest, target: Path) -> None:
-        forward = export_mindir(
-            self.config,
-            self.parameters,
-            len(self.metadata.class_names),
-            self.default_boxes.boxes_cxcywh,
-            target,
-        )
-        strings = manifest.to_strings(target)
-        target.with_suffix(".json").write_bytes(
-            msgspec.json.format(msgspec.json.encode(strings), indent=1)
-        )
+        num_classes = len(self.metadata.class_names)
+        boxes = self.default_boxes.boxes_cxcywh
+        forward = export_mindir(self.config, self.parameters, num_classes, boxes, target)
+        write_description(manifest, target)
         deployed = replace(
             self.engine, forward=forward, postprocess=manifest.postprocess(self.compared)
         )
-        difference = compare(self.engine, deployed, self._samples())
-        self._say(str(difference))
-        if not difference.within_tolerance():
-            raise MindSSDError(f"{target.name} is not the engine's network; nothing was written")
+        self._require_the_same(target, deployed)
 
     def _say(self, text: str) -> None:
         self.console.print(text, highlight=False, markup=False, soft_wrap=True)
-
-
-def recipe_of(config: Config) -> str | None:
-    """The recipe whose network this is, whatever else was changed; None of no recipe's."""
-
-    def network(of: Config) -> tuple[object, ...]:
-        return network_spec(of, num_classes=1), default_box_scheme(of)
-
-    for name in recipe_names():
-        if network(load_config(name)) == network(config):
-            return name
-    return None
 
 
 def _selection_of(nms: InGraphNMS) -> Selection:

@@ -12,12 +12,10 @@ from functools import lru_cache
 import cv2
 import numpy as np
 
+from mindssd.drawing.colours import INK, Colour, class_colour, text_colour
 from mindssd.drawing.lettering import OVERSAMPLING, Lettering, shrunk
 from mindssd.images import as_rgb
 from mindssd.types import Array, Detections, ImageSize
-
-Colour = tuple[int, int, int]
-"""Red, green, blue in 0..255."""
 
 SMALLEST_SIDE = 320
 """An image whose longer side is shorter is drawn enlarged: in 64 pixels no label can be read."""
@@ -25,12 +23,7 @@ SMALLEST_SIDE = 320
 CELL_SIZE: ImageSize = (270, 360)
 """(height, width) of a contact sheet's cells."""
 
-_WHITE: Colour = (255, 255, 255)
-_INK: Colour = (22, 24, 28)
 _SHEET: Colour = (247, 247, 245)
-_GOLDEN_ANGLE = 137.508
-_LIGHTNESSES = (0.66, 0.70, 0.74, 0.78)  # seen on white and on black, under dark letters
-_STRONGEST_CHROMA = 20  # in hundredths: beyond, yellow and green would outshine the rest
 
 
 def draw(
@@ -111,33 +104,8 @@ def contact_sheet(
             text = lettering.mask(lettering.shortened(captions[index], capital, width), capital)
             text_top = top + height + (caption_height - text.shape[0]) // 2
             text_left = left + (width - text.shape[1]) // 2
-            _blend(sheet, text, text_top, text_left, _INK)
+            _blend(sheet, text, text_top, text_left, INK)
     return sheet
-
-
-@lru_cache(maxsize=1024)
-def class_colour(class_id: int) -> Colour:
-    """Give a class its colour, always the same: hues a golden angle apart, as vivid as they can be.
-
-    Chosen in OKLCH, where equal steps look equal (Björn Ottosson, "A perceptual color space for
-    image processing", 2020). Hues come close again after eight classes; then lightness differs.
-    """
-    hue = math.radians((250.0 + _GOLDEN_ANGLE * class_id) % 360)  # blue, red, green, violet, amber
-    chroma, lightness = max((_most_chroma(value, hue), value) for value in _LIGHTNESSES)
-    lightness += (0.0, 0.07, -0.07)[class_id // 8 % 3]
-    chroma = min(chroma, _most_chroma(lightness, hue))
-    linear = _oklch_to_linear(lightness, chroma, hue)
-    gamma = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
-    red, green, blue = (round(255 * float(value)) for value in gamma)
-    return red, green, blue
-
-
-def text_colour(background: Colour) -> Colour:
-    """Choose ink or white, whichever has the higher contrast (WCAG 2.1) on a background."""
-    luminance = _luminance(background)
-    on_white = (_luminance(_WHITE) + 0.05) / (luminance + 0.05)
-    on_ink = (luminance + 0.05) / (_luminance(_INK) + 0.05)
-    return _WHITE if on_white > on_ink else _INK
 
 
 @dataclass(frozen=True, eq=False)
@@ -194,9 +162,9 @@ class _Canvas:
             ink = np.arange(strip.shape[along]) // (3 * self.line) % 2 == 1
             strip[:] = colour
             if along == 0:
-                strip[ink] = _INK
+                strip[ink] = INK
             else:
-                strip[:, ink] = _INK
+                strip[:, ink] = INK
 
     def label(self, mask: Array, top: int, left: int, size: ImageSize, colour: Colour) -> None:
         """Write on a plate with round corners whose top left corner and size are given."""
@@ -331,42 +299,3 @@ def _blend(pixels: Array, mask: Array, top: int, left: int, colour: Colour) -> N
     ]
     ground = pixels[rows, columns]
     ground[:] = (ground * (1 - part) + np.array(colour, np.float32) * part + 0.5).astype(np.uint8)
-
-
-def _most_chroma(lightness: float, hue: float) -> float:
-    """Find the strongest colour of a lightness and hue that a screen has."""
-    for hundredths in range(_STRONGEST_CHROMA, 0, -1):
-        linear = _oklch_to_linear(lightness, hundredths / 100, hue)
-        if ((linear >= 0) & (linear <= 1)).all():
-            return hundredths / 100
-    return 0.0
-
-
-def _oklch_to_linear(lightness: float, chroma: float, hue: float) -> Array:
-    """OKLCH to linear red, green, blue; outside 0..1 where a screen has no such colour."""
-    a, b = chroma * math.cos(hue), chroma * math.sin(hue)
-    cubes = (
-        np.array(
-            [
-                lightness + 0.3963377774 * a + 0.2158037573 * b,
-                lightness - 0.1055613458 * a - 0.0638541728 * b,
-                lightness - 0.0894841775 * a - 1.2914855480 * b,
-            ]
-        )
-        ** 3
-    )
-    to_linear = np.array(
-        [
-            [4.0767416621, -3.3077115913, 0.2309699292],
-            [-1.2684380046, 2.6097574011, -0.3413193965],
-            [-0.0041960863, -0.7034186147, 1.7076147010],
-        ]
-    )
-    return np.asarray(to_linear @ cubes)
-
-
-def _luminance(colour: Colour) -> float:
-    """Relative luminance, 0 of black to 1 of white (WCAG 2.1)."""
-    values = np.array(colour) / 255
-    linear = np.where(values <= 0.04045, values / 12.92, ((values + 0.055) / 1.055) ** 2.4)
-    return float(linear @ np.array([0.2126, 0.7152, 0.0722]))

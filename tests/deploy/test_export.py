@@ -13,11 +13,11 @@ from rich.console import Console
 
 import mindssd
 from mindssd.build.engine import build_engine
-from mindssd.build.network import build_network
+from mindssd.build.network import build_network, recipe_of
 from mindssd.build.predictor import model_metadata
 from mindssd.config.load import load_config, to_tree
 from mindssd.deploy import export, int8
-from mindssd.deploy.export import ExportSettings, export_model, recipe_of
+from mindssd.deploy.export import ExportSettings, export_model
 from mindssd.deploy.manifest import InGraphNMS
 from mindssd.deploy.verify import Difference, compare
 from mindssd.engines.base import Parameters

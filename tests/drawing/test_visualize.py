@@ -3,14 +3,8 @@
 import numpy as np
 import pytest
 
-from mindssd.drawing.visualize import (
-    SMALLEST_SIDE,
-    class_colour,
-    compare,
-    contact_sheet,
-    draw,
-    text_colour,
-)
+from mindssd.drawing.colours import class_colour, text_colour
+from mindssd.drawing.visualize import SMALLEST_SIDE, compare, contact_sheet, draw
 from mindssd.types import Array, Detections
 
 NAMES = ("cat", "dog")
