@@ -128,7 +128,7 @@ def _imports(path: Path) -> list[Import]:
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}:{node.lineno}: write imports in full"
             module = node.module or ""
-            # `from mindssd.build import network as build` imports a module of ours
+            # `from mindssd import files` imports a module of ours
             names = [f"{module}.{alias.name}" for alias in node.names]
             modules = names if module == "mindssd" else [module]
         found.extend(Import(path, node.lineno, m, at_load) for m in modules)

@@ -4,9 +4,10 @@ from collections.abc import Callable, Mapping
 from importlib.util import find_spec
 from pathlib import Path
 
+from msgspec.structs import replace
+
 from mindssd.build.engine import build_engine
 from mindssd.build.network import network_spec
-from mindssd.config.load import override
 from mindssd.config.schema import Config
 from mindssd.errors import EngineError
 from mindssd.geometry.coding import MAX_LOG_SIZE_RATIO
@@ -34,7 +35,7 @@ def export_mindir(
     path: Path,
 ) -> Callable[[Array], tuple[Array, ...]]:
     """Write the network as MindIR, boxes decoded; return the `forward` of that file."""
-    build_engine(override(config, ["engine=mindspore"]))  # which it is written by
+    build_engine(replace(config, engine="mindspore"))  # which it is written by
     from mindssd.engines.mindspore.mindir import export_mindir
 
     spec = network_spec(config, num_classes)

@@ -8,7 +8,7 @@ from typing import Any
 from mindssd.build.engine import build_engine
 from mindssd.build.network import build_network
 from mindssd.build.predictor import build_predictor
-from mindssd.config.load import from_tree, override
+from mindssd.config.load import from_tree, with_values
 from mindssd.config.schema import Config
 from mindssd.deploy.manifest import FOR_PEOPLE
 from mindssd.deploy.sessions.opening import is_deployed, open_session
@@ -52,7 +52,7 @@ def load_model(
     if config is None or class_names is None:
         raise _without_description(path)
     asked = {"device": device, "engine": engine}
-    config = override(config, [f"{key}={value}" for key, value in asked.items() if value])
+    config = with_values(config, {k: v for k, v in asked.items() if v}, where=str(path))
     network = build_network(config, build_engine(config), len(class_names))
     parameters, _ = load_detector(path, shapes_of(network.parameters()))
     network.load_parameters(parameters)

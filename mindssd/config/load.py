@@ -61,6 +61,11 @@ def override(config: Config, overrides: Sequence[str]) -> Config:
     return _checked(to_tree(config), overrides, where="the command line")
 
 
+def with_values(config: Config, values: Mapping[str, Any], where: str) -> Config:
+    """The same configuration with other values of some top-level keys, checked."""
+    return _to_config({**to_tree(config), **values}, where)
+
+
 def _checked(tree: Tree, overrides: Sequence[str], where: str) -> Config:
     asked = read_overrides(overrides)
     for key, value in asked.items():
