@@ -147,10 +147,9 @@ def test_a_backbone_of_another_architecture_says_what_does_not_fit(train, tmp_pa
     assert "missing (backbone.features_0.weight" in fault
 
 
-def test_a_trained_detector_of_another_recipe_says_what_does_not_fit(train, golden_dir):
-    path = golden_dir / "bccd_trained.ckpt"
-    fault = train(f"initial_weights={path}").fault
-    assert fault.startswith(f"{path} does not fit the network: ")
+def test_a_trained_detector_of_another_recipe_says_what_does_not_fit(train, reference_checkpoint):
+    fault = train(f"initial_weights={reference_checkpoint}").fault
+    assert fault.startswith(f"{reference_checkpoint} does not fit the network: ")
 
 
 def test_a_backbone_that_is_no_model_is_named(train):
