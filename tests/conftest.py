@@ -4,13 +4,14 @@ checkout, which has more of them.
 
 import json
 import os
+from importlib.util import find_spec
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
-from mindssd.build.engine import build_engine
+from mindssd.build.engine import ENGINES, build_engine
 from mindssd.build.network import build_network
 from mindssd.build.predictor import model_metadata
 from mindssd.config.load import load_config, to_tree
@@ -183,7 +184,16 @@ def _draw_shape(picture: Array, category_id: int, box: tuple[int, int, int, int]
 
 
 @pytest.fixture(scope="session")
-def untrained_model(tiny_config: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def any_engine() -> None:
+    """For a test that needs one of the engines, whichever."""
+    if not any(all(map(find_spec, packages)) for packages in ENGINES.values()):
+        pytest.skip("no engine is installed")
+
+
+@pytest.fixture(scope="session")
+def untrained_model(
+    any_engine: None, tiny_config: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
     """A model file of the tiny network at its initial values, for rectangles and ellipses.
 
     Its class layers are biased by 2, so that everywhere it detects something, with a score of 0.88.

@@ -117,6 +117,7 @@ def test_a_ckpt_needs_a_recipe(mindssd, shapes_dir, tmp_path):
     assert fault.startswith(f"{path} does not say what network it is for; give --config RECIPE")
 
 
+@pytest.mark.usefixtures("any_engine")
 def test_a_checkpoint_of_other_classes_says_both_counts(mindssd, reference_checkpoint, shapes_dir):
     words = ["--config", "ssd_mobilenetv2", "device=CPU", f"data_dir={shapes_dir}"]
     fault = mindssd("eval", reference_checkpoint, *words).fault
@@ -124,6 +125,7 @@ def test_a_checkpoint_of_other_classes_says_both_counts(mindssd, reference_check
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("any_engine")
 def test_a_checkpoint_of_another_recipe_says_what_does_not_fit(
     mindssd, reference_checkpoint, shapes_dir
 ):
@@ -132,6 +134,7 @@ def test_a_checkpoint_of_another_recipe_says_what_does_not_fit(
     assert fault.startswith(f"{reference_checkpoint} does not fit the network: ")
 
 
+@pytest.mark.usefixtures("any_engine")
 def test_a_backbone_alone_is_no_detector(mindssd, backbone_checkpoint, shapes_dir):
     words = ["--config", "ssd_mobilenetv2", "device=CPU", f"data_dir={shapes_dir}"]
     assert "backbone alone" in mindssd("eval", backbone_checkpoint, *words).fault

@@ -100,6 +100,7 @@ def test_a_fault_of_ours_is_not_hidden(mindssd, monkeypatch):
         mindssd()
 
 
+@pytest.mark.usefixtures("any_engine")
 def test_a_name_that_is_no_utf_8_is_printed_escaped(shapes_dir, tmp_path):
     """As a terminal shows it: in a process of its own, for pytest's stdout is none."""
     data_dir = tmp_path / os.fsdecode(b"caf\xe9")

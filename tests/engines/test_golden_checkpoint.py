@@ -101,6 +101,7 @@ def test_pytorch_reads_mindspores_files_without_mindspore(
     reference_checkpoint, backbone_checkpoint
 ):
     """Nor does it get MindSpore's settings, which would slow it down."""
+    pytest.importorskip("torch")
     program = f"""
 import os, sys
 from mindssd.build.data import build_dataset
