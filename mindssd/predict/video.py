@@ -9,6 +9,7 @@ from types import ModuleType
 from typing import IO, Any
 
 from mindssd.errors import ImageError, MindSSDError
+from mindssd.platform import available_cores
 from mindssd.predict.byte_streams import TIMEOUT_S, ByteStream, is_server_gone
 from mindssd.predict.containers import declared_size
 from mindssd.predict.frames import Clock, Frame, to_rgb
@@ -92,7 +93,7 @@ class VideoReader:
         # after a damaged one that is among the last: for what is too slow without them.
         is_large = context.width * context.height > _LARGE_PIXELS
         context.thread_type = "AUTO" if is_large and not is_live else "SLICE"
-        context.thread_count = min(_MOST_THREADS, len(os.sched_getaffinity(0)))
+        context.thread_count = min(_MOST_THREADS, available_cores())
         rates = (self._stream.average_rate, self._stream.guessed_rate)
         known = [float(rate) for rate in rates if rate and 0 < rate <= HIGHEST_RATE]
         self.rate = known[0] if known else UNKNOWN_RATE

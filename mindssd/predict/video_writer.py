@@ -11,6 +11,7 @@ import cv2
 
 from mindssd.errors import MindSSDError
 from mindssd.files import FileAside
+from mindssd.platform import available_cores
 from mindssd.predict.video import import_pyav
 from mindssd.types import Array, ImageSize
 
@@ -121,7 +122,7 @@ class VideoWriter:
         context.time_base = Fraction(1, TICKS)
         context.colorspace = context.color_primaries = context.color_trc = _BT709
         context.color_range = _STUDIO_RANGE
-        context.thread_count = min(_MOST_THREADS, len(os.sched_getaffinity(0)))
+        context.thread_count = min(_MOST_THREADS, available_cores())
         return stream
 
     def _put(self, frame: Any) -> None:
