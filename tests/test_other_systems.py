@@ -19,7 +19,7 @@ from tests.deploy.conftest import deploy
 __all__ = ["deploy"]
 
 PRELUDE = """
-import builtins, errno, importlib, io, json, os, pathlib, pkgutil, signal, sys, tempfile
+import errno, importlib, json, os, pkgutil, shutil, signal, sys
 LIBRARIES = (
     "cv2 numpy PIL.Image yaml msgspec typer rich.progress safetensors.numpy grain tensorboardX av "
     "faster_coco_eval google.protobuf onnxruntime openvino onnx onnxscript torch pillow_heif "
@@ -32,7 +32,6 @@ for library in LIBRARIES.split():
         pass
 if "torch" in sys.modules:
     import torch.onnx, torch.optim, torch.distributed, torch.utils.data
-descriptors = pathlib.Path("/proc/self/fd")
 
 
 def opened():
@@ -61,6 +60,7 @@ def closed_first(call):
     return checked
 
 
+shutil._use_fd_functions = False  # as on Windows
 for name in ("replace", "rename", "unlink", "remove"):
     setattr(os, name, closed_first(getattr(os, name)))
 HIDDEN = {

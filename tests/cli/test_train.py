@@ -158,7 +158,7 @@ def test_a_trained_detector_of_another_recipe_says_what_does_not_fit(train, refe
 @pytest.mark.usefixtures("any_engine")
 def test_a_backbone_that_is_no_model_is_named(train):
     fault = train("backbone={name: resnet51, out_indices: [2, 3]}").fault
-    assert "backbone 'resnet51' is no model of MindCV" in fault
+    assert "backbone 'resnet51' is no" in fault  # …model of MindCV, …ne of PyTorch's
 
 
 def test_a_folder_that_holds_a_run_is_kept(train, tmp_path):
