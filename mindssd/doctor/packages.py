@@ -31,9 +31,12 @@ def check_packages(requirements: Sequence[str] | None = None) -> list[Finding]:
     ]
     findings, fitting = [], []
     for extra, group in by_extra.items():
-        if extra in ENGINES and here and extra not in here:
+        is_absent = extra in ENGINES and extra not in here
+        if is_absent and here:
             continue
         for wanted in group:
+            if is_absent and wanted.name in core:
+                continue
             name, version = wanted.name, _version(wanted)
             exactly = f"pip install '{name}{wanted.specifier}'"
             if version is None:

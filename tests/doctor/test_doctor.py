@@ -101,6 +101,8 @@ def test_what_an_engine_asks_of_numpy_is_no_sign_of_the_engine():
     asked = ["numpy>=1", "absent-engine>=1; extra == 'mindspore'", "numpy<1; extra == 'mindspore'"]
     findings = check_packages([*asked, "pytest; extra == 'torch'"])  # stands for PyTorch
     assert _levels(findings) == ["ok"]
+    missed = {finding.text for finding in check_packages(asked) if finding.level != "ok"}
+    assert missed == {"absent-engine is not installed"}
 
 
 def test_this_environment_keeps_its_own_pins():
