@@ -6,10 +6,12 @@ SHELL := bash
 VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-# The first name on PATH that is Python 3.11; `make setup PYTHON=/path/to/python` names another.
-PYTHON ?= $(shell for name in python3.11 python3 python; do \
-	$$name -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null && \
-	echo $$name && break; done)
+# The first name on PATH that fits; `make setup PYTHON=/path/to/python` names another.
+IS_FIT := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
+PYTHON ?= $(shell for name in python3.11 python3.12 python3.13 python3 python; do \
+	$$name -c '$(IS_FIT)' 2>/dev/null && echo $$name && break; done)
+# What `make test-matrix` tests: names on PATH or paths.
+PYTHONS ?= python3.11 python3.12 python3.13
 # Test processes. A file's tests stay together, for a network compiles once in each process.
 JOBS ?= 2
 PYTEST := $(BIN)/python -m pytest -n $(JOBS) --dist loadfile
@@ -25,30 +27,34 @@ BCCD_BACKBONE ?= ../shared/weights/mobilenet_v2_100.ckpt
 MINUTES ?= 60
 SEED ?= 0
 
-.PHONY: help setup check test fuzz demo bccd bench clean
+.PHONY: help setup check test test-matrix fuzz demo bccd bench clean
 
 help: ## List these targets
 	@echo "usage: make TARGET"
-	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/  \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 10
+	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 14
 
 setup: $(STAMP) ## Make .venv and install mindssd with both engines and the developers' tools
 
 # A stamp, so that it runs again only when the requirements change, or when it did not finish.
 $(STAMP): pyproject.toml
 	@set -eu; \
-	is_311='import sys; sys.exit(sys.version_info[:2] != (3, 11))'; \
-	if ! { $(BIN)/python -c "$$is_311" && $(BIN)/python -m pip --version; } >/dev/null 2>&1; then \
+	is_fit='$(IS_FIT)'; \
+	if ! { $(BIN)/python -c "$$is_fit" && $(BIN)/python -m pip --version; } >/dev/null 2>&1; then \
 		python='$(PYTHON)'; \
-		if [ -z "$$python" ] || ! "$$python" -c "$$is_311"; then \
-			echo "mindssd needs Python 3.11 ($${python:-none of python3.11, python3, python} is not)." >&2; \
-			echo "Install it, or say where it is: make setup PYTHON=/path/to/python3.11" >&2; \
+		if [ -z "$$python" ] || ! "$$python" -c "$$is_fit"; then \
+			echo "mindssd needs Python 3.11, 3.12 or 3.13 ($${python:-no python3 on PATH} is none)." >&2; \
+			echo "Install one, or say where it is: make setup PYTHON=/path/to/python3.12" >&2; \
 			exit 1; \
 		fi; \
 		echo "making $(VENV) with $$("$$python" --version)"; \
 		"$$python" -m venv --clear $(VENV) || { \
-			echo "$$python cannot make it; on Debian or Ubuntu: apt install python3.11-venv" >&2; exit 1; }; \
+			echo "$$python cannot make it; on Debian or Ubuntu: apt install python3-venv" >&2; exit 1; }; \
 	fi; \
-	echo "installing into $(VENV): MindSpore, PyTorch and the rest, some minutes on a fast network"; \
+	engines='MindSpore, PyTorch'; \
+	if ! $(BIN)/python -c 'import sys; sys.exit(sys.version_info >= (3, 13))'; then \
+		engines=PyTorch; echo "without MindSpore, which has no wheels for Python 3.13"; \
+	fi; \
+	echo "installing into $(VENV): $$engines and the rest, some minutes on a fast network"; \
 	$(BIN)/python -m pip install -qq --disable-pip-version-check --editable '.[mindspore,torch,dev]' '$(TORCH)'; \
 	touch $@; \
 	echo "installed in $$SECONDS s; $(BIN)/mindssd is ready"
@@ -61,6 +67,19 @@ check: $(STAMP) ## Format, lint, types, import rules and the fast tests: about a
 
 test: $(STAMP) ## Every test, the slow ones too
 	@$(PYTEST)
+
+test-matrix: ## The fast tests on Python 3.11, 3.12 and 3.13, with no engine and the newest packages
+	@set -eu; \
+	for python in $(PYTHONS); do \
+		version=$$($$python -c 'import sys; print("%d.%d" % sys.version_info[:2])'); \
+		bin=.venv-$$version/bin; \
+		echo "== Python $$version"; \
+		[ -x $$bin/python ] || $$python -m venv .venv-$$version; \
+		$$bin/python -m pip install -qq --disable-pip-version-check \
+			--editable '.[train,runtime,openvino,video,heif,test]'; \
+		$$bin/python -c 'import cv2, numpy; print("NumPy", numpy.__version__, "OpenCV", cv2.__version__)'; \
+		PATH=$$PWD/$$bin:$$PATH $$bin/python -m pytest -n $(JOBS) --dist loadfile -m "not slow"; \
+	done
 
 fuzz: $(STAMP) ## Damaged images, odd annotations and odd sources, an hour each: MINUTES=60
 	@set -eu; \
@@ -93,6 +112,6 @@ bench: $(STAMP) ## Every claim about speed, measured in turn
 		$(BIN)/python $$script; \
 	done
 
-clean: ## Remove .venv and what the tools left; runs/ and data/ stay
-	rm -rf $(VENV) build dist mindssd.egg-info .pytest_cache .mypy_cache .ruff_cache
+clean: ## Remove the environments and what the tools left; runs/ and data/ stay
+	rm -rf $(VENV) .venv-* build dist mindssd.egg-info .pytest_cache .mypy_cache .ruff_cache
 	find mindssd tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -13,11 +13,11 @@ from typing import Self
 from urllib.parse import unquote
 
 from mindssd.errors import MindSSDError, OutputError
-from mindssd.platform import lock, why_not_private
+from mindssd.platform import BINARY, HAS_LOCKS, lock, why_not_private
 
 CACHE_VARIABLE = "MINDSSD_CACHE"
 
-_NEW = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+_NEW = os.O_RDWR | os.O_CREAT | os.O_EXCL | BINARY
 _COUNTER = itertools.count()
 _HIDDEN: set[Path] = set()
 
@@ -72,11 +72,15 @@ class FileAside:
         self.file.close()  # some file systems tell only now that there is no room
         if self._hidden is None:
             return
+        if not HAS_LOCKS:
+            self._release()
         try:
             if keep_old_as is not None:
                 self._target.replace(keep_old_as)
             self._hidden.replace(self._target)
         except FileNotFoundError:
+            if self._lock < 0:
+                raise
             self._target.parent.mkdir(parents=True, exist_ok=True)
             with FileAside(self._target) as again, os.fdopen(os.dup(self._lock), "rb") as content:
                 content.seek(0)
@@ -107,10 +111,18 @@ class FileAside:
             with suppress(OSError):  # of what `keep` could not write, and has told
                 self.file.close()
         finally:
+            if not HAS_LOCKS:
+                self._release()
             if self._hidden is not None:
                 self._hidden.unlink(missing_ok=True)
                 _HIDDEN.discard(self._hidden)
+            self._release()
+
+    def _release(self) -> None:
+        """Close the file; more than once is as good as once."""
+        if self._lock >= 0:
             os.close(self._lock)
+            self._lock = -1
 
 
 def _open_hidden(folder: Path) -> tuple[Path, int]:

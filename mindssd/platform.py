@@ -22,6 +22,12 @@ ENDING_SIGNALS = tuple(
 )
 """By Ctrl-C, by `kill` or a cluster's scheduler, by a terminal that closes (not on Windows)."""
 
+HAS_LOCKS = fcntl is not None
+"""Not on Windows, which instead lets nobody rename or remove a file that is open."""
+
+BINARY = getattr(os, "O_BINARY", 0)
+"""For `os.open`: Windows would end a text at the byte 26, and change the ends of its lines."""
+
 OWN_LAUNCHER = "MINDSSD_LAUNCHER"
 """Set where mindssd itself has started the processes, and sees to their end."""
 
@@ -58,6 +64,17 @@ def lock(descriptor: int, wait: bool = True) -> None:
     if fcntl is None:
         raise OSError(errno.ENOTSUP, os.strerror(errno.ENOTSUP))
     fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+
+
+def reserve(descriptor: int, size: int) -> None:
+    """Take room on the disk for a file's first `size` bytes.
+
+    OSError where there is not so much, and on a system that knows no such thing, as Windows and
+    macOS.
+    """
+    if not hasattr(os, "posix_fallocate"):
+        raise OSError(errno.ENOTSUP, os.strerror(errno.ENOTSUP))
+    os.posix_fallocate(descriptor, 0, size)
 
 
 def why_not_private(status: os.stat_result) -> str | None:

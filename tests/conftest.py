@@ -1,19 +1,24 @@
-"""Where the tests find the facts they compare with: `../shared` beside the checkout."""
+"""Where the tests find the facts they compare with: `tests/golden`, and `../shared` beside the
+checkout, which has more of them.
+"""
 
 import json
 import os
+from importlib.util import find_spec
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
-from mindssd.build.engine import build_engine
+from mindssd.build.engine import ENGINES, build_engine
 from mindssd.build.network import build_network
 from mindssd.build.predictor import model_metadata
 from mindssd.config.load import load_config, to_tree
 from mindssd.types import Array
+from mindssd.weights.mindspore_checkpoint import write_checkpoint
 from mindssd.weights.safetensors_file import write_model
+from tests.golden.facts import REDUCED, Golden, parameter_by_rule, read_shapes, with_classes
 
 # Some files of tests import MindSpore before an engine tells it to be silent.
 os.environ.setdefault("GLOG_v", "3")
@@ -21,35 +26,77 @@ os.environ.setdefault("GLOG_v", "3")
 SHARED = Path(__file__).resolve().parents[1].parent / "shared"
 
 
-def _shared(name: str) -> Path:
+def shared(name: str) -> Path:
+    """What lies beside the checkout. Without it the test is skipped, and fails on a build server:
+    there a skip would pass for a test.
+    """
     path = SHARED / name
     if not path.exists():
-        pytest.skip(f"{path} is absent: the golden facts and data lie beside the checkout")
+        reason = f"{path} is absent: it lies beside the checkout"
+        if os.environ.get("CI"):
+            pytest.fail(f"{reason}, and CI is set", pytrace=False)
+        pytest.skip(reason)
     return path
 
 
 @pytest.fixture(scope="session")
 def golden_dir() -> Path:
-    """What the reference computes, as data."""
-    return _shared("golden")
+    """What the reference computes: the full set where it is there, else what is kept of it here."""
+    return SHARED / "golden" if (SHARED / "golden").exists() else REDUCED
+
+
+@pytest.fixture(scope="session")
+def golden_sets() -> list[Path]:
+    """Each set of golden facts that is there: what is quick is compared with both."""
+    return [path for path in (REDUCED, SHARED / "golden") if path.exists()]
 
 
 @pytest.fixture(scope="session")
 def bccd_dir() -> Path:
     """292 training and 72 validation microscope images in COCO layout."""
-    return _shared("data/bccd")
+    return shared("data/bccd")
 
 
 @pytest.fixture(scope="session")
-def backbone_checkpoint() -> Path:
-    """An ImageNet-pretrained MobileNetV2 under MindCV's names."""
-    return _shared("weights/mobilenet_v2_100.ckpt")
+def trained_checkpoint() -> Path:
+    """The reference's detector, trained on BCCD, which gives its outputs and its mAP."""
+    return shared("golden/bccd_trained.ckpt")
+
+
+@pytest.fixture(scope="session")
+def reference_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A detector of three classes in MindSpore's format, under the reference's names.
+
+    The trained one where it is there, else one of the same names and shapes.
+    """
+    full = SHARED / "golden" / "bccd_trained.ckpt"
+    if full.exists():
+        return full
+    shapes = with_classes(Golden("ssd_mobilenetv2", REDUCED).reference_shapes(), num_classes=3)
+    path = tmp_path_factory.mktemp("detector") / full.name
+    write_checkpoint(path, {n: parameter_by_rule(n, shape) for n, shape in shapes.items()})
+    return path
+
+
+@pytest.fixture(scope="session")
+def backbone_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A MobileNetV2 under MindCV's names, with its classifier.
+
+    The ImageNet-pretrained one where it is there, else one of the same names and shapes.
+    """
+    full = SHARED / "weights" / "mobilenet_v2_100.ckpt"
+    if full.exists():
+        return full
+    shapes = read_shapes(REDUCED / "mobilenet_v2_100.parameters.json")
+    path = tmp_path_factory.mktemp("backbone") / full.name
+    write_checkpoint(path, {n: parameter_by_rule(n, shape) for n, shape in shapes.items()})
+    return path
 
 
 @pytest.fixture(scope="session")
 def models_of_before() -> Path:
     """A trained model and its exports, as an earlier version wrote them."""
-    return _shared("cases/models_of_before")
+    return shared("cases/models_of_before")
 
 
 TINY_CONFIG = """
@@ -137,7 +184,16 @@ def _draw_shape(picture: Array, category_id: int, box: tuple[int, int, int, int]
 
 
 @pytest.fixture(scope="session")
-def untrained_model(tiny_config: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def any_engine() -> None:
+    """For a test that needs one of the engines, whichever."""
+    if not any(all(map(find_spec, packages)) for packages in ENGINES.values()):
+        pytest.skip("no engine is installed")
+
+
+@pytest.fixture(scope="session")
+def untrained_model(
+    any_engine: None, tiny_config: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
     """A model file of the tiny network at its initial values, for rectangles and ellipses.
 
     Its class layers are biased by 2, so that everywhere it detects something, with a score of 0.88.

@@ -20,12 +20,16 @@ import mindssd
 from mindssd.data.formats.coco import load_coco_split
 from mindssd.errors import DatasetError, ImageError
 from mindssd.images import read_image
-from tests.conftest import SHARED
+from tests.conftest import SHARED, shared
 
 CASES = SHARED / "cases"
 MODEL = CASES / "models_of_before" / "demo.onnx"
 
-pytestmark = pytest.mark.skipif(not CASES.exists(), reason=f"{CASES} is absent")
+
+@pytest.fixture(scope="module", autouse=True)
+def cases() -> Path:
+    """The tests read `CASES` themselves: this is for where it is absent."""
+    return shared("cases")
 
 
 def predict(*words: object, stdin: bytes | None = None) -> subprocess.CompletedProcess[bytes]:

@@ -16,13 +16,16 @@ from PIL import Image
 import mindssd
 from mindssd.build.run import resume_run, start_run
 from mindssd.config.load import load_config
-from mindssd.engines.mindspore.stepper import MindSporeStepper
-from mindssd.engines.torch.stepper import TorchStepper
 from mindssd.errors import ConfigError, DatasetError, TrainingError, WeightsError
 from mindssd.geometry.boxes import pairwise_iou
 from mindssd.training.checkpoint import Checkpoint, read_checkpoint
 from mindssd.training.plan import Outcome
 from mindssd.weights.safetensors_file import read_model
+
+pytest.importorskip("mindspore")
+pytest.importorskip("torch")
+from mindssd.engines.mindspore.stepper import MindSporeStepper
+from mindssd.engines.torch.stepper import TorchStepper
 
 pytestmark = pytest.mark.slow
 

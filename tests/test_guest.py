@@ -48,13 +48,16 @@ def child_environment():
     return json.loads(subprocess.run([sys.executable, "-c", code], stdout=-1).stdout)
 
 
+opencv_log = cv2 if hasattr(cv2, "getLogLevel") else cv2.utils.logging  # OpenCV 4's and 5's
+
+
 def state():
     found = {
         "environment": dict(os.environ),
         "child's environment": child_environment(),
         "signals": dispositions(),
         "handlers": {int(n): str(signal.getsignal(n)) for n in signal.valid_signals()},
-        "OpenCV": [cv2.getLogLevel(), cv2.getNumThreads()],
+        "OpenCV": [opencv_log.getLogLevel(), cv2.getNumThreads()],
         "locale": locale.setlocale(locale.LC_ALL),
         "warnings": [str(entry) for entry in warnings.filters],
         "logging": [logging.root.level, str(logging.root.handlers), logging.root.manager.disable],

@@ -1,6 +1,7 @@
 """Which engine computes, and how its processes meet."""
 
 import os
+import sys
 import warnings
 from importlib.util import find_spec
 
@@ -11,6 +12,10 @@ from mindssd.platform import free_port
 
 ENGINES: dict[str, tuple[str, ...]] = {"mindspore": ("mindspore", "mindcv"), "torch": ("torch",)}
 """Each engine's packages; `auto` takes the first whose are installed."""
+
+
+WHEELS = "" if sys.version_info < (3, 13) else " with Python 3.11 or 3.12"
+"""Where the way to MindSpore 2.10.0 is another Python."""
 
 
 def choose_engine(name: str) -> str:
@@ -33,11 +38,12 @@ def choose_engine(name: str) -> str:
     if missing is None:
         raise EngineError(
             "neither MindSpore with MindCV nor PyTorch is installed; pip install "
-            "'mindssd[mindspore]' or 'mindssd[torch]' (`mindssd doctor` tells more)"
+            f"'mindssd[mindspore]'{WHEELS} or 'mindssd[torch]' (`mindssd doctor` tells more)"
         )
     others = "".join(f", or set engine={engine}" for engine in installed)
     raise EngineError(
-        f"{missing} is not installed; pip install 'mindssd[{name}]'{others} "
+        f"{missing} is not installed; pip install 'mindssd[{name}]'"
+        f"{WHEELS if name == 'mindspore' else ''}{others} "
         "(`mindssd doctor` tells more)"
     )
 

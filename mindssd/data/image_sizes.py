@@ -83,7 +83,8 @@ def settle_sizes(
             "boxes are in pixels of the files"
         )
     num_left = np.count_nonzero(present & (headers.columns[:, 0] == UNREAD))
-    looked_at = f" ({np.count_nonzero(present) - num_left} files looked at so far)"
+    num_seen = np.count_nonzero(present) - num_left
+    looked_at = f" ({num_seen} files looked at so far)" if num_left else ""
     return ImageSizes(
         annotated,
         of_files,
@@ -100,7 +101,7 @@ def settle_sizes(
             ),
             *count_where(
                 resized & with_boxes,
-                f"images resized after their annotation: boxes scaled{looked_at * (num_left > 0)}",
+                f"images resized after their annotation: boxes scaled{looked_at}",
                 example,
             ),
             *count_where(

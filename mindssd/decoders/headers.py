@@ -14,6 +14,7 @@ from mindssd.decoders import jpeg, jpeg2000, pillow, png
 from mindssd.decoders.containers import container_of
 from mindssd.decoders.exif import TIFF_SIGNATURES, Structure, orientation_of
 from mindssd.errors import ImageError
+from mindssd.platform import BINARY
 from mindssd.types import ImageSize
 
 _START_BYTES = 4096
@@ -50,7 +51,7 @@ def read_header(path: str | Path) -> Header:
     ImageError where the file is missing, or is no image that tells its size.
     """
     try:
-        file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        file = os.open(path, os.O_RDONLY | BINARY)
     except (OSError, ValueError) as error:
         raise ImageError(f"{path}: cannot be read: {error}") from error
     try:

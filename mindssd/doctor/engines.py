@@ -45,6 +45,10 @@ print("\\nmindssd-doctor " + json.dumps({
 """
 
 
+PYTHONS = {"mindspore": "3.11 or 3.12", "torch": "3.11 to 3.13"}
+"""For which there are wheels."""
+
+
 def check_mindspore(timeout: float, command: Sequence[str] | None = None) -> list[Finding]:
     """Import MindSpore in another process and multiply two matrices on the device it finds.
 
@@ -86,7 +90,9 @@ def _probe(
     if answer is None:
         lines = [line.strip() for line in done.stderr.splitlines() if line.strip()]
         reason = lines[-1] if lines else f"exit status {done.returncode}"
-        way_out = f"pip install 'mindssd[{package}]' in a fresh environment of Python 3.11"
+        way_out = (
+            f"pip install 'mindssd[{package}]' in a fresh environment of Python {PYTHONS[package]}"
+        )
         return [Finding("problem", subject, f"does not work: {reason}", way_out)], {}
     found: dict[str, Any] = json.loads(answer[1])
     text = (

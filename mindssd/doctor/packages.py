@@ -23,12 +23,20 @@ def check_packages(requirements: Sequence[str] | None = None) -> list[Finding]:
         extra: [wanted for wanted in parsed if _asks(wanted, extra)]
         for extra in ("", "train", *ENGINES)
     }
-    here = [extra for extra in ENGINES if any(map(_version, by_extra[extra]))]
+    core = {wanted.name for wanted in by_extra[""]}  # an engine may ask for another version of it
+    here = [
+        extra
+        for extra in ENGINES
+        if any(wanted.name not in core and _version(wanted) for wanted in by_extra[extra])
+    ]
     findings, fitting = [], []
     for extra, group in by_extra.items():
-        if extra in ENGINES and here and extra not in here:
+        is_absent = extra in ENGINES and extra not in here
+        if is_absent and here:
             continue
         for wanted in group:
+            if is_absent and wanted.name in core:
+                continue
             name, version = wanted.name, _version(wanted)
             exactly = f"pip install '{name}{wanted.specifier}'"
             if version is None:
@@ -40,7 +48,7 @@ def check_packages(requirements: Sequence[str] | None = None) -> list[Finding]:
                 text = f"{name} {version}; expected {wanted.specifier}"
                 findings.append(Finding("problem", "package", text, exactly))
     if fitting:
-        findings.insert(0, Finding("ok", "packages", ", ".join(fitting)))
+        findings.insert(0, Finding("ok", "packages", ", ".join(dict.fromkeys(fitting))))
     return findings
 
 

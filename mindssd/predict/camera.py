@@ -18,12 +18,14 @@ class Camera(VideoReader):
         self.name = name
         self.num_frames = None
         self.num_lost = 0
-        log_level = cv2.getLogLevel()
-        cv2.setLogLevel(0)  # the ImageError says it
+        opencv: Any = cv2
+        log = opencv if hasattr(opencv, "getLogLevel") else opencv.utils.logging  # 4's and 5's
+        log_level = log.getLogLevel()
+        log.setLogLevel(0)  # the ImageError says it
         try:
             self._capture: Any = cv2.VideoCapture(number)
         finally:
-            cv2.setLogLevel(log_level)
+            log.setLogLevel(log_level)
         if not self._capture.isOpened():
             raise ImageError(f"{name}: there is no such camera, or another program has it")
         rate = float(self._capture.get(cv2.CAP_PROP_FPS))

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from mindssd.errors import TrainingError
 from mindssd.files import remove_left_behind
-from mindssd.platform import lock
+from mindssd.platform import HAS_LOCKS, lock
 from mindssd.training.checkpoint import has_checkpoint
 from mindssd.types import Array
 from mindssd.weights.atomic import atomic_writer
@@ -74,6 +74,8 @@ class RunFolder:
                 yield
             finally:
                 if list(self.path.iterdir()) == [lock_file]:  # it ended before it made anything
+                    if not HAS_LOCKS:
+                        file.close()
                     lock_file.unlink()
                     self.path.rmdir()
 

@@ -117,21 +117,24 @@ def test_a_ckpt_needs_a_recipe(mindssd, shapes_dir, tmp_path):
     assert fault.startswith(f"{path} does not say what network it is for; give --config RECIPE")
 
 
-def test_a_checkpoint_of_other_classes_says_both_counts(mindssd, golden_dir, shapes_dir):
-    path = golden_dir / "bccd_trained.ckpt"
+@pytest.mark.usefixtures("any_engine")
+def test_a_checkpoint_of_other_classes_says_both_counts(mindssd, reference_checkpoint, shapes_dir):
     words = ["--config", "ssd_mobilenetv2", "device=CPU", f"data_dir={shapes_dir}"]
-    fault = mindssd("eval", path, *words).fault
+    fault = mindssd("eval", reference_checkpoint, *words).fault
     assert "the checkpoint has 3 classes, this network 2" in fault
 
 
 @pytest.mark.slow
-def test_a_checkpoint_of_another_recipe_says_what_does_not_fit(mindssd, golden_dir, bccd_dir):
-    path = golden_dir / "bccd_trained.ckpt"
-    words = ["--config", "ssd_mobilenetv3", "device=CPU", f"data_dir={bccd_dir}"]
-    fault = mindssd("eval", path, *words).fault
-    assert fault.startswith(f"{path} does not fit the network: ")
+@pytest.mark.usefixtures("any_engine")
+def test_a_checkpoint_of_another_recipe_says_what_does_not_fit(
+    mindssd, reference_checkpoint, shapes_dir
+):
+    words = ["--config", "ssd_mobilenetv3", "device=CPU", f"data_dir={shapes_dir}"]
+    fault = mindssd("eval", reference_checkpoint, *words).fault
+    assert fault.startswith(f"{reference_checkpoint} does not fit the network: ")
 
 
+@pytest.mark.usefixtures("any_engine")
 def test_a_backbone_alone_is_no_detector(mindssd, backbone_checkpoint, shapes_dir):
     words = ["--config", "ssd_mobilenetv2", "device=CPU", f"data_dir={shapes_dir}"]
     assert "backbone alone" in mindssd("eval", backbone_checkpoint, *words).fault

@@ -100,6 +100,7 @@ def test_a_fault_of_ours_is_not_hidden(mindssd, monkeypatch):
         mindssd()
 
 
+@pytest.mark.usefixtures("any_engine")
 def test_a_name_that_is_no_utf_8_is_printed_escaped(shapes_dir, tmp_path):
     """As a terminal shows it: in a process of its own, for pytest's stdout is none."""
     data_dir = tmp_path / os.fsdecode(b"caf\xe9")
@@ -114,7 +115,7 @@ def test_a_name_that_is_no_utf_8_is_printed_escaped(shapes_dir, tmp_path):
     )
     assert done.returncode == 1 and b"Traceback" not in done.stderr
     assert b"caf\\udce9/annotations/instances_train2017.json: 12 images" in done.stdout
-    assert b"backbone 'none' is no model" in done.stderr
+    assert b"backbone 'none' is no" in done.stderr
 
 
 def test_the_module_starts_as_the_command_does():

@@ -134,11 +134,13 @@ def test_a_run_that_failed_before_its_first_step_leaves_no_folder(train, tmp_pat
     assert not (tmp_path / "runs" / "run").exists()
 
 
+@pytest.mark.usefixtures("any_engine")
 def test_a_backbone_that_is_nowhere_lists_the_published_ones(train):
     fault = train("backbone_ckpt_path=nothing.ckpt").fault
     assert "nothing.ckpt" in fault and "mobilenet_v2_100" in fault
 
 
+@pytest.mark.usefixtures("any_engine")
 def test_a_backbone_of_another_architecture_says_what_does_not_fit(train, tmp_path):
     path = tmp_path / "resnet.ckpt"
     write_checkpoint(path, {"conv1.weight": np.zeros((64, 3, 7, 7), np.float32)})
@@ -147,15 +149,16 @@ def test_a_backbone_of_another_architecture_says_what_does_not_fit(train, tmp_pa
     assert "missing (backbone.features_0.weight" in fault
 
 
-def test_a_trained_detector_of_another_recipe_says_what_does_not_fit(train, golden_dir):
-    path = golden_dir / "bccd_trained.ckpt"
-    fault = train(f"initial_weights={path}").fault
-    assert fault.startswith(f"{path} does not fit the network: ")
+@pytest.mark.usefixtures("any_engine")
+def test_a_trained_detector_of_another_recipe_says_what_does_not_fit(train, reference_checkpoint):
+    fault = train(f"initial_weights={reference_checkpoint}").fault
+    assert fault.startswith(f"{reference_checkpoint} does not fit the network: ")
 
 
+@pytest.mark.usefixtures("any_engine")
 def test_a_backbone_that_is_no_model_is_named(train):
     fault = train("backbone={name: resnet51, out_indices: [2, 3]}").fault
-    assert "backbone 'resnet51' is no model of MindCV" in fault
+    assert "backbone 'resnet51' is no" in fault  # …model of MindCV, …ne of PyTorch's
 
 
 def test_a_folder_that_holds_a_run_is_kept(train, tmp_path):

@@ -8,18 +8,14 @@ import pytest
 
 import mindssd
 from mindssd.evaluation.coco_results import detections_to_coco
-from tests.conftest import SHARED
 
 PHOTO = "000000000001.jpg"
 
 
 @pytest.fixture(scope="module")
-def folder() -> Path:
+def folder(models_of_before: Path) -> Path:
     """What 0.1.0 wrote: `demo.safetensors`, its exports, and its detections above 0.1."""
-    path = SHARED / "cases" / "models_of_before"
-    if not path.exists():
-        pytest.skip(f"{path} is absent")
-    return path
+    return models_of_before
 
 
 def require_as_before(path: Path, **settings: object) -> None:

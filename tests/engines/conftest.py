@@ -1,24 +1,17 @@
 """Both engines, each once for the whole process, and the reference's facts about its networks."""
 
-import json
-import zlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from mindssd.build.engine import build_engine
-from mindssd.config.load import load_config
 from mindssd.config.schema import Config
 from mindssd.engines.base import Engine, ExtrasNeck, NetworkSpec, PerLevelHead
 from mindssd.geometry.default_boxes import PaperDefaultBoxes
 from mindssd.types import Array, Batch
-from mindssd.weights.names import reference_to_canonical
-
-NUM_CLASSES = 80
-"""The golden facts are of COCO's 80 classes."""
+from tests.golden.facts import Golden, parameter_by_rule
 
 
 @pytest.fixture(scope="session")
@@ -90,51 +83,6 @@ def make_batch() -> Callable[..., Batch]:
     return make
 
 
-@dataclass(frozen=True)
-class GoldenNetwork:
-    """One recipe's facts of the reference."""
-
-    recipe: str
-    folder: Path
-
-    def load(self, kind: str) -> dict[str, Array]:
-        with np.load(self.folder / f"{self.recipe}.{kind}.npz") as file:
-            return dict(file)
-
-    def config(self) -> Config:
-        return load_config(self.recipe, ["device=CPU"])
-
-    def reference_shapes(self) -> dict[str, tuple[int, ...]]:
-        """The reference's name and shape of each parameter, in order."""
-        entries = json.loads((self.folder / f"{self.recipe}.parameters.json").read_text())
-        return {entry["name"]: tuple(entry["shape"]) for entry in entries}
-
-    def canonical_shapes(self) -> dict[str, tuple[int, ...]]:
-        return {reference_to_canonical(n): shape for n, shape in self.reference_shapes().items()}
-
-    def parameters(self) -> dict[str, Array]:
-        """The parameters by rule that the golden figures were made with, by canonical name."""
-        return {
-            reference_to_canonical(name): parameter_by_rule(name, shape)
-            for name, shape in self.reference_shapes().items()
-        }
-
-
-def parameter_by_rule(name: str, shape: tuple[int, ...]) -> Array:
-    """A parameter that its reference name alone determines, so that no weights need storing."""
-    rng = np.random.default_rng(zlib.crc32(name.encode()))
-    kind = name.rpartition(".")[2]
-    if kind == "gamma":
-        value = rng.uniform(0.5, 1.0, shape)
-    elif kind == "moving_variance":
-        value = rng.uniform(0.5, 1.5, shape)
-    elif kind in ("beta", "moving_mean", "bias"):
-        value = rng.normal(0, 0.1, shape)
-    else:
-        value = rng.normal(0, np.sqrt(2 / np.prod(shape[1:])), shape)
-    return value.astype(np.float32)
-
-
 @pytest.fixture(scope="session")
 def by_rule() -> Callable[[Mapping[str, Array]], dict[str, Array]]:
     """Other values for parameters of these names and shapes, which outputs depend on: at the
@@ -144,9 +92,9 @@ def by_rule() -> Callable[[Mapping[str, Array]], dict[str, Array]]:
 
 
 @pytest.fixture(scope="session")
-def golden_network(golden_dir: Path) -> Callable[[str], GoldenNetwork]:
+def golden_network(golden_dir: Path) -> Callable[[str], Golden]:
     """Give the facts of a recipe by its name."""
-    return lambda recipe: GoldenNetwork(recipe, golden_dir)
+    return lambda recipe: Golden(recipe, golden_dir)
 
 
 def largest_difference(ours: Array, golden: Array) -> float:
@@ -168,13 +116,3 @@ def record_figure(request: pytest.FixtureRequest) -> Callable[[str, float], None
 @pytest.fixture(scope="session")
 def difference() -> Callable[[Array, Array], float]:
     return largest_difference
-
-
-@pytest.fixture(scope="session")
-def by_canonical_name() -> Callable[[Mapping[str, Array]], dict[str, Array]]:
-    """`after_REFERENCE_NAME` of a golden file to canonical names."""
-    return lambda after: {
-        reference_to_canonical(key.removeprefix("after_")): value
-        for key, value in after.items()
-        if key.startswith("after_")
-    }

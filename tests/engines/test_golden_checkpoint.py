@@ -35,8 +35,8 @@ def dataset(config):
 
 
 @pytest.fixture(scope="module")
-def model(config, dataset, golden_dir):
-    return load_model(golden_dir / "bccd_trained.ckpt", config, dataset.class_names)
+def model(config, dataset, trained_checkpoint):
+    return load_model(trained_checkpoint, config, dataset.class_names)
 
 
 def test_boxes_and_scores_are_the_references_through_our_image_path(
@@ -67,10 +67,10 @@ def test_boxes_and_scores_are_the_references_through_our_image_path(
 
 @pytest.mark.slow
 def test_its_map_by_the_references_protocol_is_the_references(
-    engine, bccd_dir, golden_dir, record_figure
+    engine, bccd_dir, trained_checkpoint, record_figure
 ):
     evaluation = evaluate_model(
-        golden_dir / "bccd_trained.ckpt",
+        trained_checkpoint,
         RECIPE,
         [f"engine={engine.name}", "device=CPU", f"data_dir={bccd_dir}"],
         "mindcv",
@@ -85,21 +85,23 @@ def test_its_map_by_the_references_protocol_is_the_references(
 
 @pytest.mark.slow
 def test_both_engines_give_the_same_map(
-    mindspore_engine, torch_engine, bccd_dir, golden_dir, record_figure
+    mindspore_engine, torch_engine, bccd_dir, trained_checkpoint, record_figure
 ):
     scores = []
     for engine in (mindspore_engine, torch_engine):
         settings = [f"engine={engine.name}", "device=CPU", f"data_dir={bccd_dir}"]
-        path = golden_dir / "bccd_trained.ckpt"
         console = Console(file=io.StringIO())
-        scores.append(evaluate_model(path, RECIPE, settings, "coco", console).ap)
+        scores.append(evaluate_model(trained_checkpoint, RECIPE, settings, "coco", console).ap)
     record_figure("mAP by MindSpore", scores[0])
     record_figure("mAP by PyTorch", scores[1])
     assert scores[1] == pytest.approx(scores[0], abs=0.001)
 
 
-def test_pytorch_reads_mindspores_files_without_mindspore(golden_dir, backbone_checkpoint):
+def test_pytorch_reads_mindspores_files_without_mindspore(
+    reference_checkpoint, backbone_checkpoint
+):
     """Nor does it get MindSpore's settings, which would slow it down."""
+    pytest.importorskip("torch")
     program = f"""
 import os, sys
 from mindssd.build.data import build_dataset
@@ -108,7 +110,7 @@ from mindssd.build.predictor import normalization
 from mindssd.config.load import load_config
 from mindssd.build.model import load_model
 config = load_config("{RECIPE}", ["engine=torch", "device=CPU"])
-network = load_model("{golden_dir}/bccd_trained.ckpt", config, ("a", "b", "c")).network
+network = load_model("{reference_checkpoint}", config, ("a", "b", "c")).network
 config = load_config("{RECIPE}", ["engine=torch", "backbone_ckpt_path={backbone_checkpoint}"])
 load_initial_weights(config, network, ("a", "b", "c"))
 print([name for name in ("mindspore", "mindcv") if name in sys.modules])

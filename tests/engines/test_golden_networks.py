@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from mindssd.build.network import build_default_boxes, network_spec
-from mindssd.build.predictor import normalization
 from mindssd.geometry.coding import decode
-from mindssd.images import normalise
+from tests.golden.facts import Golden
+from tests.golden.runs import forward
 
 # Trainable and all, as DESIGN.md counts them.
 NUM_PARAMETERS = {
@@ -73,30 +73,32 @@ def test_grids_are_read_off_the_network(golden, network):
 def test_the_engines_grids_give_the_references_default_boxes(golden, network):
     ours = build_default_boxes(golden.config(), network.grids)
     theirs = golden.load("anchors")
-    np.testing.assert_allclose(
-        ours.boxes_cxcywh, theirs["cy_cx_h_w"][:, [1, 0, 3, 2]], rtol=0, atol=1e-6
+    assert len(ours) == theirs["num_anchors"]
+    centres, corners = (
+        boxes[theirs["anchor_index"]][:, [1, 0, 3, 2]] for boxes in (ours.boxes_cxcywh, ours.boxes)
     )
-    np.testing.assert_allclose(
-        ours.boxes, theirs["y1_x1_y2_x2"][:, [1, 0, 3, 2]], rtol=0, atol=1e-6
-    )
+    np.testing.assert_allclose(centres, theirs["cy_cx_h_w"], rtol=0, atol=1e-6)
+    np.testing.assert_allclose(corners, theirs["y1_x1_y2_x2"], rtol=0, atol=1e-6)
 
 
-def test_the_forward_pass_gives_the_references_outputs(golden, network, difference, record_figure):
-    facts = golden.load("forward")
-    ours = normalization(golden.config())
-    images = np.stack([normalise(image, ours) for image in facts["images_rgb_uint8"]])
-    offsets, logits = network.forward(images)
-    for name, ours in (("offsets", offsets), ("logits", logits)):
-        off = difference(ours[:, facts["anchor_index"]], facts[name])
-        record_figure(f"{golden.recipe} forward {name}", off)
-        assert off < FORWARD_TOLERANCE
+def test_the_forward_pass_gives_the_references_outputs(
+    golden, network, golden_sets, difference, record_figure
+):
+    """For photographs in the full set, and for images by rule, which need no file."""
+    for folder in golden_sets:
+        facts = Golden(golden.recipe, folder).load("forward")
+        offsets, logits = forward(network, golden.config(), facts["images_rgb_uint8"])
+        for name, ours in (("offsets", offsets), ("logits", logits)):
+            off = difference(ours[:, facts["anchor_index"]], facts[name])
+            record_figure(f"{golden.recipe} forward {name} of {folder}", off)
+            assert off < FORWARD_TOLERANCE
 
 
 def test_decoded_outputs_are_the_references(golden, network):
     """Our decoding of the golden offsets, on default boxes from the engine's own grids."""
-    facts, golden_boxes = golden.load("forward"), golden.load("decode")["boxes_y1_x1_y2_x2"]
+    facts = golden.load("decode")
     default_boxes = build_default_boxes(golden.config(), network.grids)
     chosen = default_boxes.boxes_cxcywh[facts["anchor_index"]]
-    for offsets, expected in zip(facts["offsets"], golden_boxes, strict=True):
+    for offsets, expected in zip(facts["offsets"], facts["boxes_y1_x1_y2_x2"], strict=True):
         ours = np.clip(decode(offsets, chosen, golden.config().matching.variances), 0, 1)
         np.testing.assert_allclose(ours[:, [1, 0, 3, 2]], expected, rtol=0, atol=1e-5)

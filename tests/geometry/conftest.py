@@ -1,30 +1,14 @@
 """The three recipes' default boxes and what the reference computes with them."""
 
-from dataclasses import dataclass
-from pathlib import Path
-
-import numpy as np
 import pytest
 
 from mindssd.geometry.default_boxes import DefaultBoxes, GridDefaultBoxes, PaperDefaultBoxes
-
-RECIPES = ("ssd_mobilenetv2", "ssd_mobilenetv3", "ssd_resnet50_fpn")
-
-
-@dataclass(frozen=True)
-class Golden:
-    """One recipe's facts of the reference; `load` reads one of its files."""
-
-    recipe: str
-    folder: Path
-
-    def load(self, kind: str) -> dict[str, np.ndarray]:
-        with np.load(self.folder / f"{self.recipe}.{kind}.npz") as file:
-            return dict(file)
+from tests.golden.facts import RECIPES, Golden
 
 
 @pytest.fixture(params=RECIPES)
 def golden(request, golden_dir) -> Golden:
+    """One recipe's facts of the reference."""
     return Golden(request.param, golden_dir)
 
 

@@ -89,8 +89,8 @@ def test_offsets_are_the_references(golden, golden_default_boxes):
 
 
 def test_decoded_boxes_are_the_references(golden, golden_default_boxes):
-    forward, decoded = golden.load("forward"), golden.load("decode")
-    default_boxes = golden_default_boxes.boxes_cxcywh[forward["anchor_index"]]
-    for offsets, expected in zip(forward["offsets"], decoded["boxes_y1_x1_y2_x2"], strict=True):
+    facts = golden.load("decode")
+    default_boxes = golden_default_boxes.boxes_cxcywh[facts["anchor_index"]]
+    for offsets, expected in zip(facts["offsets"], facts["boxes_y1_x1_y2_x2"], strict=True):
         boxes = clip(decode(offsets, default_boxes, VARIANCES), (1, 1))
         np.testing.assert_allclose(boxes[:, [1, 0, 3, 2]], expected, rtol=0, atol=1e-5)

@@ -155,7 +155,9 @@ def test_impossible_settings_are_refused_with_their_values(make):
 
 def test_default_boxes_are_the_references(golden, golden_default_boxes):
     anchors = golden.load("anchors")
-    corners = golden_default_boxes.boxes[:, [1, 0, 3, 2]]
+    assert len(golden_default_boxes) == anchors["num_anchors"]
+    index = anchors["anchor_index"]
+    corners = golden_default_boxes.boxes[index][:, [1, 0, 3, 2]]
     np.testing.assert_allclose(corners, anchors["y1_x1_y2_x2"], rtol=0, atol=1e-6)
-    centres = golden_default_boxes.boxes_cxcywh[:, [1, 0, 3, 2]]
+    centres = golden_default_boxes.boxes_cxcywh[index][:, [1, 0, 3, 2]]
     np.testing.assert_allclose(centres, anchors["cy_cx_h_w"], rtol=0, atol=1e-6)

@@ -216,7 +216,14 @@ def _signal_when_ready(tmp_path: Path, *numbers: int) -> None:
 
 
 def test_where_a_port_was_taken_the_processes_meet_at_another(run, tmp_path):
-    taken = [sys.executable, "-c", "import sys; sys.exit('Address already in use')"]
+    both_have_started = f"""
+import pathlib, sys, time
+starts = pathlib.Path({str(tmp_path / "starts")!r})
+while not starts.exists() or len(starts.read_text().splitlines()) < 2:
+    time.sleep(0.01)
+sys.exit("Address already in use")
+"""
+    taken = [sys.executable, "-c", both_have_started]
     program = """
 first = len((folder / "starts").read_text().splitlines()) <= 2
 time.sleep(60 if first else 0)

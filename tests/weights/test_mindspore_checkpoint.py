@@ -154,11 +154,11 @@ def test_nothing_and_odd_types_are_not_written(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_references_own_checkpoint_has_the_recipes_parameters(golden_dir):
+def test_the_references_own_checkpoint_has_the_recipes_parameters(golden_dir, reference_checkpoint):
     import json
 
     expected = json.loads((golden_dir / "ssd_mobilenetv2.parameters.json").read_text())
-    found = read_checkpoint(golden_dir / "bccd_trained.ckpt")
+    found = read_checkpoint(reference_checkpoint)
     names = {entry["name"] for entry in expected}
     assert names <= set(found)
     assert found["multi_box.multi_cls_layers.0.3.bias"].shape == (3 * 4,)  # 3 classes, background

@@ -143,8 +143,10 @@ def test_names_of_no_one_kind_name_the_file(tmp_path):
         read_weights(tmp_path / "a.ckpt")
 
 
-def test_optimizer_state_beside_the_parameters_is_set_aside(tmp_path, golden_dir):
-    tensors = read_checkpoint(golden_dir / "bccd_trained.ckpt")
+def test_optimizer_state_beside_the_parameters_is_set_aside(
+    tmp_path, golden_dir, reference_checkpoint
+):
+    tensors = read_checkpoint(reference_checkpoint)
     state = {f"moments.{name}": np.zeros_like(value) for name, value in tensors.items()}
     state |= {"learning_rate": np.float32(0.05).reshape(()), "global_step": np.zeros(1, np.int32)}
     write_checkpoint(tmp_path / "training.ckpt", tensors | state)
@@ -153,33 +155,31 @@ def test_optimizer_state_beside_the_parameters_is_set_aside(tmp_path, golden_dir
     assert len(parameters) == len(_golden_shapes(golden_dir))
 
 
-def test_the_references_detector_fits_a_network_of_three_classes(golden_dir):
-    path = golden_dir / "bccd_trained.ckpt"
-    parameters, _, _ = read_weights(path)
+def test_the_references_detector_fits_a_network_of_three_classes(golden_dir, reference_checkpoint):
+    parameters, _, _ = read_weights(reference_checkpoint)
     assert num_classes(shapes_of(parameters)) == 3
     shapes = _golden_shapes(golden_dir)  # of 80 classes
     three = {name: parameters[name].shape for name in shapes}
-    to_load, report = load_detector(path, three)
+    to_load, report = load_detector(reference_checkpoint, three)
     assert list(to_load) == list(shapes)
     assert report.left_at_initial_values == ()
 
 
-def test_the_references_detector_starts_one_of_eighty_classes(golden_dir):
+def test_the_references_detector_starts_one_of_eighty_classes(golden_dir, reference_checkpoint):
     shapes = _golden_shapes(golden_dir)
-    path = golden_dir / "bccd_trained.ckpt"
     with pytest.raises(WeightsError, match=r"12 wrongly shaped .* 3 classes, this network 80"):
-        load_detector(path, shapes)
+        load_detector(reference_checkpoint, shapes)
     initial = {name: np.zeros(shape, np.float32) for name, shape in shapes.items()}
-    to_load, report = start_from_detector(path, initial, [f"class {i}" for i in range(80)])
+    to_load, report = start_from_detector(
+        reference_checkpoint, initial, [f"class {i}" for i in range(80)]
+    )
     assert len(report.left_at_initial_values) == 12  # weight and bias of six levels
     assert len(to_load) == len(shapes) - 12
 
 
-def test_another_recipes_detector_is_refused(golden_dir):
+def test_another_recipes_detector_is_refused(golden_dir, reference_checkpoint):
     with pytest.raises(WeightsError, match=r"bccd_trained\.ckpt does not fit.*missing.*of another"):
-        load_detector(
-            golden_dir / "bccd_trained.ckpt", _golden_shapes(golden_dir, "ssd_resnet50_fpn")
-        )
+        load_detector(reference_checkpoint, _golden_shapes(golden_dir, "ssd_resnet50_fpn"))
 
 
 def test_mindcvs_backbone_fits_and_its_classifier_is_left_out_by_design(
@@ -208,9 +208,9 @@ def test_layers_beyond_the_last_map_are_left_out_but_never_one_within(tmp_path):
         load_backbone(tmp_path / "b.ckpt", shapes)
 
 
-def test_a_detectors_backbone_starts_another_detector(golden_dir):
+def test_a_detectors_backbone_starts_another_detector(golden_dir, reference_checkpoint):
     shapes = _golden_shapes(golden_dir)
-    to_load, report = load_backbone(golden_dir / "bccd_trained.ckpt", shapes)
+    to_load, report = load_backbone(reference_checkpoint, shapes)
     assert len(to_load) == 260
     assert len(to_load) + len(report.left_out) == len(shapes)
 

@@ -1,12 +1,12 @@
 """Files that grow with each image: what was appended is whole, whatever ends the job."""
 
-import os
 import tempfile
 from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
 from mindssd.files import not_written
+from mindssd.platform import reserve
 
 _SLACK = (1 << 18, 1 << 16, 1 << 14)
 """Bytes beside what is asked for: for buffers, ends and a contact sheet; less on a small disk."""
@@ -59,7 +59,7 @@ class Reserve:
             return
         for slack in _SLACK:
             with suppress(OSError):  # the disk is nearly full: who writes next finds out
-                os.posix_fallocate(self._file.fileno(), 0, size + slack)
+                reserve(self._file.fileno(), size + slack)
                 self._size = size + slack
                 return
 
