@@ -7,6 +7,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import yaml
 
 from mindssd.build.engine import build_engine
 from mindssd.build.network import build_network
@@ -17,6 +18,12 @@ from mindssd.weights.safetensors_file import write_model
 
 # Some files of tests import MindSpore before an engine tells it to be silent.
 os.environ.setdefault("GLOG_v", "3")
+
+# Each of several test processes has its share of the cores: PyTorch's threads of all of them would
+# spin for the same ones, at twice the processor time. MindSpore sets the variable to 1 itself.
+if "PYTEST_XDIST_WORKER_COUNT" in os.environ:
+    _processes = int(os.environ["PYTEST_XDIST_WORKER_COUNT"])
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // _processes)))
 
 SHARED = Path(__file__).resolve().parents[1].parent / "shared"
 
@@ -77,6 +84,27 @@ def tiny_config(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A configuration file of a small network."""
     path = tmp_path_factory.mktemp("config") / "tiny.yaml"
     path.write_text(TINY_CONFIG, encoding="utf-8")
+    return path
+
+
+QUICK_NETWORK = """
+image_size: 64
+backbone: {name: resnet18, out_indices: [0]}
+neck: {kind: fpn, fpn_channels: 8, fpn_extra_levels: 0}
+head: {kind: shared, tower_depth: 0, class_prior: 0.01}
+"""
+
+
+@pytest.fixture(scope="session")
+def quick_config(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same with a network of one convolution, a level of FPN and a head: 16 parameters.
+
+    MindSpore compiles its training step in a quarter of the time; for tests of what a run does with
+    files, signals and processes, which ask little of the network.
+    """
+    settings = {**yaml.safe_load(TINY_CONFIG), **yaml.safe_load(QUICK_NETWORK)}
+    path = tmp_path_factory.mktemp("config") / "quick.yaml"
+    path.write_text(yaml.safe_dump(settings), encoding="utf-8")
     return path
 
 
