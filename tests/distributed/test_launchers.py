@@ -1,6 +1,23 @@
 """Runs of two by torchrun and msrun, and what one line says where they cannot start."""
 
+import socket
+import subprocess
+
 import pytest
+
+from mindssd.config.load import load_config
+from tests.distributed.processes import (
+    BIN,
+    LONG,
+    MINDSSD,
+    MPIRUN,
+    events,
+    free_port,
+    is_tail,
+    last,
+    msrun,
+    wait_for_end,
+)
 
 pytestmark = pytest.mark.slow
 

@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 
 from mindssd.build.engine import build_cluster
-
 from tests.distributed.processes import PATIENCE_S
 
 pytestmark = pytest.mark.slow
