@@ -13,6 +13,7 @@ from mindssd.build.engine import build_engine
 from mindssd.build.network import build_network
 from mindssd.build.predictor import model_metadata
 from mindssd.config.load import load_config, to_tree
+from mindssd.config.schema import Config
 from mindssd.types import Array
 from mindssd.weights.safetensors_file import write_model
 
@@ -165,12 +166,18 @@ def _draw_shape(picture: Array, category_id: int, box: tuple[int, int, int, int]
 
 
 @pytest.fixture(scope="session")
-def untrained_model(tiny_config: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model file of the tiny network at its initial values, for rectangles and ellipses.
+def untrained_model(quick_config: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model file of the quick network at its initial values, for rectangles and ellipses.
 
     Its class layers are biased by 2, so that everywhere it detects something, with a score of 0.88.
     """
-    config = load_config(str(tiny_config))
+    path = tmp_path_factory.mktemp("model") / "best.safetensors"
+    write_untrained(load_config(str(quick_config)), path)
+    return path
+
+
+def write_untrained(config: Config, path: Path) -> None:
+    """Write a shared head's model that scores all of both classes 0.88."""
     network = build_network(config, build_engine(config), num_classes=2)
     parameters = network.parameters()
     parameters["head.classes.predict.bias"][:] = 2.0
@@ -183,6 +190,4 @@ def untrained_model(tiny_config: Path, tmp_path_factory: pytest.TempPathFactory)
         category_ids=(3, 7),
         metrics={"AP": 0.5},
     )
-    path = tmp_path_factory.mktemp("model") / "best.safetensors"
     write_model(path, parameters, metadata)
-    return path

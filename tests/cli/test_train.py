@@ -13,12 +13,12 @@ from mindssd.weights.safetensors_file import read_model
 
 
 @pytest.fixture
-def train(mindssd, tiny_config, shapes_dir, tmp_path):
-    """`mindssd train` on the tiny network and the twelve images; words come after."""
+def train(mindssd, quick_config, shapes_dir, tmp_path):
+    """`mindssd train` on the quick network and the twelve images; words come after."""
 
     def run(*words):
         settings = [f"data_dir={shapes_dir}", f"runs_dir={tmp_path}/runs", "name=run"]
-        return mindssd("train", "--config", tiny_config, *settings, *words)
+        return mindssd("train", "--config", quick_config, *settings, *words)
 
     return run
 
