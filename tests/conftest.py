@@ -20,11 +20,9 @@ from mindssd.weights.safetensors_file import write_model
 # Some files of tests import MindSpore before an engine tells it to be silent.
 os.environ.setdefault("GLOG_v", "3")
 
-# Each of several test processes has its share of the cores: PyTorch's threads of all of them would
-# spin for the same ones, at twice the processor time. MindSpore sets the variable to 1 itself.
-if "PYTEST_XDIST_WORKER_COUNT" in os.environ:
-    _processes = int(os.environ["PYTEST_XDIST_WORKER_COUNT"])
-    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // _processes)))
+# Threads of PyTorch that wait shall leave the core to other processes: those that test beside this
+# one, and those that it starts. Spinning, as by default, they take twice the processor time.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 SHARED = Path(__file__).resolve().parents[1].parent / "shared"
 

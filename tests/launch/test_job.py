@@ -1,6 +1,6 @@
 """Our launcher, with programs of a few lines in the place of training.
 
-`test_distributed.py` has it start real trainings.
+`distributed/` has it start real trainings.
 """
 
 import inspect
