@@ -27,6 +27,35 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 SHARED = Path(__file__).resolve().parents[1].parent / "shared"
 
 
+LONGEST = (
+    "distributed/test_failures.py",
+    "distributed/test_launchers.py",
+    "distributed/test_run_of_two.py",
+    "distributed/test_same_steps.py",
+    "test_end_to_end.py",
+    "test_guest.py",
+    "engines/test_backbone_families.py",
+    "deploy/test_export.py",
+)
+"""The files that take longest begin first, for a file's tests stay in one process."""
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if hasattr(config.option, "loadscopereorder"):  # xdist's own order: the most tests first
+        config.option.loadscopereorder = False
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    folder = Path(__file__).parent
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+
+    def place(item: pytest.Item) -> tuple[int, bool]:
+        name = item.path.relative_to(folder).as_posix()
+        return LONGEST.index(name) if name in LONGEST else len(LONGEST), item.path not in slow
+
+    items.sort(key=place)
+
+
 def _shared(name: str) -> Path:
     path = SHARED / name
     if not path.exists():
