@@ -183,7 +183,11 @@ def told(model: Path, options: str, host: tuple[str, ...] = ()) -> dict[str, Any
 
 @pytest.fixture(
     params=[
-        *("torch", "mindspore", "onnxruntime", "openvino"),
+        "torch",
+        *(
+            pytest.param(n, marks=pytest.mark.slow)
+            for n in ("mindspore", "onnxruntime", "openvino")
+        ),
         pytest.param("torch of the program", marks=pytest.mark.slow),
         pytest.param("mindspore of the program", marks=pytest.mark.slow),
     ]

@@ -17,6 +17,8 @@ from tests.engines.training import (
     make_training,
 )
 
+pytestmark = pytest.mark.slow  # MindSpore compiles steps of its own for it
+
 __all__ = ["_accumulating", "accumulating", "make_training"]
 
 

@@ -20,6 +20,8 @@ from tests.engines.training import (
     plain,
 )
 
+pytestmark = pytest.mark.slow  # MindSpore compiles steps of its own for it
+
 __all__ = ["_adamw", "_plain", "adamw", "make_training", "plain"]
 
 

@@ -159,6 +159,7 @@ def trained_by_adamw(both, mindspore_engine, torch_engine, make_batch):
     return of_each
 
 
+@pytest.mark.slow
 def test_five_steps_of_adamw_are_the_same(trained_by_adamw, record_figure):
     (parameters, state, results), (others, other_state, other_results) = trained_by_adamw
     losses, other_losses = ([r.loss for r in x] for x in (results, other_results))

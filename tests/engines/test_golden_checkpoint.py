@@ -121,6 +121,7 @@ def test_both_engines_give_the_same_map(
     assert scores[1] == pytest.approx(scores[0], abs=0.001)
 
 
+@pytest.mark.slow
 def test_pytorch_reads_mindspores_files_without_mindspore(golden_dir, backbone_checkpoint):
     """Nor does it get MindSpore's settings, which would slow it down."""
     program = f"""
