@@ -10,11 +10,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import yaml
 
 from mindssd.build.engine import ENGINES, build_engine
 from mindssd.build.network import build_network
 from mindssd.build.predictor import model_metadata
 from mindssd.config.load import load_config, to_tree
+from mindssd.config.schema import Config
 from mindssd.types import Array
 from mindssd.weights.mindspore_checkpoint import write_checkpoint
 from mindssd.weights.safetensors_file import write_model
@@ -23,7 +25,40 @@ from tests.golden.facts import REDUCED, Golden, parameter_by_rule, read_shapes, 
 # Some files of tests import MindSpore before an engine tells it to be silent.
 os.environ.setdefault("GLOG_v", "3")
 
+# Threads of PyTorch that wait shall leave the core to other processes: those that test beside this
+# one, and those that it starts. Spinning, as by default, they take twice the processor time.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
 SHARED = Path(__file__).resolve().parents[1].parent / "shared"
+
+
+LONGEST = (
+    "distributed/test_failures.py",
+    "distributed/test_launchers.py",
+    "distributed/test_run_of_two.py",
+    "distributed/test_same_steps.py",
+    "test_end_to_end.py",
+    "test_guest.py",
+    "engines/test_backbone_families.py",
+    "deploy/test_export.py",
+)
+"""The files that take longest begin first, for a file's tests stay in one process."""
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if hasattr(config.option, "loadscopereorder"):  # xdist's own order: the most tests first
+        config.option.loadscopereorder = False
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    folder = Path(__file__).parent
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+
+    def place(item: pytest.Item) -> tuple[int, bool]:
+        name = item.path.relative_to(folder).as_posix()
+        return LONGEST.index(name) if name in LONGEST else len(LONGEST), item.path not in slow
+
+    items.sort(key=place)
 
 
 def shared(name: str) -> Path:
@@ -127,6 +162,27 @@ def tiny_config(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+QUICK_NETWORK = """
+image_size: 64
+backbone: {name: resnet18, out_indices: [0]}
+neck: {kind: fpn, fpn_channels: 8, fpn_extra_levels: 0}
+head: {kind: shared, tower_depth: 0, class_prior: 0.01}
+"""
+
+
+@pytest.fixture(scope="session")
+def quick_config(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same with a network of one convolution, a level of FPN and a head: 16 parameters.
+
+    MindSpore compiles its training step in a quarter of the time; for tests of what a run does with
+    files, signals and processes, which ask little of the network.
+    """
+    settings = {**yaml.safe_load(TINY_CONFIG), **yaml.safe_load(QUICK_NETWORK)}
+    path = tmp_path_factory.mktemp("config") / "quick.yaml"
+    path.write_text(yaml.safe_dump(settings), encoding="utf-8")
+    return path
+
+
 @pytest.fixture(scope="session")
 def shapes_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Twelve images of red rectangles and green ellipses in COCO's layout.
@@ -192,13 +248,19 @@ def any_engine() -> None:
 
 @pytest.fixture(scope="session")
 def untrained_model(
-    any_engine: None, tiny_config: Path, tmp_path_factory: pytest.TempPathFactory
+    any_engine: None, quick_config: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
-    """A model file of the tiny network at its initial values, for rectangles and ellipses.
+    """A model file of the quick network at its initial values, for rectangles and ellipses.
 
     Its class layers are biased by 2, so that everywhere it detects something, with a score of 0.88.
     """
-    config = load_config(str(tiny_config))
+    path = tmp_path_factory.mktemp("model") / "best.safetensors"
+    write_untrained(load_config(str(quick_config)), path)
+    return path
+
+
+def write_untrained(config: Config, path: Path) -> None:
+    """Write a shared head's model that scores all of both classes 0.88."""
     network = build_network(config, build_engine(config), num_classes=2)
     parameters = network.parameters()
     parameters["head.classes.predict.bias"][:] = 2.0
@@ -211,6 +273,4 @@ def untrained_model(
         category_ids=(3, 7),
         metrics={"AP": 0.5},
     )
-    path = tmp_path_factory.mktemp("model") / "best.safetensors"
     write_model(path, parameters, metadata)
-    return path

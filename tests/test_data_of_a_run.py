@@ -19,8 +19,8 @@ from mindssd.training.checkpoint import read_checkpoint
 
 pytestmark = pytest.mark.slow  # a dozen starts of a run
 
-SETTINGS = ["engine=torch", "image_size=64", "epochs=1", "batch_size=12", "neck.fpn_channels=8"]
-SETTINGS += ["num_workers=0", "name=run", "evaluation.every_epochs=1"]
+SETTINGS = ["engine=torch", "epochs=1", "batch_size=12", "num_workers=0", "name=run"]
+SETTINGS += ["evaluation.every_epochs=1"]
 
 Change = Callable[[dict[str, Any]], None]
 
@@ -32,12 +32,12 @@ def copied(shapes_dir: Path, tmp_path: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def run_folder(
-    tiny_config: Path, shapes_dir: Path, tmp_path_factory: pytest.TempPathFactory
+    quick_config: Path, shapes_dir: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
     """A run of one step."""
     runs_dir = tmp_path_factory.mktemp("runs")
     data = [f"data_dir={shapes_dir}", f"runs_dir={runs_dir}"]
-    start_run(load_config(str(tiny_config), [*SETTINGS, *data]), "tiny")
+    start_run(load_config(str(quick_config), [*SETTINGS, *data]), "quick")
     return runs_dir / "run"
 
 
@@ -99,11 +99,11 @@ def test_validation_images_without_a_class_of_the_training_are_evaluated(
 
 
 def test_halved_files_train_to_the_same_first_step_as_their_size_says(
-    tiny_config: Path, copied: Path, tmp_path: Path
+    quick_config: Path, copied: Path, tmp_path: Path
 ) -> None:
     def train(name: str) -> dict[str, np.ndarray]:
         data = [f"data_dir={copied}", f"runs_dir={tmp_path}", f"name={name}"]
-        start_run(load_config(str(tiny_config), [*SETTINGS, *data]), "tiny")
+        start_run(load_config(str(quick_config), [*SETTINGS, *data]), "quick")
         return dict(read_checkpoint(tmp_path / name / "last" / "checkpoint.safetensors").parameters)
 
     for file in copied.glob("*2017/*.png"):

@@ -142,13 +142,11 @@ def test_a_resume_with_another_recipe_or_data_names_what_has_changed(trained, tm
 
 
 SHORT = [
-    "image_size=64",
     "epochs=3",
     "batch_size=5",  # 12 images: a last batch of two, filled up
     "optimizer.ema_decay=0.9",
     "augment={crop_probability: 0.5, flip_probability: 0.5}",
     "evaluation.every_epochs=1",
-    "neck.fpn_channels=8",
 ]
 
 
@@ -161,7 +159,7 @@ ADAMW = [
 
 
 def _start_short(
-    engine: str, more: list[str], tiny_config: Path, shapes_dir: Path, runs_dir: Path
+    engine: str, more: list[str], config: Path, shapes_dir: Path, runs_dir: Path
 ) -> None:
     settings = [
         *SHORT,
@@ -171,7 +169,7 @@ def _start_short(
         f"runs_dir={runs_dir}",
         "name=short",
     ]
-    start_run(load_config(str(tiny_config), settings), "tiny")
+    start_run(load_config(str(config), settings), "quick")
 
 
 def _last(runs_dir: Path) -> Checkpoint:
@@ -183,9 +181,9 @@ def _last(runs_dir: Path) -> Checkpoint:
     ("engine", "stepper_class"), [("mindspore", MindSporeStepper), ("torch", TorchStepper)]
 )
 def test_an_interrupted_run_goes_on_to_the_same_end_bit_for_bit(
-    engine, stepper_class, more, tiny_config, shapes_dir, tmp_path, monkeypatch
+    engine, stepper_class, more, quick_config, shapes_dir, tmp_path, monkeypatch
 ):
-    _start_short(engine, more, tiny_config, shapes_dir, tmp_path / "whole")
+    _start_short(engine, more, quick_config, shapes_dir, tmp_path / "whole")
     whole = _last(tmp_path / "whole")
 
     steps = 0
@@ -200,7 +198,7 @@ def test_an_interrupted_run_goes_on_to_the_same_end_bit_for_bit(
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(stepper_class, "step", interrupted)
-        _start_short(engine, more, tiny_config, shapes_dir, tmp_path / "parts")
+        _start_short(engine, more, quick_config, shapes_dir, tmp_path / "parts")
     assert _last(tmp_path / "parts").step == 3
     resume_run(tmp_path / "parts" / "short")
     parts = _last(tmp_path / "parts")

@@ -27,6 +27,7 @@ import mindssd
 from mindssd.errors import EngineError
 
 path, options, host = sys.argv[1], json.loads(sys.argv[2]), sys.argv[3:]
+NUM_CALLS = 8 * (20 if host else 200)
 for module in host:
     __import__(module)
 PHOTOS = [np.random.default_rng(k).integers(0, 256, (90, 120, 3), np.uint8) for k in range(10)]
@@ -160,7 +161,7 @@ def children():
 
 found["children"] = children()
 with ThreadPoolExecutor(8) as pool:
-    found["threads"] = sum(pool.map(is_right, range(8 * 200)))
+    found["wrong in threads"] = NUM_CALLS - sum(pool.map(is_right, range(NUM_CALLS)))
     others = pool.map(lambda _: mindssd.load(path, **options)(PHOTOS[0]), range(2))
     found["loaded in threads"] = [same(other, expected[0]) for other in others]
 found["children behind threads"] = children()
@@ -185,7 +186,11 @@ def told(model: Path, options: str, host: tuple[str, ...] = ()) -> dict[str, Any
 
 @pytest.fixture(
     params=[
-        *("torch", "mindspore", "onnxruntime", "openvino"),
+        "torch",
+        *(
+            pytest.param(n, marks=pytest.mark.slow)
+            for n in ("mindspore", "onnxruntime", "openvino")
+        ),
         pytest.param("torch of the program", marks=pytest.mark.slow),
         pytest.param("mindspore of the program", marks=pytest.mark.slow),
     ]
@@ -214,7 +219,8 @@ def test_ctrl_c_stays_the_programs_own(guest):
 
 
 def test_eight_threads_get_the_answers_of_one(guest):
-    assert guest["threads"] == 8 * 200
+    """Of 1600 calls; of 160 where the program has imported the framework before."""
+    assert guest["wrong in threads"] == 0
     assert guest["loaded in threads"] == [True, True]
 
 

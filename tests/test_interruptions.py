@@ -1,6 +1,7 @@
 """Runs that are cut off from outside, as real processes: `mindssd train`, signals, `--resume`."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -13,8 +14,8 @@ import pytest
 
 from mindssd.training.checkpoint import read_checkpoint
 
-OVERRIDES = ["epochs=8", "optimizer.ema_decay=0.9", "num_workers=1", "evaluation.every_epochs=4"]
-STEPS = 24
+OVERRIDES = ["epochs=20", "optimizer.ema_decay=0.9", "num_workers=1", "evaluation.every_epochs=10"]
+STEPS = 60
 PATIENCE_S = 240
 
 
@@ -38,6 +39,18 @@ class Process:
                 return
         pytest.fail(f"ended without {text!r}:\n{self.output}")
 
+    def wait_for_work(self, seconds: float) -> None:
+        """Until it has computed for so long, which is amid the compilation here."""
+        end = time.monotonic() + PATIENCE_S
+        before = self._processor_seconds()
+        while self._processor_seconds() < before + seconds:
+            assert self.process.poll() is None and time.monotonic() < end
+            time.sleep(0.01)
+
+    def _processor_seconds(self) -> float:
+        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
     def end(self) -> int:
         """The exit status."""
         rest, _ = self.process.communicate(timeout=PATIENCE_S)
@@ -46,14 +59,14 @@ class Process:
 
 
 @pytest.fixture
-def train(tiny_config, shapes_dir, tmp_path) -> Iterator[Callable[..., Process]]:
-    """Start a run of that name, or what else the arguments say; none outlives the test."""
+def train(shapes_dir, tmp_path) -> Iterator[Callable[..., Process]]:
+    """Start a run of that name, or go on with it if no configuration says how to begin it."""
     started: list[Process] = []
 
-    def start(name: str, *arguments: str) -> Process:
-        new = ["--config", str(tiny_config), f"data_dir={shapes_dir}", f"runs_dir={tmp_path}"]
-        new += [*OVERRIDES, f"name={name}"]
-        process = Process(*(arguments or new))
+    def start(name: str, config: Path | None = None) -> Process:
+        new = [f"data_dir={shapes_dir}", f"runs_dir={tmp_path}", *OVERRIDES, f"name={name}"]
+        resume = ["--resume", str(tmp_path / name)]
+        process = Process(*(resume if config is None else ["--config", str(config), *new]))
         started.append(process)
         return process
 
@@ -95,35 +108,37 @@ def _assert_same_end(folder: Path, whole: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_run_that_signals_cut_in_three_ends_bit_for_bit_as_a_whole_one(train, tmp_path):
-    """SIGINT in mid-epoch, then SIGTERM while the step compiles, then to the end."""
-    whole = train("whole")
-    first = train("parts")
-    _wait_for_steps(tmp_path / "parts", 4)
-    first.process.send_signal(signal.SIGINT)
-    assert first.end() == 130, first.output
-    assert f"To go on:  mindssd train --resume {tmp_path / 'parts'}" in first.output
-    reached = _last(tmp_path / "parts").step
-    assert 4 <= reached < STEPS
-    second = train("", "--resume", str(tmp_path / "parts"))
-    second.wait_for("compiling the training step")
-    time.sleep(2)
-    second.process.send_signal(signal.SIGTERM)
-    assert second.end() == 143, second.output
-    assert _last(tmp_path / "parts").step == reached + 1
-    third = train("", "--resume", str(tmp_path / "parts"))
+def test_a_run_that_signals_cut_in_three_ends_bit_for_bit_as_a_whole_one(
+    train, quick_config, tmp_path
+):
+    """SIGTERM while the step compiles, SIGINT in mid-epoch, then to the end."""
+    folder = tmp_path / "parts"
+    whole = train("whole", quick_config)
+    first = train("parts", quick_config)
+    first.wait_for("compiling the training step")
+    first.wait_for_work(0.2)
+    first.process.send_signal(signal.SIGTERM)
+    assert first.end() == 143, first.output
+    assert _last(folder).step == 1
+    second = train("parts")
+    _wait_for_steps(folder, 5)
+    second.process.send_signal(signal.SIGINT)
+    assert second.end() == 130, second.output
+    assert f"To go on:  mindssd train --resume {folder}" in second.output
+    assert 5 <= _last(folder).step < STEPS
+    third = train("parts")
     assert third.end() == 0, third.output
     assert whole.end() == 0, whole.output
-    _assert_same_end(tmp_path / "parts", tmp_path / "whole")
+    _assert_same_end(folder, tmp_path / "whole")
 
 
 @pytest.mark.slow
-def test_a_second_signal_ends_a_compiling_run_at_once(train):
-    run = train("impatient")
+def test_a_second_signal_ends_a_compiling_run_at_once(train, tiny_config, tmp_path):
+    """Before the step that the first one would have waited for."""
+    run = train("impatient", tiny_config)
     run.wait_for("compiling the training step")
-    time.sleep(1)
+    run.wait_for_work(0.5)
     run.process.send_signal(signal.SIGINT)
     run.process.send_signal(signal.SIGTERM)
-    started = time.monotonic()
     assert run.end() in (130, 143), run.output
-    assert time.monotonic() - started < 5
+    assert _losses(tmp_path / "impatient") == []

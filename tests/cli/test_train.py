@@ -13,12 +13,12 @@ from mindssd.weights.safetensors_file import read_model
 
 
 @pytest.fixture
-def train(mindssd, tiny_config, shapes_dir, tmp_path):
-    """`mindssd train` on the tiny network and the twelve images; words come after."""
+def train(mindssd, quick_config, shapes_dir, tmp_path):
+    """`mindssd train` on the quick network and the twelve images; words come after."""
 
     def run(*words):
         settings = [f"data_dir={shapes_dir}", f"runs_dir={tmp_path}/runs", "name=run"]
-        return mindssd("train", "--config", tiny_config, *settings, *words)
+        return mindssd("train", "--config", quick_config, *settings, *words)
 
     return run
 
@@ -144,7 +144,8 @@ def test_a_backbone_that_is_nowhere_lists_the_published_ones(train):
 def test_a_backbone_of_another_architecture_says_what_does_not_fit(train, tmp_path):
     path = tmp_path / "resnet.ckpt"
     write_checkpoint(path, {"conv1.weight": np.zeros((64, 3, 7, 7), np.float32)})
-    fault = train(f"backbone_ckpt_path={path}").fault
+    mobilenet = "backbone={name: mobilenet_v2_035_96, out_indices: [6]}"
+    fault = train(mobilenet, f"backbone_ckpt_path={path}").fault
     assert fault.startswith(f"{path} does not fit the network: ")
     assert "missing (backbone.features_0.weight" in fault
 

@@ -202,7 +202,7 @@ def test_workers_say_nothing_load_no_framework_and_end_with_the_program(
     make_samples: MakeSamples, tmp_path: Path
 ) -> None:
     program = run_script(make_samples(4, unreadable=(0,)), tmp_path, seconds=0)
-    output, errors = program.communicate(timeout=60)
+    output, errors = program.communicate(timeout=120)
     assert (program.returncode, errors) == (0, "")
     workers = [int(word) for word in output.split()]
     assert len(workers) == 2
@@ -218,7 +218,7 @@ def test_workers_end_when_their_program_is_killed(
     assert workers and all(is_running(worker) for worker in workers)
     os.kill(program.pid, signal.SIGKILL)
     program.communicate()
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 120
     while any(is_running(worker) for worker in workers) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert not any(is_running(worker) for worker in workers)
@@ -228,7 +228,7 @@ def test_a_worker_that_dies_is_an_error_with_a_way_out(
     make_samples: MakeSamples, tmp_path: Path
 ) -> None:
     program = run_script(make_samples(4, seed=13), tmp_path, seconds=0)
-    _, errors = program.communicate(timeout=60)
+    _, errors = program.communicate(timeout=120)
     assert program.returncode == 1
     assert "DatasetError: Worker process was terminated unexpectedly with exit code 5" in errors
     assert "num_workers=0" in errors

@@ -15,6 +15,8 @@ from mindssd.build.model import load_model
 from mindssd.build.network import build_default_boxes, image_size
 from mindssd.build.predictor import normalization
 from mindssd.config.load import load_config
+from mindssd.engines.mindspore.network import MindSporeNetwork
+from mindssd.engines.torch.network import TorchNetwork
 from mindssd.geometry.coding import decode
 from mindssd.geometry.postprocess import sigmoid
 from mindssd.images import normalise, read_image, resize
@@ -37,6 +39,27 @@ def dataset(config):
 @pytest.fixture(scope="module")
 def model(config, dataset, trained_checkpoint):
     return load_model(trained_checkpoint, config, dataset.class_names)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def computed_once():
+    """The outputs for an image are computed once an engine: all tests are of one checkpoint."""
+
+    def remembering(forward):
+        outputs = {}
+
+        def once(network, images):
+            key = images.tobytes()
+            if key not in outputs:
+                outputs[key] = forward(network, images)
+            return outputs[key]
+
+        return once
+
+    with pytest.MonkeyPatch.context() as patch:
+        for network in (MindSporeNetwork, TorchNetwork):
+            patch.setattr(network, "forward", remembering(network.forward))
+        yield
 
 
 def test_boxes_and_scores_are_the_references_through_our_image_path(
@@ -97,6 +120,7 @@ def test_both_engines_give_the_same_map(
     assert scores[1] == pytest.approx(scores[0], abs=0.001)
 
 
+@pytest.mark.slow
 def test_pytorch_reads_mindspores_files_without_mindspore(
     reference_checkpoint, backbone_checkpoint
 ):

@@ -1,6 +1,6 @@
 """Our launcher, with programs of a few lines in the place of training.
 
-`test_distributed.py` has it start real trainings.
+`distributed/` has it start real trainings.
 """
 
 import inspect
@@ -11,6 +11,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -94,9 +95,18 @@ def test_a_process_that_ends_badly_ends_the_others_and_is_named(run, monkeypatch
 
 
 def test_who_was_killed_is_named_although_another_ended_because_of_it(run, monkeypatch):
-    monkeypatch.setattr(launch, "GRACE_S", 5.0)
+    monkeypatch.setattr(launch, "GRACE_S", 120.0)
+    program = """
+if rank == "0":
+    sys.exit(1)
+starts = []
+while "0" not in starts or Path("/proc", starts[starts.index("0") + 1], "cwd").exists():
+    time.sleep(0.01)  # until the other has ended
+    starts = (folder / "starts").read_text().split()
+os.kill(os.getpid(), signal.SIGKILL)
+"""
     with pytest.raises(TrainingError, match=r"rank 1 of 2 was killed by SIGKILL"):
-        run("if rank == '0': sys.exit(1)\ntime.sleep(0.5)\nos.kill(os.getpid(), signal.SIGKILL)")
+        run(program)
 
 
 def test_a_stopped_process_is_named(run, monkeypatch):
@@ -190,7 +200,7 @@ time.sleep(60)
 
 def test_a_second_signal_ends_all_at_once(run, tmp_path):
     program = """
-signal.signal(signal.SIGTERM, signal.SIG_IGN)
+signal.signal(signal.SIGTERM, lambda *_: (folder / f"asked{rank}").touch())
 signal.signal(signal.SIGINT, signal.SIG_IGN)
 (folder / f"ready{rank}").touch()
 time.sleep(60)
@@ -200,19 +210,24 @@ time.sleep(60)
 
 
 def _signal_when_ready(tmp_path: Path, *numbers: int) -> None:
-    """Send this process, which is the launcher, signals once both of its own are ready."""
+    """Send this process, which is the launcher, signals once both of its own are ready.
+
+    The second waits until the first has reached both.
+    """
 
     def send() -> None:
-        end = time.monotonic() + 30
-        while not all((tmp_path / f"ready{rank}").exists() for rank in (0, 1)):
-            if time.monotonic() > end:
-                return
-            time.sleep(0.05)
-        for number in numbers:
+        for number, file in zip(numbers, ("ready", "asked"), strict=False):
+            _wait_for(lambda file=file: all((tmp_path / f"{file}{k}").exists() for k in (0, 1)))
             os.kill(os.getpid(), number)
-            time.sleep(0.05)
 
     threading.Thread(target=send, daemon=True).start()
+
+
+def _wait_for(condition: Callable[[], bool]) -> None:
+    end = time.monotonic() + 120
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.02)
 
 
 def test_where_a_port_was_taken_the_processes_meet_at_another(run, tmp_path):
@@ -243,9 +258,17 @@ def test_processes_that_can_never_meet_say_why(run):
 
 
 def test_a_helper_that_dies_amid_training_is_a_failure(run, tmp_path):
-    dies = [sys.executable, "-c", "import sys, time; time.sleep(2); sys.exit(1)"]
+    dies = """
+import sys, time
+from pathlib import Path
+while len(list(Path(sys.argv[1]).glob("beaten*"))) < 2: time.sleep(0.02)
+sys.exit(1)
+"""
     with pytest.raises(TrainingError, match=r"^the process that lets them meet ended"):
-        run("beat(); time.sleep(60)", [dies])
+        run(
+            "beat(); (folder / f'beaten{rank}').touch(); time.sleep(60)",
+            [[sys.executable, "-c", dies, str(tmp_path)]],
+        )
     assert len(_starts(tmp_path)) == 2
 
 
@@ -261,14 +284,9 @@ launch.launch([{str(tmp_path)!r}, "first"], [], Path({str(tmp_path)!r}) / "run",
 """
     root = Path(__file__).resolve().parents[2]
     with subprocess.Popen([sys.executable, "-c", program], cwd=root) as launcher:
-        end = time.monotonic() + 30
-        while not (tmp_path / "starts").exists() or len(_starts(tmp_path)) < 2:
-            assert time.monotonic() < end
-            time.sleep(0.05)
+        _wait_for(lambda: (tmp_path / "starts").exists() and len(_starts(tmp_path)) == 2)
         launcher.kill()
-    while any(Path(f"/proc/{number}").exists() for _, number, _ in _starts(tmp_path)):
-        assert time.monotonic() < end
-        time.sleep(0.05)
+    _wait_for(lambda: not any(Path(f"/proc/{n}").exists() for _, n, _ in _starts(tmp_path)))
 
 
 def test_the_commands_patience_is_the_launchers():

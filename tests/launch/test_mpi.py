@@ -39,7 +39,7 @@ def _start(program: str, folder: Path) -> subprocess.Popen[str]:
 
 def _ids(folder: Path) -> dict[str, list[int]]:
     """Of both ranks the process that mpirun knows, its guard and the one that works."""
-    end = time.monotonic() + 30
+    end = time.monotonic() + 120
     while not all((folder / rank).exists() for rank in "01"):
         assert time.monotonic() < end
         time.sleep(0.05)
@@ -47,7 +47,7 @@ def _ids(folder: Path) -> dict[str, list[int]]:
 
 
 def _wait_for_end(ids: dict[str, list[int]]) -> None:
-    end = time.monotonic() + 20
+    end = time.monotonic() + 120
     for process in (number for rank in ids.values() for number in rank):
         while _is_running(process):
             assert time.monotonic() < end
@@ -85,7 +85,7 @@ def test_a_rank_that_heeds_no_signal_ends_in_time(tmp_path):
 )
 def test_a_rank_that_ends_badly_ends_the_job_and_is_named(tmp_path, end, status):
     with _start(f"if rank == '1': {end}\ntime.sleep(60)", tmp_path) as mpirun:
-        output, _ = mpirun.communicate(timeout=30)
+        output, _ = mpirun.communicate(timeout=120)
         assert mpirun.returncode == status, output
         assert "rank 1" in output or ",1]" in output
         _wait_for_end(_ids(tmp_path))
@@ -138,9 +138,9 @@ def test_a_process_whose_parent_has_ended_before_it_asked_ends_too():
         "import os, signal, time\n"
         "from mindssd.platform import die_with_parent\n"
         "die_with_parent(signal.SIGKILL, os.getppid() + 1)\n"
-        "time.sleep(20)"
+        "time.sleep(60)"
     )
-    done = subprocess.run([sys.executable, "-c", program], timeout=60, check=False)
+    done = subprocess.run([sys.executable, "-c", program], timeout=120, check=False)
     assert done.returncode == -signal.SIGKILL
 
 
