@@ -4,8 +4,16 @@ A message names the thing at fault with its value and says the way out.
 """
 
 
+def printable(text: str) -> str:
+    """A name from a file as one may show it: in one line, with nothing that a terminal obeys."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
 class MindSSDError(Exception):
     """The base of all of them."""
+
+    def __str__(self) -> str:
+        return "\n".join(map(printable, super().__str__().splitlines()))
 
 
 class ConfigError(MindSSDError):

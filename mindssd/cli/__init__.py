@@ -1,1 +1,1 @@
-
+"""The commands, a file each: words, and what is slow to import inside them."""

@@ -1,1 +1,1 @@
-
+"""Training data: read, checked, augmented, matched with default boxes, put in batches."""

@@ -11,7 +11,7 @@ from typing import Self
 
 import numpy as np
 
-from mindssd.errors import DatasetError
+from mindssd.errors import DatasetError, printable
 from mindssd.types import Array
 
 ROUNDING_PIXELS = 0.01
@@ -23,11 +23,6 @@ _SMALLEST_SIDE = 8
 """In a smaller image a box of a pixel at its corner may be one."""
 _ENOUGH_BOXES = 10
 """Fewer may look like corners by chance."""
-
-
-def printable(text: str) -> str:
-    """A name from a file as one may show it: in one line, with nothing that a terminal obeys."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 @dataclass(frozen=True)

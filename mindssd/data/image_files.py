@@ -13,9 +13,9 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from mindssd.data.check import Finding, count_where, printable
+from mindssd.data.check import Finding, count_where
 from mindssd.data.file_search import MISSING, FileSearch, Folder, ends_of, is_file, sort_of_name
-from mindssd.errors import DatasetError
+from mindssd.errors import DatasetError, printable
 from mindssd.images import IMAGE_SUFFIXES
 from mindssd.types import Array
 

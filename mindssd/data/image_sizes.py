@@ -12,10 +12,10 @@ from pathlib import Path
 
 import numpy as np
 
-from mindssd.data.check import Finding, count_where, printable
+from mindssd.data.check import Finding, count_where
 from mindssd.data.file_headers import UNREAD, UNREADABLE, FileHeaders
 from mindssd.data.sizes import same_shapes, size_words
-from mindssd.errors import DatasetError
+from mindssd.errors import DatasetError, printable
 from mindssd.types import Array
 
 _SUSPICIOUS_PIXELS = 1.0

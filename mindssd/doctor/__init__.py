@@ -1,1 +1,1 @@
-""""""
+"""Checks of machine, installation and data."""

@@ -2,12 +2,11 @@
 
 from pathlib import Path
 
-from mindssd.data.check import printable
 from mindssd.data.dataset import DetectionDataset
 from mindssd.data.formats.coco import load_coco_split
 from mindssd.data.splits import paired, require_boxes
 from mindssd.doctor.finding import Finding
-from mindssd.errors import MindSSDError
+from mindssd.errors import MindSSDError, printable
 
 
 def check_data(data_dir: Path) -> list[Finding]:

@@ -1,1 +1,1 @@
-
+"""Detections scored: protocols, COCO's numbers, reports."""

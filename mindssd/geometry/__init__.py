@@ -1,1 +1,1 @@
-
+"""Pure functions on boxes: default boxes, matching, coding, suppression, selection."""

@@ -1,1 +1,1 @@
-""""""
+"""From images to detections, with any network's `forward`."""

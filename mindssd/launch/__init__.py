@@ -1,1 +1,1 @@
-""""""
+"""Several processes of one machine: started, watched by their heartbeats, ended together."""

@@ -1,1 +1,1 @@
-
+"""A training run: schedule, loop, checkpoints, log, validation and report."""

@@ -1,1 +1,1 @@
-
+"""Annotation formats, a module each, to a `DetectionDataset`."""

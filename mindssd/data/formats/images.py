@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from mindssd.data.check import Finding, count_where, printable
+from mindssd.data.check import Finding, count_where
 from mindssd.data.formats.coco_json import CocoImage, numbers
 from mindssd.data.formats.ids import Key, key_of
 from mindssd.data.sizes import size_words
-from mindssd.errors import DatasetError
+from mindssd.errors import DatasetError, printable
 from mindssd.types import Array
 
 _LONGEST_SIDE = 2**20

@@ -1,1 +1,1 @@
-""""""
+"""Deployed files, opened: a module for each runtime."""

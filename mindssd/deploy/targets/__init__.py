@@ -1,1 +1,1 @@
-""""""
+"""What a model is exported as, a module for each."""
