@@ -42,7 +42,8 @@ $(STAMP): pyproject.toml
 	if ! { $(BIN)/python -c "$$is_fit" && $(BIN)/python -m pip --version; } >/dev/null 2>&1; then \
 		python='$(PYTHON)'; \
 		if [ -z "$$python" ] || ! "$$python" -c "$$is_fit"; then \
-			echo "mindssd needs Python 3.11, 3.12 or 3.13 ($${python:-no python3 on PATH} is none)." >&2; \
+			found=$${python:+$$python is another}; \
+			echo "mindssd needs Python 3.11, 3.12 or 3.13 ($${found:-none is on PATH})." >&2; \
 			echo "Install one, or say where it is: make setup PYTHON=/path/to/python3.12" >&2; \
 			exit 1; \
 		fi; \
@@ -71,6 +72,8 @@ test: $(STAMP) ## Every test, the slow ones too
 test-matrix: ## The fast tests on Python 3.11, 3.12 and 3.13, with no engine and the newest packages
 	@set -eu; \
 	for python in $(PYTHONS); do \
+		command -v $$python >/dev/null || { \
+			echo "no $$python on PATH; name those that are: make test-matrix PYTHONS=..." >&2; exit 1; }; \
 		version=$$($$python -c 'import sys; print("%d.%d" % sys.version_info[:2])'); \
 		bin=.venv-$$version/bin; \
 		echo "== Python $$version"; \

@@ -13,7 +13,7 @@ class MindSSDError(Exception):
     """The base of all of them."""
 
     def __str__(self) -> str:
-        return "\n".join(map(printable, super().__str__().splitlines()))
+        return "\n".join(map(printable, super().__str__().split("\n")))
 
 
 class ConfigError(MindSSDError):

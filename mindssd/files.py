@@ -76,7 +76,8 @@ class FileAside:
             self._release()
         try:
             if keep_old_as is not None:
-                self._target.replace(keep_old_as)
+                with suppress(FileNotFoundError):  # nothing has the name, or the folder is gone
+                    self._target.replace(keep_old_as)
             self._hidden.replace(self._target)
         except FileNotFoundError:
             if self._lock < 0:
@@ -85,7 +86,7 @@ class FileAside:
             with FileAside(self._target) as again, os.fdopen(os.dup(self._lock), "rb") as content:
                 content.seek(0)
                 shutil.copyfileobj(content, again.file)
-                again.keep()
+                again.keep(durable)
         _HIDDEN.discard(self._hidden)
         self._hidden = None
         if durable:

@@ -1,6 +1,6 @@
 """What differs between systems: locks, memory, signals, usable cores, how a process ends.
 
-On Linux all of it works. On other systems each function says what it does without.
+Everything works on Linux; each function says what is missing elsewhere.
 """
 
 import ctypes

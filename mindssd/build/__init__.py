@@ -1,1 +1,1 @@
-"""From a configuration to objects, one file a subject: the only room that knows both."""
+"""From a configuration to objects, one file a subject; nothing else does that."""

@@ -21,7 +21,6 @@ from mindssd.geometry.matching import match
 from mindssd.platform import available_cores
 
 MAX_WORKERS = 8
-
 SECONDS_FOR_SIZES = 0.5
 """A start may take so long to compare annotated sizes with those of training files: 30,000 that
 memory holds, all of COCO's that the cache knows. The rest are compared as they are read."""

@@ -13,8 +13,7 @@ from mindssd.platform import free_port
 ENGINES: dict[str, tuple[str, ...]] = {"mindspore": ("mindspore", "mindcv"), "torch": ("torch",)}
 """Each engine's packages; `auto` takes the first whose are installed."""
 
-
-WHEELS = "" if sys.version_info < (3, 13) else " with Python 3.11 or 3.12"
+OTHER_PYTHON = "" if sys.version_info < (3, 13) else " with Python 3.11 or 3.12"
 """Where the way to MindSpore 2.10.0 is another Python."""
 
 
@@ -38,12 +37,12 @@ def choose_engine(name: str) -> str:
     if missing is None:
         raise EngineError(
             "neither MindSpore with MindCV nor PyTorch is installed; pip install "
-            f"'mindssd[mindspore]'{WHEELS} or 'mindssd[torch]' (`mindssd doctor` tells more)"
+            f"'mindssd[mindspore]'{OTHER_PYTHON} or 'mindssd[torch]' (`mindssd doctor` tells more)"
         )
     others = "".join(f", or set engine={engine}" for engine in installed)
     raise EngineError(
         f"{missing} is not installed; pip install 'mindssd[{name}]'"
-        f"{WHEELS if name == 'mindspore' else ''}{others} "
+        f"{OTHER_PYTHON if name == 'mindspore' else ''}{others} "
         "(`mindssd doctor` tells more)"
     )
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -26,11 +25,8 @@ from mindssd.engines.base import (
 from mindssd.errors import ConfigError
 from mindssd.geometry.default_boxes import DefaultBoxes, GridDefaultBoxes, PaperDefaultBoxes
 from mindssd.types import Array, ImageSize
-from mindssd.weights.download import resolve_backbone
+from mindssd.weights.download import Progress, resolve_backbone
 from mindssd.weights.transfer import FitReport, load_backbone, start_from_detector
-
-if TYPE_CHECKING:
-    from mindssd.weights.download import Progress
 
 
 def image_size(config: Config) -> ImageSize:
@@ -124,7 +120,7 @@ def load_initial_weights(
     config: Config,
     network: Network,
     class_names: tuple[str, ...],
-    progress: "Progress | None" = None,
+    progress: Progress | None = None,
 ) -> list[str]:
     """Load what the config starts from; return a line to print for each file."""
     shapes = {name: value.shape for name, value in network.parameters().items()}

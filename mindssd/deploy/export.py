@@ -47,9 +47,7 @@ SUFFIXES = {"onnx": ".onnx", "openvino": ".xml", "mindir": ".mindir", "ckpt": ".
 """By the format's name; beside OpenVINO's .xml comes a .bin, and beside a .mindir a .json."""
 
 SAMPLE_IMAGES = 8
-
 MAX_LOSS = 0.01
-
 COMPARED = replace(FOR_PEOPLE, across_classes_iou=None)
 """What the detections of sample images are compared by, for a file without NMS inside."""
 

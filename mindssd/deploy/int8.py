@@ -1,4 +1,4 @@
-"""How many layers int8 may have, where its loss of mAP is limited."""
+"""Int8 within an allowed loss of mAP: which layers stay in float32."""
 
 from collections.abc import Callable, Iterator, Sequence
 

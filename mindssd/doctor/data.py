@@ -1,4 +1,4 @@
-"""Is a data set fit to train on."""
+"""Checks of a data set."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Do the engines that are installed start and compute."""
+"""Checks that the installed engines start and compute."""
 
 import json
 import re

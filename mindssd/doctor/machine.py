@@ -1,4 +1,4 @@
-"""Is this machine fit for work: Python, cores, memory, instructions, disk."""
+"""Checks of this machine: Python, cores, memory, instructions, disk."""
 
 import os
 import re
@@ -13,7 +13,7 @@ from mindssd.platform import available_cores
 
 
 def check_python(version: tuple[int, ...]) -> list[Finding]:
-    """Whether this Python is one that mindssd and MindSpore are made for."""
+    """Whether this Python is one that mindssd is made for."""
     import platform
 
     text = f"{'.'.join(map(str, version))} on {platform.platform()}"

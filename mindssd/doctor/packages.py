@@ -1,4 +1,4 @@
-"""Are the packages here that mindssd requires, in versions that fit."""
+"""Checks of the installed packages against what mindssd requires."""
 
 from collections.abc import Sequence
 from importlib import metadata

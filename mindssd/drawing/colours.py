@@ -15,9 +15,7 @@ WHITE: Colour = (255, 255, 255)
 INK: Colour = (22, 24, 28)
 
 _GOLDEN_ANGLE = 137.508
-
 _LIGHTNESSES = (0.66, 0.70, 0.74, 0.78)  # seen on white and on black, under dark letters
-
 _STRONGEST_CHROMA = 20  # in hundredths: beyond, yellow and green would outshine the rest
 
 

@@ -21,7 +21,6 @@ ANNOTATIONS_AT_ONCE = 50_000
 numbers do not depend on each other, and 500,000 boxes of val2017 need not be dicts at once."""
 
 _AREAS = {"all": 0, "small": 1, "medium": 2, "large": 3}
-
 _MAX_DETECTIONS = (1, 10, 100)
 
 _AP50, _AP75 = 0, 5  # places of IoU 0.50 and 0.75 in 0.50, 0.55, … 0.95

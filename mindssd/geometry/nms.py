@@ -15,7 +15,7 @@ FIRST_PREFIX = 512
 """How many candidates are looked at first; a fifth of them usually survive, which makes 100."""
 PREFIX_GROWTH = 8
 
-_greedy: Any = cv2.dnn.NMSBoxes  # which takes arrays too, other than its types say
+_greedy: Any = cv2.dnn.NMSBoxes  # takes arrays too, which its type stubs do not say
 
 
 def class_wise_nms(

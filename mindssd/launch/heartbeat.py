@@ -10,7 +10,7 @@ HEARTBEAT = "MINDSSD_HEARTBEAT"
 """Names the file of a `Heartbeat`, in the environment of the process that writes into it."""
 
 _HEARTBEAT_START = b"mindssd heartbeat\n"
-"""By this a heartbeat's file is known: into no other is ever written."""
+"""A heartbeat's file begins with this; no other file is written to."""
 
 
 class Heartbeat:

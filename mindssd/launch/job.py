@@ -56,6 +56,8 @@ def launch(
     After a failure it begins again, up to `restarts` times, by `resume` if the run in `folder` has
     a checkpoint. TrainingError, which names the rank, where that does not help.
     """
+    if os.name == "nt":
+        raise ConfigError("--devices starts processes as Linux does; on Windows leave it out")
     if LAUNCHED & os.environ.keys():
         raise ConfigError(
             "--devices starts the processes itself; leave it out under mpirun, msrun or torchrun"

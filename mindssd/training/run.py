@@ -49,7 +49,7 @@ class Run:
         return self.engine.group.rank == 0
 
     def train(self, checkpoint: Checkpoint | None, changed: Sequence[str] = ()) -> Outcome:
-        """Take the steps that are left, and report; `changed` is what the checkpoint knows not."""
+        """Take the steps that are left, and report; `changed` is what differs from before."""
         with (
             display(self.console, self.plan.total_steps) as shown,
             StopSignals(shown.say, self.engine.group) as stop,

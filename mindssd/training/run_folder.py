@@ -83,6 +83,8 @@ class RunFolder:
         """Remove what a process that was killed had half written."""
         for folder in (self.path, self.last_file.parent):
             remove_left_behind(folder)
+            for leftover in folder.glob(".*.[0-9]*.tmp"):  # as 0.1.0 named them
+                leftover.unlink(missing_ok=True)
 
     def require_room(self, num_bytes: int) -> None:
         """Raise TrainingError unless the disk has so much room."""

@@ -181,6 +181,7 @@ def only(monkeypatch):
         monkeypatch.setattr(
             "mindssd.build.engine.find_spec", lambda name: name if name in packages else None
         )
+        monkeypatch.setattr("mindssd.build.engine.OTHER_PYTHON", "")
 
     return install
 
@@ -210,6 +211,13 @@ def test_a_missing_framework_says_how_to_get_it(engine, installed, message, only
     only(*installed)
     with pytest.raises(EngineError, match=message):
         build_engine(load_config(RECIPE, [f"engine={engine}"]))
+
+
+def test_where_mindspore_has_no_wheels_another_python_is_the_way_out(only, monkeypatch):
+    only("torch")
+    monkeypatch.setattr("mindssd.build.engine.OTHER_PYTHON", " with Python 3.11 or 3.12")
+    with pytest.raises(EngineError, match=r"\[mindspore\]' with Python 3.11 or 3.12"):
+        build_engine(load_config(RECIPE, ["engine=mindspore"]))
 
 
 def test_pytorchs_settings_are_refused_by_mindspore(only):

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.slow
 WAYS = {"mindspore": ["frozen", "scored"], "torch": ["frozen", "scored", "synchronised"]}
 
 PROGRAM = """
-import json, sys
+import json, sys, time
 import numpy as np
 from mindssd.build.engine import build_engine
 from mindssd.config.schema import Config
@@ -73,6 +73,8 @@ def batch(step, boxes):
 
 
 found = {way: trained(way) for way in ways}
+if name == "mindspore" and group.size > 1 and group.rank == 0:
+    time.sleep(35)  # as it scores: MindSpore's own patience on a CPU ends after 30 s
 words = [part.decode() for part in group.gather(b"word" * (group.rank + 1))]
 long = [bytes(range(256)) * 9000 * rank for rank in range(group.size)]  # none, and some rounds
 exact = group.gather(long[group.rank]) == long
@@ -123,6 +125,7 @@ def test_two_halves_of_a_batch_train_as_the_whole_one(engine: str, way: str) -> 
 
 @pytest.mark.parametrize("engine", ["mindspore", "torch"])
 def test_a_group_passes_on_what_its_processes_say_to_the_last_bit(engine: str) -> None:
+    """Also where one of them comes half a minute behind the others."""
     alone, first, second = (found for size in (1, 2) for found in told(engine, size))
     assert first["words"] == ["word", "wordword"]
     assert first["any"] == second["any"] == [True, False]

@@ -49,7 +49,8 @@ def computed_once():
         outputs = {}
 
         def once(network, images):
-            key = images.tobytes()
+            bias = network.parameters()["head.boxes.0.predict.bias"]
+            key = images.tobytes(), bias.tobytes()
             if key not in outputs:
                 outputs[key] = forward(network, images)
             return outputs[key]

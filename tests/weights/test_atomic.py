@@ -63,3 +63,11 @@ def test_an_address_in_a_files_place_is_named_without_its_secrets():
     with pytest.raises(WeightsError, match=r"^https:/host/m\.onnx\?…: no such file") as caught:
         read_bytes(Path("https://user:secret@host/m.onnx?token=secret"))
     assert "secret" not in str(caught.value)
+
+
+def test_without_an_old_file_nothing_is_left_beside_the_new_one(tmp_path):
+    path = tmp_path / "a"
+    with atomic_writer(path, keep_old_as=tmp_path / "b") as file:
+        file.write(b"new")
+    assert path.read_bytes() == b"new"
+    assert list(tmp_path.iterdir()) == [path]

@@ -24,7 +24,7 @@ _PROVIDERS = ("CUDAExecutionProvider", "ROCMExecutionProvider", "DmlExecutionPro
 def open_onnxruntime(
     path: Path, model: str | bytes, manifest: Manifest, settings: RuntimeSettings
 ) -> Session:
-    """Open a model, a path or its content, described by `manifest`; see `runtime.open_session`."""
+    """Open a model, a path or its content, described by `manifest`; see `opening.open_session`."""
     with faults(path, "ONNX Runtime"):
         import onnxruntime as ort
 

@@ -75,7 +75,7 @@ def _call(path: Path, runtime: str) -> Iterator[None]:
 
 
 def open_openvino_file(path: Path, settings: RuntimeSettings) -> Session:
-    """Open OpenVINO's own format, whose weights lie beside it; see `runtime.open_session`."""
+    """Open OpenVINO's own format, whose weights lie beside it; see `opening.open_session`."""
     with faults(path, "OpenVINO"):
         ov = import_openvino()
     weights = path.with_suffix(".bin")
@@ -98,7 +98,7 @@ def open_openvino_file(path: Path, settings: RuntimeSettings) -> Session:
 
 
 def open_openvino(path: Path, model: Any, manifest: Manifest, settings: RuntimeSettings) -> Session:
-    """Open a model, a path, its content or OpenVINO's own object; see `runtime.open_session`."""
+    """Open a model, a path, its content or OpenVINO's own object; see `opening.open_session`."""
     with _call(path, "OpenVINO"):
         ov = import_openvino()
         core = ov.Core()

@@ -67,7 +67,7 @@ def configure(device: str = "auto", training: bool = False) -> str:
 def settle(device: str) -> None:
     """Let MindSpore run its first graph and primitive, while the environment is its own.
 
-    What it reads of that, as oneDNN `process.SETTINGS`, it reads then, and once; and what it sets,
+    What it reads of that, as oneDNN `start.SETTINGS`, it reads then, and once; and what it sets,
     it sets then.
     """
     if device == "CPU":

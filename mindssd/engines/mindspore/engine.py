@@ -19,7 +19,7 @@ class MindSporeEngine:
     name = "mindspore"
 
     def __init__(self, device: str = "auto", training: bool = False) -> None:
-        """`process.start_engine` calls it, so that nothing of the process stays changed.
+        """`start.start_engine` calls it, so that nothing of the process stays changed.
 
         In `training` the process is the run's own: it joins its group, and MindSpore's modes and
         seeds are set for good.

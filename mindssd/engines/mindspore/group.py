@@ -20,7 +20,7 @@ from mindssd.types import Array
 def join_group(device: str) -> Group:
     """This process's group: that of its launcher, or itself alone.
 
-    msrun, `mindssd train --devices` and `cluster.adopt_mpi` say so by MS_ROLE; msrun's scheduler
+    msrun, `mindssd train --devices` and `mpi.adopt_mpi` say so by MS_ROLE; msrun's scheduler
     comes here too, and ends in `init`. A rank table does so on Ascend.
     """
     if "MS_ROLE" not in os.environ and rank_table_device(device) is None:

@@ -19,9 +19,9 @@ from mindssd.files import private_folder, write_file
 from mindssd.platform import OWN_LAUNCHER, die_with_parent, free_port
 
 RENDEZVOUS_S = 120
-
+"""So long a rank waits for rank 0 to say its port."""
 SCHEDULER_END_S = 10
-
+"""So long rank 0 waits at its end for the scheduler's."""
 PORT_FILE_AGE_S = 600
 """An older file is another job's, of the same name, that was killed."""
 

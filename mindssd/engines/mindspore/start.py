@@ -30,6 +30,10 @@ SETTINGS = {
 """What MindSpore is told by the environment, unless the user has told it otherwise."""
 
 
+COMMUNICATION_S = "86400"
+"""So long a process waits for the others, in seconds."""
+
+
 def start_engine(device: str = "auto", training: bool = False) -> "MindSporeEngine":
     """Import and start MindSpore; behind it the environment is what it was before.
 
@@ -39,6 +43,10 @@ def start_engine(device: str = "auto", training: bool = False) -> "MindSporeEngi
     own stay, for the compilers that it starts.
     """
     _leave_interrupts_alone()
+    if training:
+        # Read at the first collective operation. MindSpore 2.10.0's on a CPU else fail after 30 s,
+        # as where the others wait while rank 0 scores; who hangs is the launcher's to find out.
+        os.environ.setdefault("MS_CPU_COMM_OP_TIMEOUT", COMMUNICATION_S)
     with calling(), warnings.catch_warnings():
         before = _environment()
         apply_settings()
