@@ -18,11 +18,17 @@ UNIT = np.array([[0.5, 0.5, 1, 1]], np.float32)
 def sums_of(engine):
     """(class sum, box sum, positives, box count) of arrays, and the gradients of offsets and logits
     of the class sum plus the box sum.
+
+    MindSpore computes operator by operator, unless `compiled` asks for a graph, which takes longer
+    to compile; `test_both_engines.py` compiles one of each loss.
     """
 
-    def by_mindspore(spec: LossSpec, *arrays: Array) -> tuple[list[float], list[Array]]:
+    def by_mindspore(
+        spec: LossSpec, *arrays: Array, compiled: bool = False
+    ) -> tuple[list[float], list[Array]]:
         import mindspore as ms  # after the engine's settings
 
+        from mindssd.engines.mindspore.device import in_mode
         from mindssd.engines.mindspore.loss import DetectionLoss
 
         loss = DetectionLoss(spec)
@@ -30,13 +36,15 @@ def sums_of(engine):
 
         def total(offsets, logits):
             sums = loss(offsets, logits, *tensors[2:])
-            return sums[0] + sums[1]
+            return sums[0] + sums[1], sums
 
-        gradients = ms.grad(total, (0, 1))(*tensors[:2])
-        sums = [float(value.asnumpy()) for value in loss(*tensors)]
-        return sums, [gradient.asnumpy() for gradient in gradients]
+        with in_mode(ms.GRAPH_MODE if compiled else ms.PYNATIVE_MODE):
+            gradients, (sums,) = ms.grad(total, (0, 1), has_aux=True)(*tensors[:2])
+            return [float(x.asnumpy()) for x in sums], [x.asnumpy() for x in gradients]
 
-    def by_torch(spec: LossSpec, *arrays: Array) -> tuple[list[float], list[Array]]:
+    def by_torch(
+        spec: LossSpec, *arrays: Array, compiled: bool = False
+    ) -> tuple[list[float], list[Array]]:
         import torch
 
         from mindssd.engines.torch.loss import detection_loss
@@ -115,9 +123,11 @@ def test_a_sample_of_weight_0_adds_nothing(loss):
     assert loss(2.0, *arrays) == pytest.approx(loss(2.0, *alone), rel=1e-6)
 
 
-def test_huge_logits_stay_finite(loss):
-    class_sum, _, _ = loss(2.0, *_arrays([[1e4, -1e4], [-1e4, 1e4]], [1, 0]))
+def test_huge_logits_stay_finite(sums_of):
+    arrays = _arrays([[1e4, -1e4], [-1e4, 1e4]], [1, 0])
+    (class_sum, *_), gradients = sums_of(LossSpec(), *arrays, compiled=True)
     assert class_sum == pytest.approx(2e4, rel=1e-6)
+    assert all(np.isfinite(gradient).all() for gradient in gradients)
 
 
 def test_it_equals_its_formula_on_random_numbers(loss):
@@ -248,7 +258,7 @@ def test_boxes_weighted_by_score_count_as_much_as_their_truths_scores(sums_of):
 def test_without_positives_all_but_the_class_sum_is_nothing(sums_of, by_score):
     spec = LossSpec("quality_focal", box_kind="giou", box_weight_by_score=by_score)
     arrays = _arrays(np.zeros((3, 81)), [0, 0, 0], offsets=np.full((1, 3, 4), 1e6))
-    sums, (offset_gradient, logit_gradient) = sums_of(spec, *arrays)
+    sums, (offset_gradient, logit_gradient) = sums_of(spec, *arrays, compiled=True)
     assert sums[1:] == [0, 0, 0]
     assert sums[0] == pytest.approx(3 * 81 * 0.25 * LN2, rel=1e-5)
     assert (offset_gradient == 0).all() and np.isfinite(logit_gradient).all()
@@ -269,6 +279,6 @@ def test_a_sample_of_weight_0_adds_nothing_to_the_other_losses_either(sums_of, n
 def test_wild_offsets_give_finite_losses(sums_of):
     offsets = np.array([[[0, 0, 1e4, 1e4], [0, 0, -1e4, -1e4], [1e6, -1e6, 0, 0]]])
     arrays = _arrays(np.zeros((3, 2)), [1, 1, 1], offsets, target_offsets=np.zeros((1, 3, 4)))
-    sums, gradients = sums_of(QUALITY, *arrays)
+    sums, gradients = sums_of(QUALITY, *arrays, compiled=True)
     assert np.isfinite(sums).all()
     assert all(np.isfinite(gradient).all() for gradient in gradients)
