@@ -247,6 +247,12 @@ def any_engine() -> None:
 
 
 @pytest.fixture(scope="session")
+def quickest_engine(any_engine: None) -> str:
+    """PyTorch where it is installed, for it compiles nothing: for tests that either engine does."""
+    return "torch" if find_spec("torch") else "mindspore"
+
+
+@pytest.fixture(scope="session")
 def untrained_model(
     any_engine: None, quick_config: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Path:

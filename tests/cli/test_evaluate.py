@@ -10,7 +10,18 @@ import pytest
 from mindssd.weights.mindspore_checkpoint import write_checkpoint
 
 
+@pytest.fixture
+def evaluate(mindssd, quickest_engine):
+    """`mindssd eval` of a model and a data set by the engine that takes least; words come after."""
+
+    def run(model, data_dir, *words):
+        return mindssd("eval", model, f"data_dir={data_dir}", f"engine={quickest_engine}", *words)
+
+    return run
+
+
 def test_a_models_numbers_are_printed_and_written(mindssd, untrained_model, shapes_dir, tmp_path):
+    """By whichever engine it chooses."""
     done = mindssd(
         "eval", untrained_model, f"data_dir={shapes_dir}", "--json", tmp_path / "result.json"
     )
@@ -23,36 +34,36 @@ def test_a_models_numbers_are_printed_and_written(mindssd, untrained_model, shap
     assert result["num_images"] == 12
 
 
-def test_the_references_protocol_is_named_with_the_numbers(mindssd, untrained_model, shapes_dir):
-    done = mindssd("eval", untrained_model, f"data_dir={shapes_dir}", "--protocol", "mindcv")
+def test_the_references_protocol_is_named_with_the_numbers(evaluate, untrained_model, shapes_dir):
+    done = evaluate(untrained_model, shapes_dir, "--protocol", "mindcv")
     assert done.status == 0
     assert "protocol mindcv: images with boxes and no crowd, score > 0.1" in done.out
 
 
-def test_an_unreadable_image_is_counted_and_told(mindssd, untrained_model, shapes_dir, tmp_path):
+def test_an_unreadable_image_is_counted_and_told(evaluate, untrained_model, shapes_dir, tmp_path):
     data_dir = tmp_path / "data"
     shutil.copytree(shapes_dir, data_dir)
     broken = data_dir / "val2017" / "3.png"
     broken.write_bytes(broken.read_bytes()[:300])
-    done = mindssd("eval", untrained_model, f"data_dir={data_dir}")
+    done = evaluate(untrained_model, data_dir)
     assert done.status == 0
     assert "1 image could not be read" in done.out and "3.png" in done.out
     assert "Traceback" not in done.err
 
 
 def test_without_truths_there_is_no_ap_and_it_is_said(
-    mindssd, untrained_model, shapes_dir, tmp_path
+    evaluate, untrained_model, shapes_dir, tmp_path
 ):
     data_dir = Path(shutil.copytree(shapes_dir, tmp_path / "data"))
     path = data_dir / "annotations" / "instances_val2017.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"annotations": []}))
-    done = mindssd("eval", untrained_model, f"data_dir={data_dir}")
+    done = evaluate(untrained_model, data_dir)
     assert done.status == 0
     assert "  no boxes: nothing to learn, and no AP\n" in done.out and "no truths" in done.out
 
 
 def test_classes_in_another_order_are_scored_by_name(
-    mindssd, untrained_model, shapes_dir, tmp_path
+    evaluate, untrained_model, shapes_dir, tmp_path
 ):
     data_dir = Path(shutil.copytree(shapes_dir, tmp_path / "data"))
     path = data_dir / "annotations" / "instances_val2017.json"
@@ -63,12 +74,12 @@ def test_classes_in_another_order_are_scored_by_name(
     results = []
     for text in (path.read_text(), json.dumps(reordered)):
         path.write_text(text)
-        done = mindssd("eval", untrained_model, f"data_dir={data_dir}", "--json", tmp_path / "r")
+        done = evaluate(untrained_model, data_dir, "--json", tmp_path / "r")
         assert done.status == 0, done.err
         results.append(json.loads((tmp_path / "r").read_text())["per_class"])
     assert results[0] == results[1] and [r["name"] for r in results[0]] == ["rectangle", "ellipse"]
     path.write_text(path.read_text().replace("ellipse", "circle"))
-    fault = mindssd("eval", untrained_model, f"data_dir={data_dir}").fault
+    fault = evaluate(untrained_model, data_dir).fault
     assert fault.startswith(
         f"{untrained_model} and {path} name different classes: ['rectangle', 'e"
     )
@@ -95,13 +106,13 @@ def test_what_a_model_has_decided_is_refused(mindssd, untrained_model, deploy, s
         assert "takes data_dir, evaluation.protocol, " in fault
 
 
-def test_data_of_other_classes_is_refused(mindssd, untrained_model, shapes_dir, tmp_path):
+def test_data_of_other_classes_is_refused(evaluate, untrained_model, shapes_dir, tmp_path):
     """A detector of ellipses cannot be scored on circles; by number they would be the same."""
     data_dir = tmp_path / "data"
     shutil.copytree(shapes_dir, data_dir)
     path = data_dir / "annotations" / "instances_val2017.json"
     path.write_text(path.read_text().replace("ellipse", "circle"))
-    fault = mindssd("eval", untrained_model, f"data_dir={data_dir}").fault
+    fault = evaluate(untrained_model, data_dir).fault
     assert "ellipse" in fault and "circle" in fault
 
 
@@ -117,27 +128,23 @@ def test_a_ckpt_needs_a_recipe(mindssd, shapes_dir, tmp_path):
     assert fault.startswith(f"{path} does not say what network it is for; give --config RECIPE")
 
 
-@pytest.mark.usefixtures("any_engine")
-def test_a_checkpoint_of_other_classes_says_both_counts(mindssd, reference_checkpoint, shapes_dir):
-    words = ["--config", "ssd_mobilenetv2", "device=CPU", f"data_dir={shapes_dir}"]
-    fault = mindssd("eval", reference_checkpoint, *words).fault
+def test_a_checkpoint_of_other_classes_says_both_counts(evaluate, reference_checkpoint, shapes_dir):
+    words = ["--config", "ssd_mobilenetv2", "device=CPU"]
+    fault = evaluate(reference_checkpoint, shapes_dir, *words).fault
     assert "the checkpoint has 3 classes, this network 2" in fault
 
 
-@pytest.mark.slow
-@pytest.mark.usefixtures("any_engine")
 def test_a_checkpoint_of_another_recipe_says_what_does_not_fit(
-    mindssd, reference_checkpoint, shapes_dir
+    evaluate, reference_checkpoint, shapes_dir
 ):
-    words = ["--config", "ssd_mobilenetv3", "device=CPU", f"data_dir={shapes_dir}"]
-    fault = mindssd("eval", reference_checkpoint, *words).fault
+    words = ["--config", "ssd_mobilenetv3", "device=CPU"]
+    fault = evaluate(reference_checkpoint, shapes_dir, *words).fault
     assert fault.startswith(f"{reference_checkpoint} does not fit the network: ")
 
 
-@pytest.mark.usefixtures("any_engine")
-def test_a_backbone_alone_is_no_detector(mindssd, backbone_checkpoint, shapes_dir):
-    words = ["--config", "ssd_mobilenetv2", "device=CPU", f"data_dir={shapes_dir}"]
-    assert "backbone alone" in mindssd("eval", backbone_checkpoint, *words).fault
+def test_a_backbone_alone_is_no_detector(evaluate, backbone_checkpoint, shapes_dir):
+    words = ["--config", "ssd_mobilenetv2", "device=CPU"]
+    assert "backbone alone" in evaluate(backbone_checkpoint, shapes_dir, *words).fault
 
 
 def test_an_unknown_protocol_lists_those_there_are(mindssd, untrained_model):

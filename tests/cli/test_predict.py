@@ -63,11 +63,12 @@ def test_the_limit_of_detections_is_an_option(mindssd, deploy, photos, tmp_path)
         assert len(json.loads((out / "detections.json").read_text())["annotations"]) == count
 
 
-def test_a_higher_score_shows_less(mindssd, untrained_model, photos, tmp_path):
+def test_a_higher_score_shows_less(mindssd, untrained_model, quickest_engine, photos, tmp_path):
     """The model scores everything 0.88."""
     for score, any_found in ((0.8, True), (0.9, False)):
         out = tmp_path / f"out{score}"
-        done = mindssd("predict", untrained_model, photos / "0.png", "--out", out, "--score", score)
+        words = ["--engine", quickest_engine, "--out", out, "--score", score]
+        done = mindssd("predict", untrained_model, photos / "0.png", *words)
         assert (done.status, done.err) == (0, "")
         found = json.loads((out / "detections.json").read_text())
         assert bool(found["annotations"]) is any_found
@@ -157,8 +158,9 @@ def test_without_an_engine_the_ways_to_get_one_are_said(
     assert "pip install 'mindssd[mindspore]'" in fault
 
 
-def test_an_out_that_cannot_be_made_is_named(mindssd, untrained_model, photos):
-    fault = mindssd("predict", untrained_model, photos, "--out", photos / "0.png" / "x").fault
+def test_an_out_that_cannot_be_made_is_named(mindssd, untrained_model, quickest_engine, photos):
+    words = ["--engine", quickest_engine, "--out", photos / "0.png" / "x"]
+    fault = mindssd("predict", untrained_model, photos, *words).fault
     assert str(photos / "0.png" / "x") in fault
 
 

@@ -134,25 +134,26 @@ def test_a_run_that_failed_before_its_first_step_leaves_no_folder(train, tmp_pat
     assert not (tmp_path / "runs" / "run").exists()
 
 
-@pytest.mark.usefixtures("any_engine")
-def test_a_backbone_that_is_nowhere_lists_the_published_ones(train):
-    fault = train("backbone_ckpt_path=nothing.ckpt").fault
+def test_a_backbone_that_is_nowhere_lists_the_published_ones(train, quickest_engine):
+    fault = train(f"engine={quickest_engine}", "backbone_ckpt_path=nothing.ckpt").fault
     assert "nothing.ckpt" in fault and "mobilenet_v2_100" in fault
 
 
-@pytest.mark.usefixtures("any_engine")
-def test_a_backbone_of_another_architecture_says_what_does_not_fit(train, tmp_path):
+def test_a_backbone_of_another_architecture_says_what_does_not_fit(
+    train, quickest_engine, tmp_path
+):
     path = tmp_path / "resnet.ckpt"
     write_checkpoint(path, {"conv1.weight": np.zeros((64, 3, 7, 7), np.float32)})
     mobilenet = "backbone={name: mobilenet_v2_035_96, out_indices: [6]}"
-    fault = train(mobilenet, f"backbone_ckpt_path={path}").fault
+    fault = train(f"engine={quickest_engine}", mobilenet, f"backbone_ckpt_path={path}").fault
     assert fault.startswith(f"{path} does not fit the network: ")
     assert "missing (backbone.features_0.weight" in fault
 
 
-@pytest.mark.usefixtures("any_engine")
-def test_a_trained_detector_of_another_recipe_says_what_does_not_fit(train, reference_checkpoint):
-    fault = train(f"initial_weights={reference_checkpoint}").fault
+def test_a_trained_detector_of_another_recipe_says_what_does_not_fit(
+    train, quickest_engine, reference_checkpoint
+):
+    fault = train(f"engine={quickest_engine}", f"initial_weights={reference_checkpoint}").fault
     assert fault.startswith(f"{reference_checkpoint} does not fit the network: ")
 
 
