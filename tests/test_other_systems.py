@@ -131,8 +131,9 @@ def test_a_deployed_file_predicts_and_is_scored(deploy, shapes_dir: Path, tmp_pa
     assert len(found["images"]) == 5 and found["annotations"]
 
 
+@pytest.mark.slow
 def test_pytorch_trains_goes_on_predicts_and_exports(
-    tiny_config: Path, shapes_dir: Path, tmp_path: Path
+    quick_config: Path, shapes_dir: Path, tmp_path: Path
 ) -> None:
     pytest.importorskip("torch")
     run, data = tmp_path / "runs" / "run", f"data_dir={shapes_dir}"
@@ -140,7 +141,7 @@ def test_pytorch_trains_goes_on_predicts_and_exports(
     model = run / "best.safetensors"
     imports = IMPORTS.replace('"mindssd.engines.torch", ', "")
     commands: list[list[object]] = [
-        ["train", "--config", tiny_config, "epochs=1", *settings],
+        ["train", "--config", quick_config, "epochs=1", *settings],
         ["train", "--resume", run, "--adapt", "epochs=2"],
         ["eval", model, data, "engine=torch"],
         ["predict", model, shapes_dir / "val2017", "--engine", "torch", "--out", tmp_path / "out"],

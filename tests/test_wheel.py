@@ -86,17 +86,19 @@ def test_nothing_comes_from_the_checkout(program: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("engine", ["torch", "mindspore"])
 def test_it_trains_predicts_and_exports(
-    program: Path, tiny_config: Path, shapes_dir: Path, tmp_path: Path, engine: str
+    program: Path, quick_config: Path, shapes_dir: Path, tmp_path: Path, engine: str
 ) -> None:
+    """The export, which is PyTorch's whoever trained, is compared with PyTorch's own network."""
     pytest.importorskip(engine)
     settings = [f"engine={engine}", f"data_dir={shapes_dir}"]
-    config = tmp_path / tiny_config.name
-    shutil.copy(tiny_config, config)
+    config = tmp_path / quick_config.name
+    shutil.copy(quick_config, config)
     run(tmp_path, program, "train", "--config", config, "epochs=1", "name=first", *settings)
     model = tmp_path / "runs" / "first" / "best.safetensors"
     out = tmp_path / "out"
-    run(tmp_path, program, "predict", model, shapes_dir / "val2017", "--out", out)
+    words = ["--out", out, "--engine", engine]
+    run(tmp_path, program, "predict", model, shapes_dir / "val2017", *words)
     assert len(json.loads((out / "detections.json").read_text())["images"]) == 12
-    if find_spec("torch") and find_spec("onnxscript") and find_spec("onnxruntime"):
-        run(tmp_path, program, "export", model, f"data_dir={shapes_dir}")
+    if engine == "torch" and find_spec("onnxscript") and find_spec("onnxruntime"):
+        run(tmp_path, program, "export", model, *settings)
         run(tmp_path, program, "predict", model.with_suffix(".onnx"), shapes_dir / "val2017")
