@@ -25,7 +25,8 @@ pytestmark = pytest.mark.slow
 def test_torchrun_starts_a_run_which_saves_when_it_is_ended(new_run, tmp_path, start):
     folder = tmp_path / "run"
     torchrun = [str(BIN / "torchrun"), "--nproc_per_node=2", "--master_port", str(free_port())]
-    job = start(*torchrun, "-m", "mindssd", *new_run, LONG, "evaluation.every_epochs=0")
+    long = [LONG, "evaluation.every_epochs=0", "num_workers=0"]
+    job = start(*torchrun, "-m", "mindssd", *new_run, *long)
     job.wait_until(lambda: len(events(folder, "train")) > 3)
     assert "2 processes" in job.output
     assert load_config(str(folder / "config.yaml")).engine == "torch"
@@ -76,7 +77,7 @@ def test_where_the_port_for_mpiruns_ranks_is_taken_one_line_says_so(new_run, sta
 
 @pytest.mark.parametrize(
     ("size", "options"),
-    [("64k", ["--devices", "2"]), ("1m", ["batch_size=8"])],
+    [("64k", ["engine=torch", "--devices", "2"]), ("1m", ["engine=torch", "batch_size=8"])],
     ids=["no room at all", "no room for a batch"],
 )
 def test_too_small_a_dev_shm_is_an_error_and_not_a_hang(new_run, start, size, options):

@@ -83,11 +83,11 @@ def test_the_evaluation_of_two_is_that_of_one(by_each_engine, data, mindssd, tmp
 
 
 def test_signals_to_the_launchers_end_all_saved_and_the_end_is_bit_for_bit_the_same(
-    together, new_run, tmp_path, start
+    together, new_run, mindssd, tmp_path, start
 ):
     """SIGTERM to mpirun while the step compiles, SIGINT to ours during the evaluation; to the end.
 
-    A run may change its launcher: mpirun begins it, ours goes on, mpirun ends it.
+    A run may change its launcher: mpirun begins it, ours goes on, one process alone evaluates.
     """
     assert Path(MPIRUN[0]).exists(), "OpenMPI's mpirun comes with the extra `test`"
     folder = tmp_path / "run"
@@ -113,8 +113,6 @@ def test_signals_to_the_launchers_end_all_saved_and_the_end_is_bit_for_bit_the_s
     assert events(folder, "evaluation") == []
     wait_for_end(processes)
 
-    job = start(*MPIRUN, *resume)
-    assert job.wait() == 0, job.output
     ours, theirs = last(folder), last(together)
     for mine, other in (
         (ours.parameters, theirs.parameters),
@@ -124,6 +122,8 @@ def test_signals_to_the_launchers_end_all_saved_and_the_end_is_bit_for_bit_the_s
     assert [e["loss"] for e in events(folder, "train")] == [
         e["loss"] for e in events(together, "train")
     ]
+    done = mindssd(*resume, "--adapt")
+    assert (done.status, done.err) == (0, "")
     assert events(folder, "evaluation")[0]["AP"] == events(together, "evaluation")[0]["AP"]
 
 
