@@ -14,6 +14,8 @@ from typing import Any
 
 import pytest
 
+pytestmark = pytest.mark.slow  # a process for each, which does everything that a program might
+
 PROGRAM = r"""
 import ctypes, gc, json, locale, logging, multiprocessing, os, random, signal, subprocess, sys
 import threading, time, warnings
@@ -27,7 +29,7 @@ import mindssd
 from mindssd.errors import EngineError
 
 path, options, host = sys.argv[1], json.loads(sys.argv[2]), sys.argv[3:]
-NUM_CALLS = 8 * (20 if host else 200)
+NUM_CALLS = 8 * (20 if host else 50)
 for module in host:
     __import__(module)
 PHOTOS = [np.random.default_rng(k).integers(0, 256, (90, 120, 3), np.uint8) for k in range(10)]
@@ -189,12 +191,11 @@ def told(model: Path, options: str, host: tuple[str, ...] = ()) -> dict[str, Any
 @pytest.fixture(
     params=[
         "torch",
-        *(
-            pytest.param(n, marks=pytest.mark.slow)
-            for n in ("mindspore", "onnxruntime", "openvino")
-        ),
-        pytest.param("torch of the program", marks=pytest.mark.slow),
-        pytest.param("mindspore of the program", marks=pytest.mark.slow),
+        "mindspore",
+        "onnxruntime",
+        "openvino",
+        "torch of the program",
+        "mindspore of the program",
     ]
 )
 def guest(request: pytest.FixtureRequest) -> dict[str, Any]:
@@ -222,7 +223,7 @@ def test_ctrl_c_stays_the_programs_own(guest):
 
 
 def test_eight_threads_get_the_answers_of_one(guest):
-    """Of 1600 calls; of 160 where the program has imported the framework before."""
+    """Of 400 calls; of 160 where the program has imported the framework before."""
     assert guest["wrong in threads"] == 0
     assert guest["loaded in threads"] == [True, True]
 
