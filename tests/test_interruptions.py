@@ -14,7 +14,7 @@ import pytest
 
 from mindssd.training.checkpoint import read_checkpoint
 
-OVERRIDES = ["epochs=20", "optimizer.ema_decay=0.9", "num_workers=1", "evaluation.every_epochs=10"]
+OVERRIDES = ["epochs=20", "optimizer.ema_decay=0.9", "num_workers=1", "evaluation.every_epochs=20"]
 STEPS = 60
 PATIENCE_S = 240
 
