@@ -103,7 +103,9 @@ def test_a_batch_of_background_alone_trains_the_classes_of_the_other_losses(adam
     assert result.box_loss == 0 and result.class_loss > 0
 
 
+@pytest.mark.parametrize("engine", ["torch"], indirect=True)
 def test_the_losses_have_their_weights(adamw, engine, tiny_spec, make_batch):
+    """MindSpore's in `test_both_engines.py`, where it trains by such weights as PyTorch does."""
     network = engine.build_network(tiny_spec, seed=3)
     network.load_parameters(adamw.start)
     doubled = replace(ADAMW.loss, class_weight=1.0, box_weight=4.0)
