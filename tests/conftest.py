@@ -33,14 +33,21 @@ SHARED = Path(__file__).resolve().parents[1].parent / "shared"
 
 
 LONGEST = (
-    "distributed/test_failures.py",
-    "distributed/test_launchers.py",
     "distributed/test_run_of_two.py",
+    "distributed/test_launchers.py",
+    "distributed/test_failures.py",
     "distributed/test_same_steps.py",
-    "test_end_to_end.py",
-    "test_guest.py",
-    "engines/test_backbone_families.py",
     "deploy/test_export.py",
+    "test_interruptions.py",
+    "engines/test_backbone_families.py",
+    "test_end_to_end.py",
+    "engines/test_golden_steps.py",
+    "engines/test_golden_networks.py",
+    "engines/test_both_engines.py",
+    "test_guest.py",
+    "test_wheel.py",
+    "engines/test_stepper.py",
+    "engines/test_golden_checkpoint.py",
 )
 """The files that take longest begin first, for a file's tests stay in one process."""
 

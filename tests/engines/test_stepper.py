@@ -96,8 +96,12 @@ def test_the_forward_pass_is_the_same_after_a_training_step(plain, engine, tiny_
         np.testing.assert_array_equal(ours, theirs)
 
 
+# For MindSpore compiles each step: the fast tests have the plain one alone.
+refining = pytest.mark.slow
+
+
 @pytest.mark.parametrize("bad", [bad_image, bad_targets])
-@pytest.mark.parametrize("training", ["plain", "refined"])
+@pytest.mark.parametrize("training", ["plain", pytest.param("refined", marks=refining)])
 def test_a_step_that_is_not_finite_changes_nothing(training, bad, engine, request, make_batch):
     training = request.getfixturevalue(training)
     training.stepper.step(make_batch([0, 1]), RATE, 0.5)
@@ -128,6 +132,7 @@ def _clipped_velocities(plain: Training, refined: Training, norm: float) -> dict
     return expected
 
 
+@refining
 def test_clipping_bounds_the_gradient_and_decay_leaves_norms_and_biases_out(
     plain, refined, make_batch
 ):
@@ -150,6 +155,7 @@ def test_clipping_bounds_the_gradient_and_decay_leaves_norms_and_biases_out(
     assert total == pytest.approx(0.5, rel=1e-3)
 
 
+@refining
 def test_the_average_is_its_formula(refined, make_batch):
     """average ← decay · average + (1 - decay) · parameter, twice, from the start values."""
     average = refined.start
@@ -163,6 +169,7 @@ def test_the_average_is_its_formula(refined, make_batch):
         np.testing.assert_allclose(ours[name], value, rtol=0, atol=1e-6, err_msg=name)
 
 
+@refining
 def test_averaging_does_not_touch_the_parameters(refined, make_batch):
     ends = []
     for decay in (0.0, 0.99):
