@@ -1,4 +1,4 @@
-"""The images that an export is compared and calibrated on: those that can be read."""
+"""The images that an export is compared and calibrated on: those that can be read, or are drawn."""
 
 import shutil
 from pathlib import Path
@@ -8,7 +8,7 @@ import pytest
 
 from mindssd.data.dataset import DetectionDataset
 from mindssd.data.formats.coco import load_coco_split
-from mindssd.deploy.samples import readable_images
+from mindssd.deploy.samples import drawn_images, readable_images
 from mindssd.errors import DatasetError
 from mindssd.images import read_image
 
@@ -57,3 +57,17 @@ def test_where_none_can_be_read_that_is_one_line(dataset: DetectionDataset) -> N
     with pytest.raises(DatasetError, match=r"none of its 12 images can be read \(.*0\.png") as told:
         chosen(dataset, 3)
     assert "\n" not in str(told.value)
+
+
+def test_drawn_images_are_the_same_each_time_and_differ_from_one_another():
+    first, second = drawn_images(2, size=(48, 64))
+    assert first.shape == (48, 64, 3) and first.dtype == np.uint8
+    assert not np.array_equal(first, second)
+    np.testing.assert_array_equal(drawn_images(2, size=(48, 64)), [first, second])
+
+
+def test_drawn_images_have_edges_and_even_areas():
+    (image,) = drawn_images(1)
+    steps = np.abs(np.diff(image.astype(int), axis=1)).max(axis=2)
+    assert 0.02 < np.mean(steps > 30) < 0.3
+    assert np.mean(steps == 0) > 0.6
