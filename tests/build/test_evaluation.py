@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from mindssd.build import evaluation as evaluate
+from mindssd.build import evaluation
 from mindssd.config.load import load_config, to_tree
 from mindssd.deploy.sessions.session import RuntimeSettings, Session
 from mindssd.errors import ConfigError
@@ -29,14 +29,14 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     asked: dict[str, Any] = {}
     dataset = SimpleNamespace(class_names=("fish",), report=SimpleNamespace(lines=list))
     model = SimpleNamespace(network=None, class_names=("fish",))
-    monkeypatch.setattr(evaluate, "build_dataset", lambda config, split: dataset)
-    monkeypatch.setattr(evaluate, "build_predictor", lambda *wanted: model)
-    monkeypatch.setattr(evaluate, "load_model", lambda path, config, names: model)
+    monkeypatch.setattr(evaluation, "build_dataset", lambda config, split: dataset)
+    monkeypatch.setattr(evaluation, "build_predictor", lambda *wanted: model)
+    monkeypatch.setattr(evaluation, "load_model", lambda path, config, names: model)
 
     def score(predictor: Any, dataset: Any, protocol: Any, show: Any) -> None:
         asked["protocol"] = protocol.name
 
-    monkeypatch.setattr(evaluate, "evaluate", score)
+    monkeypatch.setattr(evaluation, "evaluate", score)
     return asked
 
 
@@ -56,44 +56,44 @@ def test_the_protocol_is_the_configs_unless_one_is_named(
     tree = to_tree(load_config("demo"))
     metadata = ModelMetadata(tree, ("fish",), (1,), (8, 8), (0, 0, 0), (1, 1, 1), ((1, 1),))
     write_model(path, PARAMETERS, metadata)
-    evaluate.evaluate_model(path, None, overrides, name, Console(quiet=True))
+    evaluation.evaluate_model(path, None, overrides, name, Console(quiet=True))
     assert asked["protocol"] == expected
     with pytest.raises(ConfigError, match="describes its own network; leave --config out"):
-        evaluate.evaluate_model(path, "demo", overrides, name, Console(quiet=True))
+        evaluation.evaluate_model(path, "demo", overrides, name, Console(quiet=True))
 
 
 def test_a_file_without_a_description_takes_a_recipe(tmp_path: Path, asked: dict[str, Any]) -> None:
     path = tmp_path / "m.ckpt"
     write_checkpoint(path, PARAMETERS)
-    evaluate.evaluate_model(path, "demo", [], None, Console(quiet=True))
+    evaluation.evaluate_model(path, "demo", [], None, Console(quiet=True))
     assert asked["protocol"] == "coco"
     with pytest.raises(ConfigError, match="give --config RECIPE"):
-        evaluate.evaluate_model(path, None, [], None, Console(quiet=True))
+        evaluation.evaluate_model(path, None, [], None, Console(quiet=True))
 
 
 def test_an_exported_model_runs_where_and_how_it_is_asked_to(
     deploy: Deploy, asked: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     opened: list[RuntimeSettings] = []
-    open_session = evaluate.open_session
+    open_session = evaluation.open_session
 
     def note(path: Path, settings: RuntimeSettings) -> Session:
         opened.append(settings)
         return open_session(path)
 
-    monkeypatch.setattr(evaluate, "open_session", note)
-    monkeypatch.setattr(evaluate, "deployed_predictor", lambda *_: evaluate.build_predictor())
+    monkeypatch.setattr(evaluation, "open_session", note)
+    monkeypatch.setattr(evaluation, "deployed_predictor", lambda *_: evaluation.build_predictor())
     path = deploy()
     for overrides in ([], ["device=GPU", "precision=bfloat16"]):
-        evaluate.evaluate_model(path, None, overrides, None, Console(quiet=True))
+        evaluation.evaluate_model(path, None, overrides, None, Console(quiet=True))
     assert opened == [
         RuntimeSettings(),
         RuntimeSettings(device="GPU", precision="bfloat16"),
     ]
     with pytest.raises(ConfigError, match="engine changes nothing here"):
-        evaluate.evaluate_model(path, None, ["engine=torch"], None, Console(quiet=True))
+        evaluation.evaluate_model(path, None, ["engine=torch"], None, Console(quiet=True))
     with pytest.raises(ConfigError, match="device='TPU': expected one of"):
-        evaluate.evaluate_model(path, None, ["device=TPU"], None, Console(quiet=True))
+        evaluation.evaluate_model(path, None, ["device=TPU"], None, Console(quiet=True))
 
 
 def test_what_a_data_set_has_wrong_is_printed_as_it_is(
@@ -102,10 +102,10 @@ def test_what_a_data_set_has_wrong_is_printed_as_it_is(
     line = "1 image files missing (such as [red]a[/i].jpg)"  # rich's markup, and not in order
     report = SimpleNamespace(lines=lambda: [line])
     dataset = SimpleNamespace(class_names=("fish",), report=report)
-    monkeypatch.setattr(evaluate, "build_dataset", lambda config, split: dataset)
+    monkeypatch.setattr(evaluation, "build_dataset", lambda config, split: dataset)
     path, printed = tmp_path / "m.ckpt", io.StringIO()
     write_checkpoint(path, PARAMETERS)
-    evaluate.evaluate_model(path, "demo", [], None, Console(file=printed))
+    evaluation.evaluate_model(path, "demo", [], None, Console(file=printed))
     assert line in printed.getvalue()
 
 
@@ -132,10 +132,10 @@ def test_a_file_without_a_description_has_the_classes_of_the_training_annotation
     def score(predictor: Any, dataset: Any, protocol: Any, show: Any) -> Any:
         return predictor, dataset
 
-    monkeypatch.setattr(evaluate, "load_model", load_model)
-    monkeypatch.setattr(evaluate, "build_predictor", lambda *wanted: load_model(*wanted[:3]))
-    monkeypatch.setattr(evaluate, "evaluate", score)
+    monkeypatch.setattr(evaluation, "load_model", load_model)
+    monkeypatch.setattr(evaluation, "build_predictor", lambda *wanted: load_model(*wanted[:3]))
+    monkeypatch.setattr(evaluation, "evaluate", score)
     asked = [f"data_dir={data_dir}"]
-    predictor, dataset = evaluate.evaluate_model(path, "demo", asked, None, Console(quiet=True))  # type: ignore[misc]
+    predictor, dataset = evaluation.evaluate_model(path, "demo", asked, None, Console(quiet=True))  # type: ignore[misc]
     assert predictor.class_names == dataset.class_names == ("fish", "crab", "eel")
     assert dataset[0].labels.tolist() == [3]

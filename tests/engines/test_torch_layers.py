@@ -12,7 +12,7 @@ from mindssd.errors import EngineError
 
 torch = pytest.importorskip("torch")
 
-from mindssd.engines.torch import device as runtime  # noqa: E402
+from mindssd.engines.torch import device  # noqa: E402
 from mindssd.engines.torch.layers import (  # noqa: E402
     BatchNorm,
     Conv2d,
@@ -95,8 +95,8 @@ def test_batchnorm_over_a_group_of_one_is_batchnorm():
     ],
 )
 def test_auto_trains_in_bfloat16_where_that_is_fast(precision, has_it, trains, infers, monkeypatch):
-    monkeypatch.setattr(runtime, "has_fast_bfloat16", lambda device: has_it)
-    chosen = runtime.Runtime("CPU", precision)
+    monkeypatch.setattr(device, "has_fast_bfloat16", lambda _: has_it)
+    chosen = device.Runtime("CPU", precision)
     assert (chosen.trains_in_bfloat16, chosen.infers_in_bfloat16) == (trains, infers)
 
 

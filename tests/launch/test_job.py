@@ -19,7 +19,7 @@ import pytest
 
 from mindssd.cli.train import train
 from mindssd.errors import ConfigError, TrainingError
-from mindssd.launch import job as launch
+from mindssd.launch import job
 from mindssd.launch.heartbeat import HEARTBEAT, Heartbeat, beat
 
 WORKER = """
@@ -52,11 +52,11 @@ def run(tmp_path, monkeypatch):
 
     def start(program: str, helpers: list[list[str]] | None = None, **options) -> int:
         cluster = Processes(helpers or [SLEEP])
-        monkeypatch.setattr(launch, "build_cluster", lambda size, engine: cluster)
-        monkeypatch.setattr(launch, "PROGRAM", [sys.executable, "-c", WORKER + program])
+        monkeypatch.setattr(job, "build_cluster", lambda size, engine: cluster)
+        monkeypatch.setattr(job, "PROGRAM", [sys.executable, "-c", WORKER + program])
         folder = tmp_path / "run"
         command = [str(tmp_path), "first"]
-        return launch.launch(command, [str(tmp_path), "again"], folder, 2, **options)
+        return job.launch(command, [str(tmp_path), "again"], folder, 2, **options)
 
     return start
 
@@ -88,14 +88,14 @@ def test_all_end_well_together(run, tmp_path):
     ],
 )
 def test_a_process_that_ends_badly_ends_the_others_and_is_named(run, monkeypatch, end, how):
-    monkeypatch.setattr(launch, "GRACE_S", 0.1)
+    monkeypatch.setattr(job, "GRACE_S", 0.1)
     with pytest.raises(TrainingError) as caught:
         run(f"if rank == '1': {end}\ntime.sleep(60)")
     assert str(caught.value) == f"rank 1 of 2 {how}"
 
 
 def test_who_was_killed_is_named_although_another_ended_because_of_it(run, monkeypatch):
-    monkeypatch.setattr(launch, "GRACE_S", 120.0)
+    monkeypatch.setattr(job, "GRACE_S", 120.0)
     program = """
 if rank == "0":
     sys.exit(1)
@@ -110,7 +110,7 @@ os.kill(os.getpid(), signal.SIGKILL)
 
 
 def test_a_stopped_process_is_named(run, monkeypatch):
-    monkeypatch.setattr(launch, "FROZEN_S", 1.0)
+    monkeypatch.setattr(job, "FROZEN_S", 1.0)
     with pytest.raises(TrainingError, match=r"rank 1 of 2 has been stopped for 1 s"):
         run("if rank == '1': os.kill(os.getpid(), signal.SIGSTOP)\ntime.sleep(60)")
 
@@ -186,7 +186,7 @@ time.sleep(60)
 
 
 def test_what_fails_once_it_was_asked_to_end_is_not_begun_again(run, tmp_path, monkeypatch):
-    monkeypatch.setattr(launch, "GRACE_S", 0.1)
+    monkeypatch.setattr(job, "GRACE_S", 0.1)
     program = """
 signal.signal(signal.SIGTERM, lambda number, frame: sys.exit("mindssd: the disk is full"))
 (folder / f"ready{rank}").touch()
@@ -276,11 +276,11 @@ def test_a_killed_launcher_leaves_no_process(tmp_path):
     program = f"""
 import sys
 from pathlib import Path
-from mindssd.launch import job as launch
+from mindssd.launch import job
 from tests.launch.test_job import SLEEP, WORKER, Processes
-launch.build_cluster = lambda size, engine: Processes([SLEEP])
-launch.PROGRAM = [sys.executable, "-c", WORKER + "time.sleep(60)"]
-launch.launch([{str(tmp_path)!r}, "first"], [], Path({str(tmp_path)!r}) / "run", 2)
+job.build_cluster = lambda size, engine: Processes([SLEEP])
+job.PROGRAM = [sys.executable, "-c", WORKER + "time.sleep(60)"]
+job.launch([{str(tmp_path)!r}, "first"], [], Path({str(tmp_path)!r}) / "run", 2)
 """
     root = Path(__file__).resolve().parents[2]
     with subprocess.Popen([sys.executable, "-c", program], cwd=root) as launcher:
@@ -290,7 +290,7 @@ launch.launch([{str(tmp_path)!r}, "first"], [], Path({str(tmp_path)!r}) / "run",
 
 
 def test_the_commands_patience_is_the_launchers():
-    assert inspect.signature(train).parameters["patience"].default == launch.PATIENCE_S
+    assert inspect.signature(train).parameters["patience"].default == job.PATIENCE_S
 
 
 def _beat(environment: dict[str, str], *descriptors: int) -> None:
@@ -355,7 +355,7 @@ def test_a_signal_amid_the_start_of_the_last_process_reaches_it_too(run, tmp_pat
             os.kill(os.getppid(), signal.SIGTERM)
 
     monkeypatch.setattr(sys.modules[__name__], "Processes", Noting)
-    monkeypatch.setattr(launch, "die_with_parent", signal_launcher)
+    monkeypatch.setattr(job, "die_with_parent", signal_launcher)
     program = """
 time.sleep(20)
 sys.exit(5)
@@ -371,9 +371,9 @@ def test_a_signal_amid_the_end_of_an_attempt_is_the_last_ones_end(monkeypatch, t
         os.kill(os.getpid(), signal.SIGTERM)
         raise TrainingError("rank 1 of 2 ended with status 1")
 
-    monkeypatch.setattr(launch, "_run", fail)
+    monkeypatch.setattr(job, "_run", fail)
     before = signal.getsignal(signal.SIGTERM)
     with pytest.raises(TrainingError, match="rank 1 of 2"):
-        launch.launch(["first"], ["again"], tmp_path / "run", 2, restarts=3)
+        job.launch(["first"], ["again"], tmp_path / "run", 2, restarts=3)
     assert len(attempts) == 1
     assert signal.getsignal(signal.SIGTERM) is before

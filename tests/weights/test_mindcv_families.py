@@ -23,7 +23,7 @@ FAMILIES = {
 # The names and shapes of a classifier, and of the extractor as the detector holds it.
 READ_NAMES = """
 import json, os, sys
-from mindssd.engines.mindspore import device as runtime
+import mindssd.engines.mindspore.device
 import mindcv
 from mindspore import nn
 class Detector(nn.Cell):
