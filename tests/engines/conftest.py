@@ -1,4 +1,6 @@
-"""Both engines, each once for the whole process, and the reference's facts about its networks."""
+"""Both engines, each once for the whole process, the tiny detector with its steppers, each compiled
+once and put back for every test, and the reference's facts about its networks.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -8,9 +10,10 @@ import pytest
 
 from mindssd.build.engine import build_engine
 from mindssd.config.schema import Config
-from mindssd.engines.base import Engine, ExtrasNeck, NetworkSpec, PerLevelHead
+from mindssd.engines.base import Engine, ExtrasNeck, NetworkSpec, PerLevelHead, StepSpec
 from mindssd.geometry.default_boxes import PaperDefaultBoxes
 from mindssd.types import Array, Batch
+from tests.engines.training import ADAMW, ALL_BUT_PREDICTIONS, FROZEN, Training
 from tests.golden.facts import Golden, parameter_by_rule
 
 
@@ -95,6 +98,80 @@ def by_rule() -> Callable[[Mapping[str, Array]], dict[str, Array]]:
 def golden_network(golden_dir: Path) -> Callable[[str], Golden]:
     """Give the facts of a recipe by its name."""
     return lambda recipe: Golden(recipe, golden_dir)
+
+
+@pytest.fixture(scope="module")
+def make_training(engine, tiny_spec):
+    def make(spec: StepSpec) -> Training:
+        network = engine.build_network(tiny_spec, seed=3)
+        # Values beyond the initial ones, so that decay and frozen statistics show.
+        rng = np.random.default_rng(0)
+        start = network.parameters()
+        for name, value in start.items():
+            kind = name.rpartition(".")[2]
+            if kind in ("gamma", "moving_variance"):
+                value[...] = rng.uniform(0.5, 1.5, value.shape)
+            elif kind in ("beta", "bias", "moving_mean"):
+                value[...] = rng.normal(0, 0.1, value.shape)
+        network.load_parameters(start)
+        stepper = engine.build_stepper(network, spec)
+        return Training(network, stepper, spec, start, stepper.state())
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def compiled_plain(make_training):
+    return make_training(StepSpec(weight_decay=0.01, frozen_prefixes=FROZEN))
+
+
+@pytest.fixture
+def plain(compiled_plain) -> Training:
+    """Momentum, with decay on all but BatchNorm; two layers frozen."""
+    return compiled_plain.reset()
+
+
+@pytest.fixture(scope="module")
+def compiled_refined(make_training):
+    return make_training(
+        StepSpec(
+            weight_decay=0.01,
+            decayed="weights",
+            clip_norm=0.5,
+            ema=True,
+            frozen_prefixes=FROZEN,
+        )
+    )
+
+
+@pytest.fixture
+def refined(compiled_refined) -> Training:
+    """The same with clipping, averaging, and decay on weights alone."""
+    return compiled_refined.reset()
+
+
+@pytest.fixture(scope="module")
+def compiled_accumulating(make_training):
+    return make_training(
+        StepSpec(weight_decay=0.0, accumulate_steps=2, frozen_prefixes=ALL_BUT_PREDICTIONS)
+    )
+
+
+@pytest.fixture
+def accumulating(compiled_accumulating) -> Training:
+    """Two micro-steps an update; only the last 1×1 convolutions train, so no BatchNorm moves."""
+    return compiled_accumulating.reset()
+
+
+@pytest.fixture(scope="module")
+def compiled_adamw(make_training):
+    return make_training(ADAMW)
+
+
+@pytest.fixture
+def adamw(compiled_adamw) -> Training:
+    """AdamW with the losses that it is meant to train with; the backbone learns more slowly."""
+    return compiled_adamw.reset()
 
 
 def largest_difference(ours: Array, golden: Array) -> float:

@@ -7,19 +7,9 @@ import pytest
 
 from mindssd.engines.base import StepperState
 from mindssd.types import Array, Batch
-from tests.engines.training import (
-    RATE,
-    Training,
-    _accumulating,
-    accumulating,
-    bad_targets,
-    equal,
-    make_training,
-)
+from tests.engines.training import RATE, Training, bad_targets, equal
 
 pytestmark = pytest.mark.slow  # MindSpore compiles steps of its own for it
-
-__all__ = ["_accumulating", "accumulating", "make_training"]
 
 
 def test_a_sample_of_weight_0_does_not_count(accumulating, make_batch):

@@ -7,22 +7,9 @@ import pytest
 
 from mindssd.errors import WeightsError
 from mindssd.types import Array
-from tests.engines.training import (
-    ADAMW,
-    RATE,
-    Training,
-    _adamw,
-    _plain,
-    adamw,
-    bad_image,
-    equal,
-    make_training,
-    plain,
-)
+from tests.engines.training import ADAMW, RATE, Training, bad_image, equal
 
 pytestmark = pytest.mark.slow  # MindSpore compiles steps of its own for it
-
-__all__ = ["_adamw", "_plain", "adamw", "make_training", "plain"]
 
 
 def _moments(training: Training) -> dict[str, dict[str, Array]]:

@@ -6,21 +6,7 @@ import pytest
 from mindssd.engines.base import StepperState, StepSpec
 from mindssd.errors import EngineError, WeightsError
 from mindssd.types import Array
-from tests.engines.training import (
-    FROZEN,
-    RATE,
-    Training,
-    _plain,
-    _refined,
-    bad_image,
-    bad_targets,
-    equal,
-    make_training,
-    plain,
-    refined,
-)
-
-__all__ = ["_plain", "_refined", "make_training", "plain", "refined"]
+from tests.engines.training import FROZEN, RATE, Training, bad_image, bad_targets, equal
 
 
 def test_an_update_is_the_learning_rate_times_the_momentum(plain, make_batch):
