@@ -36,6 +36,10 @@ class WeightsError(MindSSDError):
     """A checkpoint: unreadable, or of another network."""
 
 
+class VersionError(MindSSDError):
+    """A file in a form that only a newer mindssd reads."""
+
+
 class EngineError(MindSSDError):
     """A framework or device that is missing or refuses."""
 

@@ -51,14 +51,17 @@ _layer("errors")
 _layer("types", third_party="numpy")
 _layer("platform")
 _layer("files", "platform")
-_layer("config", third_party="yaml msgspec")
+_layer("config.versions")
+_layer("config", "config.versions", "yaml msgspec")
 _layer("geometry", "types", "numpy cv2")
 _layer("decoders", "types platform", "numpy cv2 PIL simplejpeg")
 _layer("images", "types files decoders", "numpy cv2")
 _layer("drawing", "types images", "numpy cv2 PIL anyascii")
 _layer("data", "types files platform geometry decoders images", "numpy cv2 grain msgspec")
 _layer("demo", "types files geometry images", "numpy cv2 PIL")
-_layer("weights", "types files platform", "numpy safetensors google rich")  # google.protobuf
+_layer(
+    "weights", "types files platform config.versions", "numpy safetensors google rich"
+)  # google.protobuf
 _layer("engines")
 _layer("engines.base", "types", "numpy")
 _layer("engines.mindspore", "types files platform engines.base", "numpy mindspore mindcv")
@@ -69,8 +72,8 @@ _layer("launch.heartbeat")
 # safetensors: the file that a run resumes from.
 _layer(
     "training",
-    "types files platform images data weights engines.base inference evaluation drawing"
-    " launch.heartbeat",
+    "types files platform config.versions images data weights engines.base inference evaluation"
+    " drawing launch.heartbeat",
     "numpy tensorboardX rich safetensors",
 )
 _layer("deploy.manifest", "types geometry weights", "msgspec")

@@ -64,7 +64,7 @@ def described_config(metadata: ModelMetadata, path: str | Path) -> Config:
     defaults = Config()
     machine = ("engine", "device", "precision", "deterministic", "sync_batch_norm")
     tree = {**metadata.config, **{key: getattr(defaults, key) for key in machine}}
-    return from_tree(tree, where=str(path))
+    return from_tree(tree, str(path), metadata.format_version)
 
 
 def _without_description(path: str | Path) -> ConfigError:
