@@ -1,5 +1,6 @@
 """What every sink takes and does, and the threads in which some of them write."""
 
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -44,17 +45,17 @@ class Seen:
     seconds: float | None = None
 
 
-class Sink:
+class Sink(ABC):
     """Takes images one after the other, and writes something about each.
 
     OutputError where one file cannot be written but the next one may; any other MindSSDError ends
     the job.
     """
 
-    def put(self, seen: Seen) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def put(self, seen: Seen) -> None: ...
 
-    def close(self, keep: bool) -> None:
+    def close(self, keep: bool) -> None:  # noqa: B027 - what writes a file an image has no end
         """End. What grows with each image gets its name if `keep`, and else leaves nothing."""
 
 
