@@ -258,6 +258,28 @@ def test_a_command_imports_at_its_top_only_what_its_help_needs():
     assert not offences, "\n".join(offences)
 
 
+ALWAYS_THERE = {"numpy", "cv2", "msgspec", "yaml", "packaging", "safetensors", "anyascii"}
+
+
+def test_what_is_always_there_is_imported_at_the_top():
+    """Inside a function: an engine, what is optional or slow, and all that a command needs."""
+    offences = [
+        str(found)
+        for layer, found in _all_imports()
+        if not found.at_load
+        and layer != "__init__"  # for types, so that `mindssd.Path` is no name of ours
+        and (
+            found.module.partition(".")[0] in ALWAYS_THERE | sys.stdlib_module_names
+            or found.module == "mindssd.errors"
+            or (
+                _is_ours(found.module)
+                and layer not in {"cli", "build", "deploy", "engines.mindspore"}
+            )
+        )
+    ]
+    assert not offences, "\n".join(offences)
+
+
 def test_no_init_file_imports_anything_of_weight():
     offences = [
         str(found)

@@ -57,7 +57,7 @@ def decode_tiff(data: bytes) -> Decoded:
 
 @cache
 def _reader() -> Any:
-    from PIL import Image, ImageFile, TiffImagePlugin
+    from PIL import Image, ImageFile, TiffImagePlugin  # 70 ms, and for TIFF alone
 
     core: Any = vars(Image)["core"]  # which its types leave out
 

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load, save
 
 from mindssd.config.versions import (
     FORMAT_VERSION,
@@ -77,8 +79,6 @@ def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     At each moment `read_newest` finds a whole one, once there has been any: a damaged file never
     takes the previous one's place.
     """
-    from safetensors.numpy import save
-
     keeps = _is_whole(path)
     arrays = _prefixed("parameters/", checkpoint.parameters)
     arrays |= _prefixed("stepper/", checkpoint.stepper.arrays)
@@ -132,9 +132,6 @@ def read_checkpoint(path: Path) -> Checkpoint:
     WeightsError where it is missing, broken or not ours; VersionError where a newer mindssd wrote
     it.
     """
-    from safetensors import SafetensorError
-    from safetensors.numpy import load
-
     content = read_bytes(path)
     try:
         arrays = load(content)

@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
 
 from mindssd.config.versions import FORMAT_VERSION, KEY, read_version
 from mindssd.errors import WeightsError
@@ -46,9 +48,6 @@ class ModelMetadata:
 
 def write_model(path: str | Path, parameters: Mapping[str, Array], metadata: ModelMetadata) -> None:
     """Write a model file atomically: readers meet the old file or the whole new one."""
-    from safetensors import SafetensorError
-    from safetensors.numpy import save
-
     path = Path(path).expanduser()
     tensors = {name: np.asarray(value, np.float32, order="C") for name, value in parameters.items()}
     try:
@@ -121,8 +120,6 @@ class _Opened:
     """`safetensors.safe_open` whose every failure is a WeightsError with the file's name."""
 
     def __init__(self, path: Path) -> None:
-        from safetensors import SafetensorError, safe_open
-
         try:
             with path.open("rb"):
                 pass  # Python's own errors tell a folder from a missing file
