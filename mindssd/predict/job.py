@@ -15,8 +15,8 @@ from mindssd.build.model import load
 from mindssd.errors import ConfigError, ImageError, MindSSDError
 from mindssd.files import looks_like_address, shown
 from mindssd.images import IMAGE_SUFFIXES, counted_remarks
+from mindssd.inference.ahead import ahead
 from mindssd.inference.detector import Detector
-from mindssd.inference.predictor import ahead
 from mindssd.predict.frames import Frame
 from mindssd.predict.kinds import VIDEO_SUFFIXES
 from mindssd.predict.media import open_media
