@@ -13,6 +13,7 @@ AHEAD_THREAD = "mindssd-ahead"
 LEAVE_S = 2.0
 """How long the end of `ahead` waits for an item that is being taken, such as a camera's."""
 
+_COUNT = 4
 _POLL_S = 0.1
 
 _Item = TypeVar("_Item")
@@ -23,16 +24,16 @@ def _never() -> bool:
 
 
 def ahead(
-    items: Iterable[_Item], count: int = 4, until: Callable[[], bool] = _never
+    items: Iterable[_Item], until: Callable[[], bool] = _never
 ) -> Generator[_Item, None, None]:
-    """Take items in a thread of their own, at most `count` before they are asked for.
+    """Take items in a thread of their own, at most _COUNT before they are asked for.
 
     For what can only be read in order, as a video's frames. An error comes where its item would.
     It ends without further items once `until` says so, whether or not the next one comes. A
     generator given as `items` is closed in the thread that it ran in; one that hangs in its next
     item for LEAVE_S after the end is left behind.
     """
-    taker = _Taker(items, count)
+    taker = _Taker(items)
     thread = threading.Thread(target=taker.run, name=AHEAD_THREAD, daemon=True)
     thread.start()
     try:
@@ -52,8 +53,8 @@ def ahead(
 class _Taker(Generic[_Item]):
     """Takes items into `ready`, None behind the last one, until they are at an end or `left`."""
 
-    def __init__(self, items: Iterable[_Item], count: int) -> None:
-        self.ready: Queue[Future[_Item] | None] = Queue(count)
+    def __init__(self, items: Iterable[_Item]) -> None:
+        self.ready: Queue[Future[_Item] | None] = Queue(_COUNT)
         self.left = threading.Event()
         self._items = items
 
