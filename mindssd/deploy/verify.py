@@ -5,12 +5,11 @@ from dataclasses import dataclass
 
 import numpy as np
 from rich.console import Console
-from rich.progress import Progress
 
+from mindssd.build.evaluation import evaluate_with_bar
 from mindssd.data.dataset import DetectionDataset
 from mindssd.deploy.samples import drawn_images, readable_images
 from mindssd.errors import MindSSDError
-from mindssd.evaluation.coco import evaluate
 from mindssd.evaluation.protocol import Protocol
 from mindssd.evaluation.scores import Evaluation
 from mindssd.geometry.boxes import pairwise_iou
@@ -86,15 +85,7 @@ class Reference:
     def evaluation(self, predictor: Predictor) -> Evaluation:
         """Evaluate on the data set, which there must be."""
         assert self.dataset is not None
-        with Progress(
-            console=self.console, transient=True, disable=not self.console.is_terminal
-        ) as progress:
-            task = progress.add_task("evaluating", total=None)
-
-            def show(done: int, total: int) -> None:
-                progress.update(task, completed=done, total=total)
-
-            return evaluate(predictor, self.dataset, self.protocol, show)
+        return evaluate_with_bar(predictor, self.dataset, self.protocol, self.console)
 
     def _samples(self) -> list[Array]:
         if self.dataset is None:
