@@ -1,4 +1,4 @@
-"""Errors that a user can cause and mend; the command line prints each as one line.
+"""Errors that a user can cause and correct; the command line prints each as one line.
 
 A message names the thing at fault with its value and says the way out.
 """

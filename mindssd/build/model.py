@@ -60,7 +60,7 @@ def load_model(
 
 
 def described_config(metadata: ModelMetadata, path: str | Path) -> Config:
-    """A model's configuration as it tells; what trained it, and where, binds nobody else."""
+    """A model's own configuration, without the engine and device that it was trained on."""
     defaults = Config()
     machine = ("engine", "device", "precision", "deterministic", "sync_batch_norm")
     tree = {**metadata.config, **{key: getattr(defaults, key) for key in machine}}
@@ -154,7 +154,7 @@ def _wanted(
 
 
 def _class_ids(names: Sequence[str], known: tuple[str, ...]) -> tuple[int, ...]:
-    """The places of the named classes, rising."""
+    """The sorted indices of the named classes."""
     if isinstance(names, str) or len(names) == 0:
         raise ConfigError(f"classes is {names!r}; expected a list of names of {', '.join(known)}")
     for name in names:

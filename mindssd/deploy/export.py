@@ -1,4 +1,4 @@
-"""From a trained model's file to one that runs elsewhere, verified before it has its name."""
+"""Write a trained model as a file that runs elsewhere, and verify it before it gets its name."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -255,7 +255,7 @@ def _selection_of(nms: InGraphNMS) -> Selection:
 
 
 def _protocol_of(nms: InGraphNMS) -> Protocol:
-    """COCO's, as far as the file still has what it counts."""
+    """COCO's protocol, limited to the detections that the file's NMS leaves."""
     limit = min(MAX_DETECTIONS, nms.max_detections)
     return replace(COCO, selection=replace(_selection_of(nms), max_detections=limit))
 

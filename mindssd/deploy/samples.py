@@ -15,7 +15,7 @@ _NUM_LEAVES = 150
 def readable_images(
     dataset: DetectionDataset, count: int, say: Callable[[str], None]
 ) -> Iterator[Array]:
-    """So many of a data set's images, evenly chosen; where one cannot be read, another.
+    """Read `count` images of a data set, evenly chosen; another for each that cannot be read.
 
     Says how many could not. DatasetError where none of the data set can.
     """

@@ -1,4 +1,4 @@
-"""Does a deployed file say what the engine says: boxes, scores, detections and mAP."""
+"""Whether a deployed file gives what the engine gives: boxes, scores, detections and mAP."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

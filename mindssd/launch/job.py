@@ -28,12 +28,12 @@ POLL_S = 0.2
 FROZEN_S = 30.0
 """A process that is stopped (SIGSTOP) for so long counts as dead."""
 GRACE_S = 5.0
-"""After a failure the others have so long to say why they end."""
+"""How long the other processes have after a failure to say why they end."""
 PATIENCE_S = 1800.0
 """A process that neither takes a step nor evaluates an image for so long counts as hanging. The
 graph of a large network compiles for minutes."""
 RENDEZVOUS_TRIES = 3
-"""Somebody may take the free port before the processes meet at it: then at another."""
+"""Another program may take the free port before the processes meet: then another is tried."""
 LAUNCHED = {"OMPI_COMM_WORLD_RANK", "MS_ROLE", "TORCHELASTIC_RUN_ID"}
 """Another launcher has set one of these."""
 PROGRAM = [sys.executable, "-m", "mindssd"]
@@ -80,7 +80,7 @@ def launch(
 
 @contextmanager
 def _noted_signals() -> Iterator[list[int]]:
-    """Let signals be noted, in their order, and no more: who looks at the list passes them on.
+    """Only note signals, in their order: the code that reads the list passes them on.
 
     So none is lost, whatever it breaks into: the start of a process, or the end of an attempt.
     """
@@ -172,7 +172,7 @@ class _Job:
     def _start(
         self, command: list[str], environment: dict[str, str], speaks: bool = False
     ) -> subprocess.Popen[bytes]:
-        """Start a process of a session of its own, so that Ctrl-C reaches it through us alone."""
+        """Start a process in its own session, so that Ctrl-C reaches it only through this one."""
         output: IO[bytes] | None = None
         if not speaks:
             output = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the job
@@ -236,7 +236,7 @@ class _Job:
         return time.monotonic() - self._stopped_since.setdefault(rank, time.monotonic()) > FROZEN_S
 
     def _check_heartbeats(self, running: Sequence[int]) -> None:
-        """Fail where a process's heart has not beaten for too long.
+        """Fail where a process's last heartbeat is too long ago.
 
         The others wait for it, but took their part of the step before they did.
         """

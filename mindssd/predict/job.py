@@ -47,7 +47,7 @@ def predict_files(
     is_address = looks_like_address(str(model)) and not model.exists()
     if is_address or model.suffix.lower() in IMAGE_SUFFIXES | VIDEO_SUFFIXES:
         raise ConfigError(
-            f"{shown(model)} is no model, which comes first: mindssd predict MODEL SOURCE…"
+            f"{shown(model)} is not a model; give the model first: mindssd predict MODEL SOURCE…"
         )
     found = find_sources(words)
     sources = found.sources

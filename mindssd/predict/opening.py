@@ -43,7 +43,7 @@ def open_container(
         scheme, mark, rest = file.partition("://")
         file = f"{scheme.lower()}{mark}{rest}"  # FFmpeg knows no other
     if not isinstance(file, str) and format_name is None and looks_like_text(head_of(file)):
-        raise ImageError(f"{name}: is text, and no video")
+        raise ImageError(f"{name}: is text, not a video")
     # A file never makes FFmpeg open another place.
     limits = (
         {} if is_address else {"protocol_whitelist": "file" if isinstance(file, Path) else "data"}

@@ -27,7 +27,7 @@ class Stop:
         return self.number is not None
 
     def forget(self) -> None:
-        """Go on: what was asked for is done."""
+        """Forget the request: it was carried out."""
         self.number = None
 
     def __enter__(self) -> Self:

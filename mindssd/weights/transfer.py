@@ -243,7 +243,7 @@ def _read_detector(path: str | Path) -> tuple[dict[str, Array], ModelMetadata | 
     parameters, kind, metadata = read_weights(path)
     if kind == "mindcv_backbone":
         raise WeightsError(
-            f"{path}: holds a backbone alone, no detector; to train one from it, give it as "
+            f"{path}: holds only a backbone, not a detector; to train a detector from it, set "
             f"backbone_ckpt_path={path}"
         )
     return parameters, metadata

@@ -137,7 +137,7 @@ def test_a_checkpoint_of_another_recipe_says_what_does_not_fit(
 @pytest.mark.usefixtures("any_engine")
 def test_a_backbone_alone_is_no_detector(mindssd, backbone_checkpoint, shapes_dir):
     words = ["--config", "ssd_mobilenetv2", "device=CPU", f"data_dir={shapes_dir}"]
-    assert "backbone alone" in mindssd("eval", backbone_checkpoint, *words).fault
+    assert "only a backbone" in mindssd("eval", backbone_checkpoint, *words).fault
 
 
 def test_an_unknown_protocol_lists_those_there_are(mindssd, untrained_model):

@@ -157,7 +157,7 @@ def _mixed_precision(detector: nn.Cell, amp_level: str) -> nn.Cell:
         return detector
     if ms.get_context("device_target") == "CPU":
         raise EngineError(
-            f"optimizer.amp_level={amp_level}: a CPU computes in float32 alone; set O0"
+            f"optimizer.amp_level={amp_level}: a CPU computes only in float32; set O0"
         )
     return ms.amp.auto_mixed_precision(detector, amp_level)
 

@@ -50,7 +50,7 @@ def together() -> Iterator[None]:
         lost = any(word in str(error) for word in ("gloo", "NCCL", "onnection"))
         if not lost and not isinstance(error, distributed.DistError):
             raise
-        raise EngineError("another of the processes has ended, or is out of reach") from error
+        raise EngineError("another process has ended or cannot be reached") from error
 
 
 class TorchGroup:

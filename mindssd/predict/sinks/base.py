@@ -125,7 +125,7 @@ def write_image(path: Path, image: Array) -> None:
     height, width = image.shape[:2]
     size = f"{path}: {width} × {height} pixels"
     if path.suffix.lower() != ".png" and max(height, width) > _LONGEST_JPEG_SIDE:
-        raise OutputError(f"{size} are more than JPEG holds, {_LONGEST_JPEG_SIDE} a side")
+        raise OutputError(f"{size} exceed what JPEG holds, {_LONGEST_JPEG_SIDE} a side")
     try:
         done, data = cv2.imencode(path.suffix, cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
     except (cv2.error, MemoryError) as error:
