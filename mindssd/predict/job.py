@@ -220,7 +220,7 @@ def _pictures(
 
 
 def _require_other_files(sources: Sequence[Source], out: Path, names: Collection[Names]) -> None:
-    """Refuse to write over a source, under whatever name it goes."""
+    """Refuse to write over a source, whatever name it is given by."""
     paths = [s.path for s in sources if isinstance(s, ImageFile | Video) and _identity(s.path)]
     originals = {_identity(path) for path in paths}
     for written in (*(name.picture for name in names), *(name.video for name in names), *RESERVED):
@@ -239,7 +239,7 @@ def _would_overwrite(path: Path) -> MindSSDError:
 
 
 def _identity(path: Path) -> tuple[int, int] | None:
-    """What tells a file from others whatever its name; None where there is none."""
+    """What identifies a file whatever its name; None where there is no file."""
     try:
         status = path.stat()
     except OSError:

@@ -15,7 +15,7 @@ from mindssd.types import Batch
 
 
 def _group_sum(group_size: int):
-    """The sum over a group's processes; of one process there is none to take."""
+    """The sum over a group's processes; a group of one needs none."""
     return ops.AllReduce() if group_size > 1 else ops.identity
 
 
@@ -222,7 +222,7 @@ class MindSporeStepper:
         )
 
     def _corrections(self) -> tuple[float, float]:
-        """By what AdamW divides its averages in the next update, which started at zero."""
+        """What AdamW divides its averages by in the next update, since they started at zero."""
         update = self._updates + 1
         return 1 - self.spec.momentum**update, 1 - self.spec.second_momentum**update
 
