@@ -1,4 +1,4 @@
-"""Errors that a user can cause and mend; the command line prints each as one line.
+"""Errors that a user can cause and correct; the command line prints each as one line.
 
 A message names the thing at fault with its value and says the way out.
 """
@@ -34,6 +34,10 @@ class OutputError(MindSSDError):
 
 class WeightsError(MindSSDError):
     """A checkpoint: unreadable, or of another network."""
+
+
+class VersionError(MindSSDError):
+    """A file in a form that only a newer mindssd reads."""
 
 
 class EngineError(MindSSDError):

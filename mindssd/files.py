@@ -59,7 +59,7 @@ class FileAside:
         self._is_closed = False
 
     def keep(self, durable: bool = False, keep_old_as: Path | None = None) -> None:
-        """Give the file its name, in the place of what has it.
+        """Give the file its name, replacing what has it.
 
         A `durable` one survives a power cut from then on. What had the name lives on at
         `keep_old_as`, in the same folder: it goes there by a rename, which every file system has,
@@ -104,7 +104,7 @@ class FileAside:
         self.close()
 
     def close(self) -> None:
-        """End; more than once is as good as once."""
+        """End; may be called more than once."""
         if self._is_closed:
             return
         self._is_closed = True
@@ -120,7 +120,7 @@ class FileAside:
             self._release()
 
     def _release(self) -> None:
-        """Close the file; more than once is as good as once."""
+        """Close the file; may be called more than once."""
         if self._lock >= 0:
             os.close(self._lock)
             self._lock = -1
@@ -173,7 +173,7 @@ def remove_left_behind(folder: Path) -> None:
 
 
 def private_folder(path: Path) -> Path:
-    """Make a folder that nobody else may write to, or find that it is there and so; `path`.
+    """Make a folder that nobody else may write to, or check that it is one; return `path`.
 
     What lies in it is this user's work, or the system's: programs and agreements between processes
     are kept nowhere else. MindSSDError where somebody else owns it or may write to it.
@@ -255,7 +255,7 @@ def is_address(word: str) -> bool:
 
 
 def looks_like_address(word: str) -> bool:
-    """Whether it is one, if only of a kind that is not read, or mistyped.
+    """Whether it seems meant as an address, even one that is mistyped or cannot be read.
 
     Also as a path, which has one slash of the two.
     """

@@ -98,7 +98,7 @@ def as_rgb(image: Array) -> Array:
 
 
 def is_pillow(image: object) -> bool:
-    """Tell a PIL image, without importing PIL for those who have none."""
+    """Whether it is a PIL image, without importing PIL."""
     return any(kind.__module__.startswith("PIL.") for kind in type(image).__mro__)
 
 

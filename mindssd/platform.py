@@ -67,7 +67,7 @@ def lock(descriptor: int, wait: bool = True) -> None:
 
 
 def reserve(descriptor: int, size: int) -> None:
-    """Take room on the disk for a file's first `size` bytes.
+    """Reserve room on the disk for a file's first `size` bytes.
 
     OSError where there is not so much, and on a system that knows no such thing, as Windows and
     macOS.

@@ -1,1 +1,1 @@
-"""From a configuration to objects, one file a subject; nothing else does that."""
+"""The only place where a configuration becomes objects, one file a subject."""

@@ -17,6 +17,7 @@ from mindssd.config.commands import (
 )
 from mindssd.config.load import load_config, override
 from mindssd.config.schema import Config
+from mindssd.data.dataset import DetectionDataset
 from mindssd.deploy.sessions.opening import is_deployed, open_session
 from mindssd.deploy.sessions.session import RuntimeSettings, Session
 from mindssd.errors import ConfigError
@@ -54,16 +55,25 @@ def evaluate_model(
     dataset = with_classes_of(dataset, predictor.class_names, path)
     for line in dataset.report.lines():
         console.print(line, highlight=False, markup=False, soft_wrap=True)
-    with Progress(console=console, transient=True) as progress, counted_remarks() as remarks:
+    with counted_remarks() as remarks:
+        evaluation = evaluate_with_bar(predictor, dataset, protocol, console)
+    for line in remarks.lines():
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
+    return evaluation
+
+
+def evaluate_with_bar(
+    predictor: Predictor, dataset: DetectionDataset, protocol: Protocol, console: Console
+) -> Evaluation:
+    """Evaluate, and show on a terminal how far it is."""
+    disable = not console.is_terminal
+    with Progress(console=console, transient=True, disable=disable) as progress:
         task = progress.add_task("evaluating", total=None)
 
         def show(done: int, total: int) -> None:
             progress.update(task, completed=done, total=total)
 
-        evaluation = evaluate(predictor, dataset, protocol, show)
-    for line in remarks.lines():
-        console.print(line, highlight=False, markup=False, soft_wrap=True)
-    return evaluation
+        return evaluate(predictor, dataset, protocol, show)
 
 
 def _session(path: Path, recipe: str | None, overrides: Sequence[str]) -> Session:

@@ -60,11 +60,11 @@ def load_model(
 
 
 def described_config(metadata: ModelMetadata, path: str | Path) -> Config:
-    """A model's configuration as it tells; what trained it, and where, binds nobody else."""
+    """A model's own configuration, without the engine and device that it was trained on."""
     defaults = Config()
     machine = ("engine", "device", "precision", "deterministic", "sync_batch_norm")
     tree = {**metadata.config, **{key: getattr(defaults, key) for key in machine}}
-    return from_tree(tree, where=str(path))
+    return from_tree(tree, str(path), metadata.format_version)
 
 
 def _without_description(path: str | Path) -> ConfigError:
@@ -104,17 +104,11 @@ def load(
     ConfigError for a setting out of range, a class that the model does not know, or a file that
     does not describe its network.
     """
-    for name, value in (("score_threshold", score_threshold), ("iou_threshold", iou_threshold)):
-        if value is not None and not 0 <= value <= 1:
-            raise ConfigError(f"{name} is {value}; expected 0 to 1")
-    for name, count in (("max_detections", max_detections), ("batch_size", batch_size)):
-        if count is not None and count < 1:
-            raise ConfigError(f"{name} is {count}; expected at least 1")
+    wanted = _wanted(score_threshold, iou_threshold, max_detections)
+    if batch_size < 1:
+        raise ConfigError(f"batch_size is {batch_size}; expected at least 1")
     if overlap is not None and tile is None:
         raise ConfigError(f"overlap is {overlap} without tile; give both, or neither")
-    asked: dict[str, Any] = {"score_threshold": score_threshold, "max_detections": max_detections}
-    asked |= {"iou_threshold": iou_threshold, "across_classes_iou": iou_threshold}
-    wanted = {name: value for name, value in asked.items() if value is not None}
     if is_deployed(path):
         if engine is not None:
             raise ConfigError(f"{path} runs on runtime=onnxruntime or openvino; leave engine out")
@@ -141,8 +135,26 @@ def load(
     return Detector(TiledPredictor(predictor, tile, shared), metadata)
 
 
+def _wanted(
+    score_threshold: float | None, iou_threshold: float | None, max_detections: int | None
+) -> dict[str, Any]:
+    """The fields of a `Selection` that are asked for; ConfigError for a value out of range."""
+    for name, value in (("score_threshold", score_threshold), ("iou_threshold", iou_threshold)):
+        if value is not None and not 0 <= value <= 1:
+            raise ConfigError(f"{name} is {value}; expected 0 to 1")
+    if max_detections is not None and max_detections < 1:
+        raise ConfigError(f"max_detections is {max_detections}; expected at least 1")
+    asked = {
+        "score_threshold": score_threshold,
+        "iou_threshold": iou_threshold,
+        "across_classes_iou": iou_threshold,
+        "max_detections": max_detections,
+    }
+    return {name: value for name, value in asked.items() if value is not None}
+
+
 def _class_ids(names: Sequence[str], known: tuple[str, ...]) -> tuple[int, ...]:
-    """The places of the named classes, rising."""
+    """The sorted indices of the named classes."""
     if isinstance(names, str) or len(names) == 0:
         raise ConfigError(f"classes is {names!r}; expected a list of names of {', '.join(known)}")
     for name in names:

@@ -69,7 +69,7 @@ def resume_run(path: Path, overrides: Sequence[str] = (), adapt: bool = False) -
             parts.console.say(
                 f"warning: {damage}; going on from the one before, of step {checkpoint.step}"
             )
-        origin = read_origin(checkpoint.origin, str(folder.last_file))
+        origin = read_origin(checkpoint, str(folder.last_file))
         checkpoint, changed = carry_over(replace(checkpoint, origin=origin), parts.origin, adapt)
         return parts.run().train(checkpoint, changed)
 

@@ -8,7 +8,7 @@ from mindssd.data.dataset import DetectionDataset
 from mindssd.engines.base import Group, LossSpec, StepSpec
 from mindssd.errors import ConfigError
 from mindssd.geometry.coding import MAX_LOG_SIZE_RATIO
-from mindssd.training.checkpoint import Origin
+from mindssd.training.checkpoint import Checkpoint, Origin
 from mindssd.training.plan import Plan
 from mindssd.training.schedule import Schedule
 
@@ -106,6 +106,7 @@ def build_origin(config: Config, dataset: DetectionDataset, group: Group) -> Ori
     )
 
 
-def read_origin(origin: Origin, where: str) -> Origin:
+def read_origin(checkpoint: Checkpoint, where: str) -> Origin:
     """A checkpoint's origin, its settings as they would be written today."""
-    return replace(origin, settings=read_training_settings(origin.settings, where))
+    origin, version = checkpoint.origin, checkpoint.format_version
+    return replace(origin, settings=read_training_settings(origin.settings, where, version))

@@ -1,4 +1,4 @@
-"""`mindssd bench`: how long an image takes, and what of it."""
+"""`mindssd bench`: how long detection in an image takes, step by step."""
 
 from pathlib import Path
 from typing import Annotated

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mindssd.errors import ConfigError
+
 if TYPE_CHECKING:
     from mindssd.doctor.finding import Finding
 
@@ -43,8 +45,6 @@ def doctor(
 
 
 def _data_dir(words: Sequence[str]) -> Path | None:
-    from mindssd.errors import ConfigError
-
     if not words:
         return None
     key, separator, value = words[0].partition("=")

@@ -6,7 +6,7 @@ from mindssd.errors import ConfigError
 
 
 def require_beside(context: typer.Context, needed: str, *names: str) -> None:
-    """ConfigError where one of the named options was given, and not the one that it is part of."""
+    """ConfigError where one of the named options was given without the one it belongs to."""
     source = context.get_parameter_source(needed)
     if source is not None and source.name == "COMMANDLINE":
         return

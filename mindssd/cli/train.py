@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from mindssd.cli.options import require_beside
+from mindssd.errors import ConfigError
 
 
 def train(
@@ -62,7 +63,6 @@ def train(
     outlive_mpirun()
     from mindssd.build.run import resume_run, start_run
     from mindssd.config.load import load_config
-    from mindssd.errors import ConfigError
 
     changes = list(overrides or ())
     if resume is not None and config is not None:

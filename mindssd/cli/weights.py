@@ -4,6 +4,8 @@ from typing import Annotated
 
 import typer
 
+from mindssd.errors import WeightsError
+
 _USAGE = "use `mindssd weights`, `mindssd weights fetch NAME…` or `mindssd weights fetch all`"
 
 
@@ -30,7 +32,6 @@ def weights(
     against the hash in its name. MINDSSD_CACHE chooses another folder,
     MINDSSD_WEIGHTS_URL a mirror of MindCV's server.
     """
-    from mindssd.errors import WeightsError
     from mindssd.weights.download import PUBLISHED, find_published
 
     if not words:

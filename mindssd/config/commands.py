@@ -1,4 +1,4 @@
-"""Which settings mean something to a command that takes a model: the model has decided the rest."""
+"""The settings that a command takes beside a model; the model has decided the others."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -25,7 +25,7 @@ EXPORT = ("data_dir", "device", "engine", "deterministic")
 
 
 def require_taken(overrides: Sequence[str], taken: Sequence[str], command: str) -> None:
-    """ConfigError for an override whose key is not among those taken; it names them."""
+    """Raise ConfigError, which names the keys taken, for an override of another key."""
     groups = {key.partition(".")[0] for key in taken if "." in key}
     for key, _ in flatten(read_overrides(overrides)):
         if key in taken or key in groups:  # a group that is no mapping is for others to refuse

@@ -1,4 +1,4 @@
-"""Settings that change nothing beside others: refused where just asked for, else remarked upon."""
+"""Settings without effect: refused where they were just asked for, else reported in a remark."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -16,7 +16,7 @@ SWITCHES = {
     "augment.saturation": "augment.colour_probability",
     "schedule.warmup_start": "schedule.warmup_epochs",
 }
-"""Keys that say how, and those that say whether at all, where that is not 0."""
+"""Keys that say how something is done, and the keys that turn it on where they are not 0."""
 
 CHOICES = {
     "matching.iou_threshold": ("matching.assignment", "iou"),
@@ -24,13 +24,13 @@ CHOICES = {
     "loss.focal_alpha": ("loss.class_kind", "focal"),
     "optimizer.second_momentum": ("optimizer.method", "adamw"),
 }
-"""Keys of one choice alone, and that choice."""
+"""Keys that belong to one choice of another key, and that choice."""
 
 STAND_INS = {
     "epochs": "schedule.total_steps",
     "schedule.warmup_epochs": "schedule.warmup_steps",
 }
-"""Keys that another one, where it is not null, stands in for."""
+"""Keys that another key replaces where it is not null."""
 
 
 def require_effect(asked: Tree, tree: Tree, where: str) -> None:
@@ -65,7 +65,7 @@ def _made_idle_by(key: str, value: Any, settings: Tree) -> str | None:
 
 
 def remarks(config: Config, engine: str, num_devices: int) -> Iterator[str]:
-    """What a run's configuration says in vain, or hardly means, a line each.
+    """Settings of a run that have no effect, or that are hardly meant, a line each.
 
     `engine` is the one that `config.engine` came to, on `num_devices` processes.
     """

@@ -104,10 +104,10 @@ def foreign(group: str, values: Mapping[str, Any]) -> list[str]:
 
 
 def without_other_kinds(tree: Mapping[str, Any]) -> Tree:
-    """A whole configuration as 0.1.0 wrote it, without the keys of other kinds than its groups'.
+    """A whole configuration of format version 1, without the keys of other kinds than its groups'.
 
-    It wrote each key of every kind, into models and runs, and those of the others had no effect. A
-    tree that has not all of them is left as it is: there, somebody meant what it says.
+    That version wrote each key of every kind, into models and runs, and those of the others had no
+    effect. A tree that has not all of them is left as it is: a person wrote it, who meant them.
     """
     every = {key for key in KEYS if key.partition(".")[0] in KINDS}
     if not every <= {key for key, _ in flatten(tree)}:

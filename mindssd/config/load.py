@@ -25,6 +25,8 @@ from mindssd.config.keys import (
     without_other_kinds,
 )
 from mindssd.config.schema import Config
+from mindssd.config.versions import FORMAT_VERSION, Steps, read_version, upgrade
+from mindssd.config.versions import KEY as VERSION_KEY
 from mindssd.errors import ConfigError
 
 _TYPES = {"int": "integer", "float": "number", "str": "text", "bool": "true or false"} | {
@@ -32,6 +34,8 @@ _TYPES = {"int": "integer", "float": "number", "str": "text", "bool": "true or f
     "object": "group",
 }
 """msgspec's names of types, and those of docs/training.md."""
+
+_STEPS: Steps = {1: without_other_kinds}
 
 BESIDE_TRAINING = (
     *("device", "data_dir", "backbone_ckpt_path", "initial_weights", "runs_dir", "name"),
@@ -101,9 +105,9 @@ def _take_kinds(tree: Tree, asked: set[str]) -> None:
             tree[group] = without(values, old)
 
 
-def from_tree(tree: Mapping[str, Any], where: str) -> Config:
-    """Check a whole plain tree, as a model's file has it, and make the Config."""
-    return _to_config(without_other_kinds(tree), where)
+def from_tree(tree: Mapping[str, Any], where: str, version: int = FORMAT_VERSION) -> Config:
+    """Check a whole plain tree, as a model's file of that version has it, and make the Config."""
+    return _to_config(upgrade(dict(tree), version, _STEPS), where)
 
 
 def _to_config(tree: Tree, where: str) -> Config:
@@ -162,16 +166,17 @@ def training_settings(config: Config) -> Tree:
     return {key: value for key, value in settings if key not in BESIDE_TRAINING}
 
 
-def read_training_settings(settings: Mapping[str, Any], where: str) -> Tree:
-    """The same of what `training_settings` gave in an earlier version, as it would be today."""
+def read_training_settings(settings: Mapping[str, Any], where: str, version: int) -> Tree:
+    """What `training_settings` gave in that version, as it would be today."""
     tree: Tree = {}
     for key, value in settings.items():
         _set(tree, key, value)
-    return training_settings(from_tree(tree, where))
+    return training_settings(from_tree(tree, where, version))
 
 
 def to_yaml(config: Config) -> str:
-    tree = _lists(to_tree(config))
+    """The resolved configuration as a file that `load_config` reads, in any later version too."""
+    tree = {VERSION_KEY: FORMAT_VERSION, **_lists(to_tree(config))}
     return yaml.dump(tree, Dumper=_Dumper, sort_keys=False, default_flow_style=None)
 
 
@@ -192,7 +197,7 @@ def _read_tree(source: str, seen: tuple[str, ...] = ()) -> Tree:
         raise ConfigError(f"{source} is not valid YAML: {' '.join(str(error).split())}") from None
     if not isinstance(tree, dict):
         raise ConfigError(f"{source}: expected keys and values, found {type(tree).__name__}")
-    tree = without_other_kinds(tree)
+    tree = upgrade(tree, read_version(tree.pop(VERSION_KEY, None), source), _STEPS)
     parent = tree.pop("inherits", None)
     if parent is None:
         return tree

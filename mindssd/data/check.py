@@ -178,8 +178,8 @@ def _require_pixels(boxes: Boxes, in_shares: Array, keep: Array) -> None:
         way_out += "; x and y are those of centres, as YOLO's: subtract half the width and height"
     raise DatasetError(
         f"its {np.count_nonzero(in_shares)} boxes lie within 0..1, such as "
-        f"{boxes.raw_example(int(np.argmax(over if over.any() else in_shares)))}: shares of the "
-        f"image, it seems, where COCO has pixels; {way_out}"
+        f"{boxes.raw_example(int(np.argmax(over if over.any() else in_shares)))}: they seem to be "
+        f"shares of the image, where COCO has pixels; {way_out}"
     )
 
 
@@ -195,7 +195,7 @@ def _require_sides(boxes: Boxes, over: Array, limits: Array, keep: Array) -> Non
     first, second = boxes.xywh[keep, :2], boxes.xywh[keep, 2:]
     if (second > first).all() and (second <= limits.T[keep] + 1).all():
         raise DatasetError(
-            f"its boxes are corners (x1, y1, x2, y2), it seems, such as "
+            f"its boxes seem to be corners (x1, y1, x2, y2), such as "
             f"{boxes.raw_example(int(np.argmax(over)))}, where COCO has (x, y, width, height): "
             f"{num_over} of {num_boxes} reach over their image, and none does as corners; "
             "subtract x1 from x2 and y1 from y2"

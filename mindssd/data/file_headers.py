@@ -70,7 +70,7 @@ class FileHeaders:
             self._num_read += sum(pool.map(lambda block: self._read_block(block, end), blocks))
 
     def save(self) -> None:
-        """Keep in the user's cache what was read, if that is much and there is a cache."""
+        """Write what was read into the user's cache, if it was much and there is a cache."""
         if self._cache_file is None or not self._num_read:
             return
         known = (self.columns[:, 0] > 0) & (self._keys > 0)
@@ -127,7 +127,7 @@ class FileHeaders:
 
 
 def _key(file_name: str, path: str) -> int:
-    """Stand for a file as it is now; 0 where there is none."""
+    """A digest of a file as it is now; 0 where there is none."""
     try:
         status = os.stat(path)  # noqa: PTH116 - a Path costs more than this
     except (OSError, ValueError):

@@ -1,4 +1,4 @@
-"""Files below a folder, and the one that a name means which is no path there."""
+"""Files below a folder, and which of them a name means that is not a path there."""
 
 import os
 import re
@@ -24,7 +24,7 @@ def path_of(folder: Path | str, name: str) -> str:
 
 
 def is_file(path: Path | str) -> bool:
-    """Tell a file; a name that the system refuses, as too long, is none."""
+    """Whether it is a file; a name that the system refuses, as too long, is not one."""
     return os.path.isfile(path)  # noqa: PTH113 - Path.is_file raises OSError for such a name
 
 
@@ -85,7 +85,7 @@ class Found:
 
 
 class FileSearch:
-    """Looks for files by the ends of their names; those in `taken` are somebody else's."""
+    """Looks for files by the ends of their names; those in `taken` belong to other names."""
 
     def __init__(self, folder: Folder, taken: set[str]) -> None:
         self.folder = folder
@@ -99,7 +99,7 @@ class FileSearch:
                 self._by_stem[PurePosixPath(name).stem].append(file)
 
     def find(self, names: Sequence[str]) -> list[Found]:
-        """Find the file of each name; one that several different names mean is none's."""
+        """Find the file of each name; a file that several different names mean belongs to none."""
         found = [self._find(name) for name in names]
         claims: dict[str, set[str]] = defaultdict(set)
         for name, one in zip(names, found, strict=True):

@@ -6,7 +6,7 @@ and not over the file's, that size is wrong and they are in pixels of the file. 
 without such a sign, no one knows.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -64,17 +64,41 @@ def settle_sizes(
     headers.read(np.flatnonzero(present), seconds)
     headers.save()
     of_files = _shown(headers.columns, annotated)
-    with_boxes = reach.counts > 0
-    sorts = _sorts(annotated, of_files)
-    resized = np.isin(sorts, (_LARGER, _SMALLER, _MUCH_SMALLER))
+    sorts = np.where(reach.counts > 0, _sorts(annotated, of_files), _SAME)
 
     def example(index: int) -> str:
         size, file_size = size_words(annotated[index]), size_words(of_files[index])
-        return (
-            f"{printable(file_names[index])}, {file_size} pixels where width and height say {size}"
-        )
+        name = printable(file_names[index])
+        return f"{name}, {file_size} pixels where width and height say {size}"
 
-    other_shape = (sorts == _OTHER) & with_boxes
+    _refuse(sorts == _OTHER, image_dir, example)
+    name_of = file_names.__getitem__
+    resized = np.isin(sorts, (_LARGER, _SMALLER, _MUCH_SMALLER))
+    states = headers.columns[:, 0]
+    return ImageSizes(
+        annotated,
+        of_files,
+        [
+            *count_where(
+                unknown, "images without width and height: read from their files", name_of
+            ),
+            *count_where(
+                wrong, "images of another size than annotated: the file is right", name_of
+            ),
+            *count_where(
+                resized,
+                "images resized after their annotation: boxes scaled" + _looked_at(present, states),
+                example,
+            ),
+            *count_where(
+                states == UNREADABLE, "image files that cannot be read: not trained on", name_of
+            ),
+        ],
+    )
+
+
+def _refuse(other_shape: Array, image_dir: Path, example: Callable[[int], str]) -> None:
+    """DatasetError where images (N,) bool are of another shape than annotated."""
     if other_shape.any():
         raise DatasetError(
             f"{image_dir}: {np.count_nonzero(other_shape)} images have another shape than "
@@ -82,35 +106,13 @@ def settle_sizes(
             "their boxes lie; correct width and height in the annotations, or leave them out if "
             "boxes are in pixels of the files"
         )
-    num_left = np.count_nonzero(present & (headers.columns[:, 0] == UNREAD))
+
+
+def _looked_at(present: Array, states: Array) -> str:
+    """How many files have been read, where there was no time for all of them."""
+    num_left = np.count_nonzero(present & (states == UNREAD))
     num_seen = np.count_nonzero(present) - num_left
-    looked_at = f" ({num_seen} files looked at so far)" if num_left else ""
-    return ImageSizes(
-        annotated,
-        of_files,
-        [
-            *count_where(
-                unknown,
-                "images without width and height: read from their files",
-                file_names.__getitem__,
-            ),
-            *count_where(
-                wrong,
-                "images of another size than annotated: the file is right",
-                file_names.__getitem__,
-            ),
-            *count_where(
-                resized & with_boxes,
-                f"images resized after their annotation: boxes scaled{looked_at}",
-                example,
-            ),
-            *count_where(
-                headers.columns[:, 0] == UNREADABLE,
-                "image files that cannot be read: not trained on",
-                file_names.__getitem__,
-            ),
-        ],
-    )
+    return f" ({num_seen} files looked at so far)" if num_left else ""
 
 
 _SAME, _LARGER, _SMALLER, _MUCH_SMALLER, _OTHER = range(5)

@@ -45,7 +45,6 @@ class TrainingLoader:
         seed: int,
         rank: int = 0,
         world_size: int = 1,
-        shuffle: bool = True,
     ) -> None:
         if batch_size < 1 or num_workers < 0 or not 0 <= rank < world_size:
             raise ValueError(
@@ -55,7 +54,7 @@ class TrainingLoader:
         if not len(samples):
             raise DatasetError("the training data set has no images; expected at least one")
         self.num_workers = num_workers
-        self._source = _BatchSource(samples, batch_size, seed, rank, world_size, shuffle)
+        self._source = _BatchSource(samples, batch_size, seed, rank, world_size)
 
     @property
     def steps_per_epoch(self) -> int:
@@ -160,21 +159,19 @@ class _BatchSource:
         seed: int,
         rank: int,
         world_size: int,
-        shuffle: bool,
     ) -> None:
         self.samples = samples
         self.batch_size = batch_size
         self.seed = seed
         self.rank = rank
         self.world_size = world_size
-        self.shuffle = shuffle
         self.steps_per_epoch = -(-len(samples) // (batch_size * world_size))
 
     def batch(self, step: int) -> _Columns:
         """Make the batch of a global step, counted from the start of epoch 0."""
         epoch, step_of_epoch = divmod(step, self.steps_per_epoch)
         num_images = len(self.samples)
-        order = _epoch_order(num_images, self.seed, epoch, self.shuffle)
+        order = _epoch_order(num_images, self.seed, epoch)
         first = step_of_epoch * self.batch_size * self.world_size + self.rank
         positions = first + self.world_size * np.arange(self.batch_size)
         columns: _Columns = {}
@@ -224,10 +221,8 @@ def _empty_columns(batch_size: int, image: Array, offsets: Array) -> _Columns:
 
 
 @functools.lru_cache(maxsize=2)  # steps at the turn of an epoch alternate between two
-def _epoch_order(num_images: int, seed: int, epoch: int, shuffle: bool) -> Array:
+def _epoch_order(num_images: int, seed: int, epoch: int) -> Array:
     """Order an epoch's images. (N,), a permutation."""
-    if not shuffle:
-        return np.arange(num_images)
     # Four numbers, because NumPy pads seeds with zeros: (seed, epoch) would be the generator of
     # the epoch's image 0.
     return np.random.default_rng((seed, epoch, 0, 1)).permutation(num_images)

@@ -87,7 +87,7 @@ def _files(dataset: DetectionDataset, only: set[str] | None) -> Iterator[tuple[i
 
 
 def _content(path: str, size: int) -> object:
-    """Stand for a file's content; for nothing else's where it cannot be read."""
+    """A digest of a file's content; a value of its own where it cannot be read."""
     digest = hashlib.blake2b(digest_size=16)
     step = max(_BLOCK_BYTES, (size - _BLOCK_BYTES) // (_BLOCKS - 1))
     try:

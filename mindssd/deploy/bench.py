@@ -71,8 +71,9 @@ def bench_model(
     return results
 
 
-def drawn_photo(height: int = 480, width: int = 640) -> bytes:
-    """A JPEG as large as a photograph of that size: coarse and fine detail, and noise."""
+def drawn_photo() -> bytes:
+    """A JPEG of 640 × 480, as large as a photograph: coarse and fine detail, and noise."""
+    height, width = 480, 640
     rng = np.random.default_rng(0)
     picture = np.zeros((height, width, 3), np.float32)
     for cells, strength in ((6, 90), (40, 50), (160, 30)):

@@ -1,4 +1,4 @@
-"""From a trained model's file to one that runs elsewhere, verified before it has its name."""
+"""Write a trained model as a file that runs elsewhere, and verify it before it gets its name."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -8,7 +8,6 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from rich.console import Console
-from rich.progress import Progress
 
 from mindssd.build.data import build_dataset, with_classes_of
 from mindssd.build.graph import export_mindir, raw_onnx
@@ -20,16 +19,15 @@ from mindssd.config.load import override
 from mindssd.config.schema import Config
 from mindssd.data.dataset import DetectionDataset
 from mindssd.deploy.manifest import FOR_PEOPLE, MAX_DETECTIONS, InGraphNMS, Manifest
-from mindssd.deploy.samples import drawn_images, readable_images
+from mindssd.deploy.samples import readable_images
 from mindssd.deploy.sessions.opening import is_deployed, open_session
 from mindssd.deploy.sessions.session import RuntimeSettings
 from mindssd.deploy.targets.ckpt import write_reference_checkpoint
 from mindssd.deploy.targets.mindir import write_description
 from mindssd.deploy.targets.openvino import write_openvino
-from mindssd.deploy.verify import AP_TOLERANCE, average_precision, compare
+from mindssd.deploy.verify import Reference, average_precision
 from mindssd.engines.base import Parameters
 from mindssd.errors import ConfigError, EngineError, MindSSDError
-from mindssd.evaluation.coco import evaluate
 from mindssd.evaluation.protocol import COCO, Protocol
 from mindssd.evaluation.scores import Evaluation
 from mindssd.files import require_writable
@@ -46,7 +44,6 @@ if TYPE_CHECKING:
 SUFFIXES = {"onnx": ".onnx", "openvino": ".xml", "mindir": ".mindir", "ckpt": ".ckpt"}
 """By the format's name; beside OpenVINO's .xml comes a .bin, and beside a .mindir a .json."""
 
-SAMPLE_IMAGES = 8
 MAX_LOSS = 0.01
 COMPARED = replace(FOR_PEOPLE, across_classes_iou=None)
 """What the detections of sample images are compared by, for a file without NMS inside."""
@@ -135,18 +132,18 @@ class _Export:
         model = load_model(path, config)
         self.parameters: Parameters = model.network.parameters()
         self.default_boxes = build_default_boxes(config, model.network.grids)
-        nms = settings.nms
-        self.compared = COMPARED if nms is None else _selection_of(nms)
-        self.protocol = COCO if nms is None else _protocol_of(nms)
-        self.engine = build_predictor(
-            config, model.network, model.class_names, self.compared, batch_size=1
-        )
-        self.dataset: DetectionDataset | None = None
+        dataset: DetectionDataset | None = None
         if config.data_dir:
-            dataset = build_dataset(config, "val")
-            self.dataset = with_classes_of(dataset, metadata.class_names, path)
-            for line in self.dataset.report.lines():
+            dataset = with_classes_of(build_dataset(config, "val"), metadata.class_names, path)
+            for line in dataset.report.lines():
                 self._say(line)
+        self.compared = COMPARED if settings.nms is None else _selection_of(settings.nms)
+        self.engine = Reference(
+            build_predictor(config, model.network, model.class_names, self.compared, batch_size=1),
+            dataset,
+            COCO if settings.nms is None else _protocol_of(settings.nms),
+            console,
+        )
 
     def run(self, target: Path) -> None:
         manifest = Manifest(
@@ -169,9 +166,11 @@ class _Export:
             )
         raw = self._raw()
         self._write(raw, replace(manifest, precision="float32"), target)
-        self._verify(target)
+        self.engine.require_same_detections(self._deployed(target), target.name)
         if self.settings.int8:
             self._int8(raw, manifest, target)
+        elif self.engine.dataset is not None:
+            self.engine.require_same_precision(self._deployed(target), target.name)
 
     def _raw(self) -> "onnx.ModelProto":
         _require_onnx()
@@ -202,58 +201,19 @@ class _Export:
         session = open_session(target, RuntimeSettings(device="CPU"))
         return deployed_predictor(session, self.compared, batch_size=1)
 
-    def _verify(self, target: Path) -> None:
-        """Compare with the engine; MindSSDError over the tolerance."""
-        self._require_the_same(target, self._deployed(target))
-        if self.dataset is None or self.settings.int8:  # int8 evaluates, and says both
-            return
-        engine = average_precision(self._evaluate(self.engine))
-        deployed = average_precision(self._score(target))
-        self._say(f"mAP {engine:.4f} by the engine, {deployed:.4f} by the file")
-        if abs(engine - deployed) > AP_TOLERANCE:
-            raise MindSSDError(f"{target.name} has another mAP; nothing was written")
-
-    def _require_the_same(self, target: Path, deployed: Predictor) -> None:
-        difference = compare(self.engine, deployed, self._samples())
-        self._say(str(difference))
-        if not difference.within_tolerance():
-            raise MindSSDError(
-                f"{target.name} is not the engine's network: {difference}; nothing was written"
-            )
-
-    def _samples(self) -> list[Array]:
-        if self.dataset is None:
-            return drawn_images(SAMPLE_IMAGES)
-        return list(readable_images(self.dataset, SAMPLE_IMAGES, self._say))
-
-    def _score(self, target: Path) -> Evaluation:
-        return self._evaluate(self._deployed(target))
-
-    def _evaluate(self, predictor: Predictor) -> Evaluation:
-        assert self.dataset is not None
-        with Progress(
-            console=self.console, transient=True, disable=not self.console.is_terminal
-        ) as progress:
-            task = progress.add_task("evaluating", total=None)
-
-            def show(done: int, total: int) -> None:
-                progress.update(task, completed=done, total=total)
-
-            return evaluate(predictor, self.dataset, self.protocol, show)
-
     def _int8(self, raw: "onnx.ModelProto", manifest: Manifest, target: Path) -> None:
         """Quantise, with as many layers in float32 as the loss that is allowed needs."""
         from mindssd.deploy.int8 import quantize_within
         from mindssd.deploy.quantize import CALIBRATION_IMAGES, Quantizer
 
-        before = self._score(target)
+        before = self.engine.evaluation(self._deployed(target))
         images = list(self._training_images(CALIBRATION_IMAGES))
         quantizer = Quantizer.calibrated(raw, images)
         self._say(f"int8: ranges measured on {len(images)} training images")
 
         def attempt(float_layers: Sequence[str]) -> Evaluation:
             self._write(quantizer.quantized(float_layers), manifest, target)
-            return self._score(target)
+            return self.engine.evaluation(self._deployed(target))
 
         max_loss = self.settings.max_loss
         after = quantize_within(max_loss, quantizer, images, before, attempt, self.console)
@@ -278,10 +238,9 @@ class _Export:
         boxes = self.default_boxes.boxes_cxcywh
         forward = export_mindir(self.config, self.parameters, num_classes, boxes, target)
         write_description(manifest, target)
-        deployed = replace(
-            self.engine, forward=forward, postprocess=manifest.postprocess(self.compared)
-        )
-        self._require_the_same(target, deployed)
+        postprocess = manifest.postprocess(self.compared)
+        deployed = replace(self.engine.predictor, forward=forward, postprocess=postprocess)
+        self.engine.require_same_detections(deployed, target.name)
 
     def _say(self, text: str) -> None:
         self.console.print(text, highlight=False, markup=False, soft_wrap=True)
@@ -296,7 +255,7 @@ def _selection_of(nms: InGraphNMS) -> Selection:
 
 
 def _protocol_of(nms: InGraphNMS) -> Protocol:
-    """COCO's, as far as the file still has what it counts."""
+    """COCO's protocol, limited to the detections that the file's NMS leaves."""
     limit = min(MAX_DETECTIONS, nms.max_detections)
     return replace(COCO, selection=replace(_selection_of(nms), max_detections=limit))
 

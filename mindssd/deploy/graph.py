@@ -28,10 +28,13 @@ BATCH = "batch"
 def read_raw(content: bytes, image_size: ImageSize) -> onnx.ModelProto:
     """An engine's raw graph from its bytes, with BatchNorm folded into the convolutions.
 
-    ValueError where it is no such graph.
+    Notes of the exporter at nodes are left out: PyTorch's 2.13 name the paths of its code on this
+    machine. ValueError where it is no such graph.
     """
     model = onnx.load_from_string(content)
     graph = model.graph
+    for part in (*graph.node, *graph.value_info):
+        part.ClearField("metadata_props")
     _name_constants(graph)
     fold_batch_norms(graph)
     names = [x.name for x in graph.input], [x.name for x in graph.output]

@@ -7,7 +7,7 @@ import numpy as np
 from mindssd.data.dataset import DetectionDataset
 from mindssd.errors import DatasetError, ImageError
 from mindssd.inference.predictor import read_source
-from mindssd.types import Array, ImageSize
+from mindssd.types import Array
 
 _NUM_LEAVES = 150
 
@@ -15,7 +15,7 @@ _NUM_LEAVES = 150
 def readable_images(
     dataset: DetectionDataset, count: int, say: Callable[[str], None]
 ) -> Iterator[Array]:
-    """So many of a data set's images, evenly chosen; where one cannot be read, another.
+    """Read `count` images of a data set, evenly chosen; another for each that cannot be read.
 
     Says how many could not. DatasetError where none of the data set can.
     """
@@ -42,14 +42,14 @@ def readable_images(
         say(f"skipped, others taken instead: {errors[0]}{others}")
 
 
-def drawn_images(num_images: int, size: ImageSize = (240, 320)) -> list[Array]:
+def drawn_images(num_images: int) -> list[Array]:
     """Draw pictures (H, W, 3) uint8 to compare by where there is no data set, the same each time.
 
     Discs of every size over one another have edges and colours as photographs do, so that a
     detector finds something ("dead leaves": Lee, Mumford, Huang 2001, Occlusion models for natural
     images).
     """
-    height, width = size
+    height, width = size = (240, 320)
     rows, columns = np.ogrid[:height, :width]
     rng = np.random.default_rng(0)
     images = np.zeros((num_images, height, width, 3), np.uint8)

@@ -1,10 +1,16 @@
-"""Does a deployed file say what the engine says: boxes, scores, detections and mAP."""
+"""Whether a deployed file gives what the engine gives: boxes, scores, detections and mAP."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from rich.console import Console
 
+from mindssd.build.evaluation import evaluate_with_bar
+from mindssd.data.dataset import DetectionDataset
+from mindssd.deploy.samples import drawn_images, readable_images
+from mindssd.errors import MindSSDError
+from mindssd.evaluation.protocol import Protocol
 from mindssd.evaluation.scores import Evaluation
 from mindssd.geometry.boxes import pairwise_iou
 from mindssd.geometry.postprocess import PostProcess, PostProcessDecoded
@@ -16,6 +22,8 @@ BOX_TOLERANCE = 0.05
 """Pixels of the network's image."""
 SCORE_TOLERANCE = 1e-4
 AP_TOLERANCE = 1e-3
+
+SAMPLE_IMAGES = 8
 
 
 @dataclass(frozen=True)
@@ -41,6 +49,51 @@ class Difference:
             f"{self.num_images} images: boxes differ by at most {self.box:.2g} pixels, scores by "
             f"{self.score:.2g}, {self.num_unmatched} of {self.num_detections} detections"
         )
+
+
+@dataclass(frozen=True, eq=False)
+class Reference:
+    """The engine's network, which an exported file is compared with, and what it is compared on.
+
+    Without a `dataset` on drawn images.
+    """
+
+    predictor: Predictor
+    dataset: DetectionDataset | None
+    protocol: Protocol
+    console: Console
+
+    def require_same_detections(self, deployed: Predictor, name: str) -> None:
+        """MindSSDError, which calls the file `name`, where one is another beyond rounding."""
+        difference = compare(self.predictor, deployed, self._samples())
+        self._say(str(difference))
+        if not difference.within_tolerance():
+            raise MindSSDError(
+                f"{name} is not the engine's network: {difference}; nothing was written"
+            )
+
+    def require_same_precision(self, deployed: Predictor, name: str) -> None:
+        """MindSSDError where the mAP on the data set is another beyond rounding."""
+        ours, theirs = (
+            average_precision(self.evaluation(predictor))
+            for predictor in (self.predictor, deployed)
+        )
+        self._say(f"mAP {ours:.4f} by the engine, {theirs:.4f} by the file")
+        if abs(ours - theirs) > AP_TOLERANCE:
+            raise MindSSDError(f"{name} has another mAP; nothing was written")
+
+    def evaluation(self, predictor: Predictor) -> Evaluation:
+        """Evaluate on the data set, which there must be."""
+        assert self.dataset is not None
+        return evaluate_with_bar(predictor, self.dataset, self.protocol, self.console)
+
+    def _samples(self) -> list[Array]:
+        if self.dataset is None:
+            return drawn_images(SAMPLE_IMAGES)
+        return list(readable_images(self.dataset, SAMPLE_IMAGES, self._say))
+
+    def _say(self, text: str) -> None:
+        self.console.print(text, highlight=False, markup=False, soft_wrap=True)
 
 
 def compare(engine: Predictor, deployed: Predictor, images: Sequence[Array]) -> Difference:

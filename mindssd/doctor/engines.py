@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Sequence
+from importlib.util import find_spec
 from typing import Any
 
 from mindssd.doctor.finding import Finding
@@ -70,8 +71,6 @@ def _probe(
     subject: str, package: str, program: str, timeout: float, command: Sequence[str] | None
 ) -> tuple[list[Finding], dict[str, Any]]:
     """Run a probe in a process of its own: the findings, and what it told of itself."""
-    from importlib.util import find_spec
-
     if command is None:
         if find_spec(package) is None:
             return [], {}  # already told as a missing package, if it is missed

@@ -1,6 +1,7 @@
 """Checks of this machine: Python, cores, memory, instructions, disk."""
 
 import os
+import platform
 import re
 import shutil
 from importlib import metadata
@@ -14,8 +15,6 @@ from mindssd.platform import available_cores
 
 def check_python(version: tuple[int, ...]) -> list[Finding]:
     """Whether this Python is one that mindssd is made for."""
-    import platform
-
     text = f"{'.'.join(map(str, version))} on {platform.platform()}"
     wanted = metadata.metadata("mindssd")["Requires-Python"] or ""
     if not SpecifierSet(wanted).contains(".".join(map(str, version))):

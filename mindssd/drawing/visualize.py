@@ -1,4 +1,4 @@
-"""Pictures of detections that a person likes to look at.
+"""Detections drawn on their image, for a person to look at.
 
 Lines and letters grow with the image, so that they are as easy to read on a thumbnail as on a
 photograph.
@@ -19,11 +19,6 @@ from mindssd.types import Array, Detections, ImageSize
 
 SMALLEST_SIDE = 320
 """An image whose longer side is shorter is drawn enlarged: in 64 pixels no label can be read."""
-
-CELL_SIZE: ImageSize = (270, 360)
-"""(height, width) of a contact sheet's cells."""
-
-_SHEET: Colour = (247, 247, 245)
 
 
 def draw(
@@ -61,51 +56,6 @@ def compare(
         canvas.dashed_box(box, class_colour(int(class_id)))
     _draw_labels(canvas, detections, rows)
     return canvas.pixels
-
-
-def contact_sheet(
-    images: Sequence[Array],
-    captions: Sequence[str] | None = None,
-    columns: int | None = None,
-    cell_size: ImageSize = CELL_SIZE,
-) -> Array:
-    """Lay images out in a grid, row by row: (H, W, 3) uint8 RGB.
-
-    Each is fitted into a cell of `cell_size` (height, width) with its aspect kept; `captions` stand
-    below, cut to the cell's width. Without `columns` the sheet is somewhat wider than high. No
-    images give a sheet of one empty cell.
-    """
-    if captions is not None and len(captions) != len(images):
-        raise ValueError(f"{len(captions)} captions for {len(images)} images; expected as many")
-    if columns is not None and columns < 1:
-        raise ValueError(f"columns is {columns}; expected at least 1")
-    height, width = cell_size
-    if columns is None:
-        columns = round(math.sqrt(1.5 * len(images) * height / width))
-    columns = max(1, min(columns, len(images)))
-    rows = max(1, math.ceil(len(images) / columns))
-    margin = max(4, round(0.035 * width))
-    capital = max(7, round(0.03 * width))
-    caption_height = 0 if captions is None else round(2.4 * capital)
-    lettering = Lettering.of(captions or ())
-    row_height = height + caption_height + margin
-    sheet = np.empty((margin + rows * row_height, margin + columns * (width + margin), 3), np.uint8)
-    sheet[:] = _SHEET
-    for index, image in enumerate(images):
-        top = margin + index // columns * row_height
-        left = margin + index % columns * (width + margin)
-        picture = fit_cell(as_rgb(image), cell_size)
-        picture_height, picture_width = picture.shape[:2]
-        # Captions stand close below the picture: it rests on the floor of its cell.
-        y = top + (height - picture_height if captions else (height - picture_height) // 2)
-        x = left + (width - picture_width) // 2
-        sheet[y : y + picture_height, x : x + picture_width] = picture
-        if captions is not None:
-            text = lettering.mask(lettering.shortened(captions[index], capital, width), capital)
-            text_top = top + height + (caption_height - text.shape[0]) // 2
-            text_left = left + (width - text.shape[1]) // 2
-            _blend(sheet, text, text_top, text_left, INK)
-    return sheet
 
 
 @dataclass(frozen=True, eq=False)
@@ -261,16 +211,6 @@ def _frame(corners: tuple[int, int, int, int], line: int) -> list[tuple[slice, s
         (rows, slice(left, max(0, x1 + line))),
         (rows, slice(max(0, max(x1 + line, x2 - line)), right)),
     ]
-
-
-def fit_cell(picture: Array, cell_size: ImageSize = CELL_SIZE) -> Array:
-    """Resize (H, W, 3) into a contact sheet's cell, with the aspect kept."""
-    height, width = picture.shape[:2]
-    scale = min(cell_size[0] / height, cell_size[1] / width)
-    size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    # Averaging where it shrinks: bilinear would drop most of the pixels, and thin lines with them.
-    method = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
-    return np.asarray(cv2.resize(picture, size, interpolation=method))
 
 
 @lru_cache(maxsize=1024)

@@ -106,7 +106,7 @@ def detect_images(
 
 
 def _class_ids(class_names: tuple[str, ...], dataset: AnnotatedImages) -> Array:
-    """Give the data set's class for each of a detector's, (C,) int32, -1 where it has none."""
+    """The data set's class id for each class of a detector, (C,) int32, -1 where it has none."""
     if class_names == dataset.class_names:
         return np.arange(len(class_names), dtype=np.int32)
     places = {name: index for index, name in enumerate(dataset.class_names)}

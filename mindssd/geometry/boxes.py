@@ -9,45 +9,37 @@ import numpy as np
 from mindssd.types import Array, ImageSize
 
 
-def area(boxes: Array, pixel_offset: float = 0.0) -> Array:
-    """Width times height of each box.
-
-    (N, 4) to (N,). A box that is inverted in either direction has area 0. With `pixel_offset` 1
-    corners count as pixels inside the box, so that a width is x2 - x1 + 1 (the convention of Pascal
-    VOC's tools and of the reference's NMS).
-    """
-    width = np.maximum(boxes[:, 2] - boxes[:, 0] + pixel_offset, 0)
-    height = np.maximum(boxes[:, 3] - boxes[:, 1] + pixel_offset, 0)
+def area(boxes: Array) -> Array:
+    """Width times height of each box, (N, 4) to (N,); 0 where it is inverted either way."""
+    width = np.maximum(boxes[:, 2] - boxes[:, 0], 0)
+    height = np.maximum(boxes[:, 3] - boxes[:, 1], 0)
     return np.asarray(width * height)
 
 
-def pairwise_iou(boxes: Array, others: Array, pixel_offset: float = 0.0) -> Array:
+def pairwise_iou(boxes: Array, others: Array) -> Array:
     """Intersection over union of each box with each other one.
 
     (N, 4) and (M, 4), same unit, to (N, M) in 0..1. Two boxes without area have IoU 0. No boxes on
-    a side gives an empty result. `pixel_offset` as in `area`.
+    a side gives an empty result.
     """
-    intersection = pairwise_intersection(boxes, others, pixel_offset)
-    union = np.add(area(boxes, pixel_offset)[:, None], area(others, pixel_offset))
+    intersection = pairwise_intersection(boxes, others)
+    union = np.add(area(boxes)[:, None], area(others))
     union -= intersection
     # The smallest normal number, so that 0 / 0 is 0 and every other ratio stays what it is.
     np.maximum(union, np.finfo(union.dtype).tiny, out=union)
     return np.asarray(np.divide(intersection, union, out=intersection))
 
 
-def pairwise_intersection(boxes: Array, others: Array, pixel_offset: float = 0.0) -> Array:
+def pairwise_intersection(boxes: Array, others: Array) -> Array:
     """The area that each box has in common with each other one.
 
-    (N, 4) and (M, 4), same unit, to (N, M). `pixel_offset` as in `area`.
+    (N, 4) and (M, 4), same unit, to (N, M).
     """
     x1, y1, x2, y2 = np.ascontiguousarray(others.T)  # strided columns would take twice the time
     width = np.minimum(boxes[:, 2, None], x2)  # (N, M)
     width -= np.maximum(boxes[:, 0, None], x1)
     height = np.minimum(boxes[:, 3, None], y2)
     height -= np.maximum(boxes[:, 1, None], y1)
-    if pixel_offset:
-        width += pixel_offset
-        height += pixel_offset
     np.maximum(width, 0, out=width)
     np.maximum(height, 0, out=height)
     return np.asarray(np.multiply(width, height, out=width))

@@ -35,9 +35,11 @@ def class_wise_nms(
 
     Candidates are pairs with score > `score_threshold`; NaN is none. A box without area or with a
     coordinate that is not finite is never kept and suppresses nothing. A candidate is suppressed by
-    a kept one of its class if their IoU > `iou_threshold` (`pixel_offset` as in `boxes.area`). At
-    most `max_per_class` are kept in a class and `max_detections` in all; None means no limit. Of
-    equal scores the earlier box goes first, then the earlier class. No candidates gives K = 0.
+    a kept one of its class if their IoU > `iou_threshold`. At most `max_per_class` are kept in a
+    class and `max_detections` in all; None means no limit. Of equal scores the earlier box goes
+    first, then the earlier class. No candidates gives K = 0. With `pixel_offset` 1 corners count as
+    pixels inside the box, so that a width is x2 - x1 + 1 (the convention of Pascal VOC's tools and
+    of the reference's NMS).
     """
     num_classes = scores.shape[1]
     proper = np.isfinite(boxes).all(axis=1) & (boxes[:, 2:] > boxes[:, :2]).all(axis=1)

@@ -91,7 +91,7 @@ class Selection:
 
 
 def more(count: int, num_kept: int, wanted: int | None) -> int:
-    """How many to look at next, where of the best `count` too few were kept.
+    """How many candidates to look at next, where too few of the best `count` were kept.
 
     Half as many again as would do if the rest were like them, but from 2 to 8 times as many.
     """

@@ -45,7 +45,7 @@ class Detector:
 
 
 def _require_image(image: Any, name: str) -> None:
-    """TypeError, before any work, for what can be no image."""
+    """Raise TypeError, before any work, for what cannot be an image."""
     if isinstance(image, str | PathLike | bytes) or is_pillow(image) or hasattr(image, "__array__"):
         return
     raise TypeError(

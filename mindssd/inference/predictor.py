@@ -5,14 +5,12 @@ runtime's, or a test's. Reading, resizing and normalising are those of training 
 """
 
 import itertools
-import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing, suppress
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
-from queue import Empty, Full, Queue
 from typing import TypeVar
 
 import numpy as np
@@ -36,14 +34,6 @@ AnyPostProcess = PostProcess | PostProcessDecoded | PostProcessSelected
 Source = str | Path | bytes | Array | ImageRecord
 """An image file, its content, an image as an array that `images.as_rgb` takes, or an annotated
 image."""
-
-AHEAD_THREAD = "mindssd-ahead"
-"""The name of the threads of `ahead`."""
-
-LEAVE_S = 2.0
-"""How long the end of `ahead` waits for an item that is being taken, such as a camera's."""
-
-_POLL_S = 0.1
 
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
@@ -210,64 +200,6 @@ def read_source(source: Source) -> Array:
 
 def _size(picture: Array) -> ImageSize:
     return picture.shape[0], picture.shape[1]
-
-
-def _never() -> bool:
-    return False
-
-
-def ahead(
-    items: Iterable[_Item], count: int = 4, until: Callable[[], bool] = _never
-) -> Generator[_Item, None, None]:
-    """Take items in a thread of their own, at most `count` before they are asked for.
-
-    For what can only be read in order, as a video's frames. An error comes where its item would.
-    It ends without further items once `until` says so, whether or not the next one comes. A
-    generator given as `items` is closed in the thread that it ran in; one that hangs in its next
-    item for LEAVE_S after the end is left behind.
-    """
-    ready: Queue[Future[_Item] | None] = Queue(count)
-    left = threading.Event()
-
-    def put(future: "Future[_Item] | None") -> bool:
-        while not left.is_set():
-            with suppress(Full):
-                ready.put(future, timeout=_POLL_S)
-                return True
-        return False
-
-    def take() -> None:
-        iterator = iter(items)
-        while not left.is_set():
-            future: Future[_Item] = Future()
-            try:
-                future.set_result(next(iterator))
-            except StopIteration:
-                break
-            except BaseException as error:
-                future.set_exception(error)
-                put(future)
-                break
-            if not put(future):
-                break
-        if isinstance(iterator, Generator):
-            iterator.close()  # here, where it ran: what it holds open is closed
-        put(None)
-
-    thread = threading.Thread(target=take, name=AHEAD_THREAD, daemon=True)
-    thread.start()
-    try:
-        while not until():
-            try:
-                future = ready.get(timeout=_POLL_S)
-            except Empty:
-                continue
-            if future is None:
-                break
-            yield future.result()
-    finally:
-        left.set()
-        thread.join(LEAVE_S)
 
 
 def _batches(items: Iterable[_Item], batch_size: int) -> Iterator[list[_Item]]:

@@ -13,7 +13,8 @@ from mindssd.errors import ConfigError, ImageError
 from mindssd.geometry.boxes import area, pairwise_intersection
 from mindssd.geometry.selection import LOOKED_AT, Selection, more
 from mindssd.images import as_rgb
-from mindssd.inference.predictor import Predictor, Source, ahead, read_source
+from mindssd.inference.ahead import ahead
+from mindssd.inference.predictor import Predictor, Source, read_source
 from mindssd.types import Array, Detections, ImageSize
 
 OVERLAP = 0.2

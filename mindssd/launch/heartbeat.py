@@ -23,7 +23,7 @@ class Heartbeat:
     def __init__(self, folder: Path, name: str) -> None:
         self._began = time.monotonic()
         self._file = folder / name
-        # As long as it will be, so that a full disk stops no heart.
+        # As long as it will be, so that a full disk does not stop the heartbeat.
         self._file.write_bytes(_HEARTBEAT_START + struct.pack("d", 0.0))
         self.environment = {HEARTBEAT: str(self._file)}
 

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -27,12 +28,12 @@ POLL_S = 0.2
 FROZEN_S = 30.0
 """A process that is stopped (SIGSTOP) for so long counts as dead."""
 GRACE_S = 5.0
-"""After a failure the others have so long to say why they end."""
+"""How long the other processes have after a failure to say why they end."""
 PATIENCE_S = 1800.0
 """A process that neither takes a step nor evaluates an image for so long counts as hanging. The
 graph of a large network compiles for minutes."""
 RENDEZVOUS_TRIES = 3
-"""Somebody may take the free port before the processes meet at it: then at another."""
+"""Another program may take the free port before the processes meet: then another is tried."""
 LAUNCHED = {"OMPI_COMM_WORLD_RANK", "MS_ROLE", "TORCHELASTIC_RUN_ID"}
 """Another launcher has set one of these."""
 PROGRAM = [sys.executable, "-m", "mindssd"]
@@ -79,7 +80,7 @@ def launch(
 
 @contextmanager
 def _noted_signals() -> Iterator[list[int]]:
-    """Let signals be noted, in their order, and no more: who looks at the list passes them on.
+    """Only note signals, in their order: the code that reads the list passes them on.
 
     So none is lost, whatever it breaks into: the start of a process, or the end of an attempt.
     """
@@ -133,11 +134,17 @@ class _Job:
         self.workers: list[subprocess.Popen[bytes]] = []
         self.outputs: list[IO[bytes]] = []
         """The helper's first, then those of rank 1 and up; rank 0 speaks for itself."""
+        self.ends: dict[int, int] = {}
+        """The statuses of those that have ended, by rank, in the order of their ends."""
         self._stopped_since: dict[int, float] = {}
 
     def run(self) -> int:
         cluster = build_cluster(self.size, self.engine)
         started: list[subprocess.Popen[bytes]] = []
+        watchers = [
+            threading.Thread(target=self._note_end, args=(rank,), daemon=True)
+            for rank in range(self.size)
+        ]
         try:
             helper = self._start(*cluster.helper())
             started.append(helper)
@@ -149,18 +156,23 @@ class _Job:
                 worker = self._start([*PROGRAM, *self.command], variables, speaks=rank == 0)
                 started.append(worker)
                 self.workers.append(worker)
+            for watcher in watchers:  # now, for to fork beside threads is not safe
+                watcher.start()
             return self._watch(helper)
         finally:
             for process in started[::-1]:
                 process.kill()
                 process.wait()
+            for watcher in watchers:
+                if watcher.ident is not None:
+                    watcher.join()
             for output in self.outputs:
                 output.close()
 
     def _start(
         self, command: list[str], environment: dict[str, str], speaks: bool = False
     ) -> subprocess.Popen[bytes]:
-        """Start a process of a session of its own, so that Ctrl-C reaches it through us alone."""
+        """Start a process in its own session, so that Ctrl-C reaches it only through this one."""
         output: IO[bytes] | None = None
         if not speaks:
             output = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the job
@@ -175,6 +187,9 @@ class _Job:
             preexec_fn=partial(die_with_parent, signal.SIGKILL, os.getpid()),
         )
 
+    def _note_end(self, rank: int) -> None:
+        self.ends[rank] = self.workers[rank].wait()
+
     def _watch(self, helper: subprocess.Popen[bytes]) -> int:
         """Wait for the workers; their common status, or TrainingError that names a failed one."""
         passed_on = False
@@ -188,20 +203,21 @@ class _Job:
             if len(self.signals) > 1:
                 return 128 + self.signals[1]
             met = helper.poll()  # asked first: it ends behind the workers
-            statuses = [worker.poll() for worker in self.workers]
-            asked_for = 128 + signal.SIGTERM if passed_on else 0
-            for rank, status in enumerate(statuses):
-                if status is None and self._is_frozen(rank):
+            asked_for = signal.SIGTERM if passed_on else 0
+            ends = dict(self.ends)
+            # A signal before the worker heeds it ends it as such.
+            if any(status and abs(status) % 128 != asked_for for status in ends.values()):
+                self._wait_for_words()
+                self._fail(*self._first_to_fail(asked_for))
+            if len(ends) == self.size:
+                return 128 + self.signals[0] if any(ends.values()) else 0
+            running = [rank for rank in range(self.size) if rank not in ends]
+            for rank in running:
+                if self._is_frozen(rank):
                     self._fail(rank, f"has been stopped for {FROZEN_S:.0f} s")
-                # A signal before the worker heeds it ends it as such.
-                if status and abs(status) % 128 != asked_for % 128:
-                    self._wait_for_words()
-                    self._fail(*self._first_to_fail(rank, status, asked_for))
-            if None not in statuses:
-                return 128 + self.signals[0] if any(statuses) else 0
-            if met and not self.signals and all(status is None for status in statuses):
+            if met and not self.signals and not ends:
                 self._miss_helper(met)
-            self._check_heartbeats(statuses)
+            self._check_heartbeats(running)
 
     def _miss_helper(self, status: int) -> None:
         how = f"the process that lets them meet {_how_it_ended(status)}{self._last_words(0)}"
@@ -219,31 +235,25 @@ class _Job:
             return False
         return time.monotonic() - self._stopped_since.setdefault(rank, time.monotonic()) > FROZEN_S
 
-    def _check_heartbeats(self, statuses: Sequence[int | None]) -> None:
-        """Fail where a process's heart has not beaten for too long.
+    def _check_heartbeats(self, running: Sequence[int]) -> None:
+        """Fail where a process's last heartbeat is too long ago.
 
         The others wait for it, but took their part of the step before they did.
         """
-        last = {
-            rank: heartbeat.last()
-            for rank, heartbeat in enumerate(self.heartbeats)
-            if statuses[rank] is None
-        }
-        if last and time.monotonic() - min(last.values()) > self.patience_s:
-            rank = min(last, key=lambda rank: last[rank])
+        last = {rank: self.heartbeats[rank].last() for rank in running}
+        rank = min(last, key=lambda rank: last[rank])
+        if time.monotonic() - last[rank] > self.patience_s:
             self._fail(rank, f"has hung for {self.patience_s:.0f} s, the longest of all")
 
-    def _first_to_fail(self, rank: int, status: int, asked_for: int) -> tuple[int, str]:
-        """Who was killed, for another may have ended because of that, and before it was seen."""
-        for other, worker in enumerate(self.workers):
-            ended = worker.poll() or 0
-            if ended < 0 <= status and -ended != asked_for % 128:
-                return other, _how_it_ended(ended)
+    def _first_to_fail(self, asked_for: int) -> tuple[int, str]:
+        """The first that was killed, for others end because of that; else the first that ended."""
+        failed = [(r, s) for r, s in list(self.ends.items()) if s and abs(s) % 128 != asked_for]
+        rank, status = min(failed, key=lambda end: end[1] >= 0)
         return rank, _how_it_ended(status)
 
     def _wait_for_words(self) -> None:
         end = time.monotonic() + GRACE_S
-        while time.monotonic() < end and any(worker.poll() is None for worker in self.workers):
+        while time.monotonic() < end and len(self.ends) < self.size:
             time.sleep(POLL_S)
 
     def _fail(self, rank: int, how: str) -> None:

@@ -27,7 +27,7 @@ class Camera(VideoReader):
         finally:
             log.setLogLevel(log_level)
         if not self._capture.isOpened():
-            raise ImageError(f"{name}: there is no such camera, or another program has it")
+            raise ImageError(f"{name}: there is no such camera, or another program uses it")
         rate = float(self._capture.get(cv2.CAP_PROP_FPS))
         self.rate = rate if 0 < rate <= HIGHEST_RATE else UNKNOWN_RATE  # NaN is neither
 

@@ -15,8 +15,8 @@ from mindssd.build.model import load
 from mindssd.errors import ConfigError, ImageError, MindSSDError
 from mindssd.files import looks_like_address, shown
 from mindssd.images import IMAGE_SUFFIXES, counted_remarks
+from mindssd.inference.ahead import ahead
 from mindssd.inference.detector import Detector
-from mindssd.inference.predictor import ahead
 from mindssd.predict.frames import Frame
 from mindssd.predict.kinds import VIDEO_SUFFIXES
 from mindssd.predict.media import open_media
@@ -47,7 +47,7 @@ def predict_files(
     is_address = looks_like_address(str(model)) and not model.exists()
     if is_address or model.suffix.lower() in IMAGE_SUFFIXES | VIDEO_SUFFIXES:
         raise ConfigError(
-            f"{shown(model)} is no model, which comes first: mindssd predict MODEL SOURCE…"
+            f"{shown(model)} is not a model; give the model first: mindssd predict MODEL SOURCE…"
         )
     found = find_sources(words)
     sources = found.sources
@@ -220,7 +220,7 @@ def _pictures(
 
 
 def _require_other_files(sources: Sequence[Source], out: Path, names: Collection[Names]) -> None:
-    """Refuse to write over a source, under whatever name it goes."""
+    """Refuse to write over a source, whatever name it is given by."""
     paths = [s.path for s in sources if isinstance(s, ImageFile | Video) and _identity(s.path)]
     originals = {_identity(path) for path in paths}
     for written in (*(name.picture for name in names), *(name.video for name in names), *RESERVED):
@@ -239,7 +239,7 @@ def _would_overwrite(path: Path) -> MindSSDError:
 
 
 def _identity(path: Path) -> tuple[int, int] | None:
-    """What tells a file from others whatever its name; None where there is none."""
+    """What identifies a file whatever its name; None where there is no file."""
     try:
         status = path.stat()
     except OSError:

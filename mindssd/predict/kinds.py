@@ -41,7 +41,7 @@ _QUICKTIME_ATOMS = frozenset({b"ftyp", b"moov", b"mdat", b"wide", b"free", b"ski
 
 
 def looks_like_picture(head: bytes) -> bool:
-    """Tell a still picture by its first bytes. A GIF may be one, and counts as a video here."""
+    """Whether these bytes begin a still picture. A GIF may be one, but counts as a video here."""
     if head[:4] == b"RIFF":
         return head[8:12] == b"WEBP"
     if head[4:8] == b"ftyp":
@@ -50,26 +50,26 @@ def looks_like_picture(head: bytes) -> bool:
 
 
 def looks_like_video(head: bytes) -> bool:
-    """Tell a container of videos by its first bytes; it may hold sound alone."""
+    """Whether these bytes begin a container of videos; it may hold only sound."""
     if head[:4] == b"RIFF":
         return head[8:11] == b"AVI"
     return is_quicktime(head) or head.startswith(_VIDEOS) or is_transport_stream(head)
 
 
 def looks_like_text(head: bytes) -> bool:
-    """Tell text, such as a list of other videos, which FFmpeg would follow or draw."""
+    """Whether it is text, such as a list of other videos, which FFmpeg would follow or draw."""
     return not looks_like_video(head) and not any(b < 32 and b not in _OF_TEXT for b in head)
 
 
 def is_quicktime(head: bytes) -> bool:
-    """Tell MP4, MOV, 3GP and their kin."""
+    """Whether it is MP4, MOV, 3GP or a relative."""
     return head[4:8] in _QUICKTIME_ATOMS and not looks_like_picture(head)
 
 
 def is_transport_stream(head: bytes) -> bool:
-    """Tell an MPEG transport stream: packets of 188 bytes that begin with 0x47, or of 192 (M2TS).
+    """Whether it is an MPEG transport stream, whose packets begin with 0x47.
 
-    TypeScript has the suffix .ts too, and no such pattern.
+    They have 188 bytes, or 192 (M2TS). TypeScript has the suffix .ts too, and no such pattern.
     """
     return any(
         head[first : first + 1] == b"\x47" == head[first + size : first + size + 1]

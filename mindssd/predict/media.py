@@ -81,7 +81,7 @@ def _from_file(path: Path) -> Array | VideoReader:
 
 def _from_standard_input(name: str) -> Array | VideoReader:
     if sys.stdin is None or sys.stdin.closed or sys.stdin.isatty():
-        raise ImageError(f"{name}: is no pipe; pipe an image or video in")
+        raise ImageError(f"{name}: is not a pipe; pipe an image or video in")
     return _from_stream(ByteStream(sys.stdin.buffer), name)
 
 

@@ -1,6 +1,5 @@
 """What a person sees of a job: lines, and on a terminal how far it is."""
 
-import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,7 +19,7 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from mindssd.errors import MindSSDError, OutputError
+from mindssd.errors import MindSSDError, OutputError, printable
 
 
 @dataclass
@@ -79,8 +78,7 @@ class Display:
 
 def say(console: Console, line: str) -> None:
     """Print a line as it is, but for control characters, which a file's name may have."""
-    plain = re.sub(r"[\x00-\x1f\x7f-\x9f]", lambda control: ascii(control[0])[1:-1], line)
-    console.print(plain, highlight=False, markup=False, soft_wrap=True)
+    console.print(printable(line), highlight=False, markup=False, soft_wrap=True)
 
 
 @contextmanager

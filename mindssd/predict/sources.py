@@ -141,7 +141,9 @@ def _expand(word: str, notes: list[str]) -> list[Source]:
         return [Video(word, is_live=True)]
     if looks_like_address(word):
         kinds = ", ".join(SCHEMES)
-        raise ImageError(f"{redacted(word)}: no such file, and no address that is read ({kinds})")
+        raise ImageError(
+            f"{redacted(word)}: no such file, and not an address that can be read ({kinds})"
+        )
     if glob.has_magic(expanded):
         return _matches(expanded, word, notes)
     raise ImageError(f"{word}: no such file or folder")

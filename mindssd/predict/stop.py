@@ -9,7 +9,7 @@ from types import FrameType
 from typing import Any, Self, TextIO
 
 from mindssd.files import remove_hidden
-from mindssd.inference.predictor import AHEAD_THREAD
+from mindssd.inference.ahead import AHEAD_THREAD
 from mindssd.platform import ENDING_SIGNALS, is_hangup
 
 
@@ -27,7 +27,7 @@ class Stop:
         return self.number is not None
 
     def forget(self) -> None:
-        """Go on: what was asked for is done."""
+        """Forget the request: it was carried out."""
         self.number = None
 
     def __enter__(self) -> Self:

@@ -1,6 +1,5 @@
 """Videos read with PyAV: files, streams of bytes, and addresses."""
 
-import os
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import ExitStack, closing
 from itertools import repeat
@@ -8,12 +7,12 @@ from pathlib import Path
 from types import ModuleType
 from typing import IO, Any
 
-from mindssd.errors import ImageError, MindSSDError
+from mindssd.errors import ImageError
 from mindssd.platform import available_cores
-from mindssd.predict.byte_streams import TIMEOUT_S, ByteStream, is_server_gone
+from mindssd.predict.byte_streams import ByteStream, is_server_gone
 from mindssd.predict.containers import declared_size
 from mindssd.predict.frames import Clock, Frame, to_rgb
-from mindssd.predict.kinds import HEAD_BYTES, is_quicktime, looks_like_text
+from mindssd.predict.opening import head_of, import_pyav, in_words, open_container, size_of
 from mindssd.types import Array
 
 UNKNOWN_RATE = 25.0
@@ -22,29 +21,13 @@ UNKNOWN_RATE = 25.0
 HIGHEST_RATE = 240.0
 """More than that is the fineness of a clock, not a rate of frames."""
 
-_OPEN_TIMEOUT_S = 15.0
 _MOST_THREADS = 4
 _LARGE_PIXELS = 1920 * 1088
 _MOST_FAULTS = 100
 """A container that has so many faults in a row is given up."""
 
-_HEAD_BYTES = 1 << 16
-
 # A jump of a transport stream's time stamps means that they begin anew, as FFmpeg has it too.
 _LONGEST_GAP_S, _LONGEST_GAP_OF_BROADCASTS_S = 86400.0, 10.0
-
-_NO_VIDEOS = frozenset({"bin", "xbin", "adf", "idf", "image2", "image2pipe"})
-"""Formats of FFmpeg that are drawn letters or still pictures: no videos, whatever the name."""
-
-
-def import_pyav() -> ModuleType:
-    """PyAV, imported only where there is a video; MindSSDError where it is not installed."""
-    try:
-        import av
-    except ImportError as error:
-        why = "is not installed" if error.name == "av" else f"cannot be imported ({error})"
-        raise MindSSDError(f"PyAV {why}: pip install 'mindssd[video]'") from error
-    return av  # type: ignore[no-any-return]
 
 
 class _DamagedError(Exception):
@@ -78,7 +61,7 @@ class VideoReader:
         with ExitStack() as stack:
             if not isinstance(file, Path | str):
                 stack.callback(file.close)
-            self._container = _open(file, self.name, format_name, options or {})
+            self._container = open_container(file, self.name, format_name, options or {})
             stack.pop_all()
         av = import_pyav()
         # Time stamps and packets of a broadcast may jump and be damaged without meaning an end.
@@ -174,9 +157,9 @@ class VideoReader:
                 num_faults += 1
                 if num_faults < _MOST_FAULTS:
                     continue
-                self._fault = _in_words(error)
+                self._fault = in_words(error)
             except av.FFmpegError as error:
-                self._fault = _in_words(error)
+                self._fault = in_words(error)
             except IndexError:
                 pass  # PyAV 18 at the end of what has more streams than its beginning told
             break
@@ -199,7 +182,7 @@ class VideoReader:
             for stream in self._container.streams
             if len(stream.index_entries)
         ]
-        head = self._file.head if isinstance(self._file, ByteStream) else _head(self._file)
+        head = self._file.head if isinstance(self._file, ByteStream) else head_of(self._file)
         expected = max([declared_size(head) or 0, *ends])
         if isinstance(self._file, ByteStream):
             while self._file.num_bytes < expected and self._file.read():
@@ -207,7 +190,7 @@ class VideoReader:
             if self._file.fault:
                 return self._file.fault
         is_damaged = self._ended_damaged and not self._is_broadcast
-        if self._fault is None and (expected > _size(self._file) or is_damaged):
+        if self._fault is None and (expected > size_of(self._file) or is_damaged):
             return "the file is cut off"
         return self._fault
 
@@ -229,86 +212,3 @@ class VideoReader:
         if not rate or rate > HIGHEST_RATE or not duration:
             return None
         return int(duration / 1_000_000 * rate)
-
-
-def _open(
-    file: Path | str | IO[bytes] | ByteStream,
-    name: str,
-    format_name: str | None,
-    options: Mapping[str, str],
-) -> Any:
-    """A container of PyAV; ImageError, without the address, where it cannot be opened."""
-    try:
-        av = import_pyav()
-    except MindSSDError as error:
-        raise ImageError(f"{name}: is a video or stream, which needs {error}") from error
-    is_address = isinstance(file, str)
-    if isinstance(file, str):
-        scheme, mark, rest = file.partition("://")
-        file = f"{scheme.lower()}{mark}{rest}"  # FFmpeg knows no other
-    if not isinstance(file, str) and format_name is None and looks_like_text(_head(file)):
-        raise ImageError(f"{name}: is text, and no video")
-    # A file never makes FFmpeg open another place.
-    limits = (
-        {} if is_address else {"protocol_whitelist": "file" if isinstance(file, Path) else "data"}
-    )
-    try:
-        container = av.open(
-            f"file:{file}" if isinstance(file, Path) else file,
-            format=format_name,
-            container_options={**limits, **options},
-            metadata_errors="replace",
-            timeout=(_OPEN_TIMEOUT_S, TIMEOUT_S) if is_address else None,
-        )
-    except av.FFmpegError as error:
-        if isinstance(file, ByteStream):
-            file.check()
-        fault = _in_words(error)
-        why = f"cannot be opened: {fault}" if isinstance(file, str) else _no_video(file, fault)
-        # Not `from error`: it shows the address as it is.
-        raise ImageError(f"{name}: {why}") from None
-    kinds = container.format.name.split(",")
-    if (
-        not is_address
-        and format_name is None
-        and any(kind in _NO_VIDEOS or kind.endswith("_pipe") for kind in kinds)
-    ):
-        container.close()
-        raise ImageError(f"{name}: cannot be read as a video: it is {container.format.long_name}")
-    return container
-
-
-def _no_video(file: Path | IO[bytes] | ByteStream, fault: str) -> str:
-    if is_quicktime(_head(file)):
-        fault += "; an MP4 or MOV that is cut off, or still being recorded, lacks its index"
-    return f"cannot be read as a video: {fault}"
-
-
-def _head(file: Path | IO[bytes] | ByteStream) -> bytes:
-    """The first bytes, none where they cannot be read."""
-    if isinstance(file, ByteStream):
-        file.peek(HEAD_BYTES)
-        return file.head
-    try:
-        if isinstance(file, Path):
-            with file.open("rb") as opened:
-                return opened.read(_HEAD_BYTES)
-        file.seek(0)
-        head = file.read(_HEAD_BYTES)
-        file.seek(0)
-        return head
-    except OSError:
-        return b""
-
-
-def _size(file: Path | IO[bytes] | ByteStream) -> int:
-    if isinstance(file, ByteStream):
-        return file.num_bytes
-    return file.stat().st_size if isinstance(file, Path) else file.seek(0, os.SEEK_END)
-
-
-def _in_words(error: Any) -> str:
-    """What FFmpeg says of a fault; its errors' text has the address too, with its passwords."""
-    if type(error).__name__ == "ExitError":  # how it calls a timeout of ours
-        return f"nothing came for {TIMEOUT_S:.0f} s"
-    return str(error.strerror)

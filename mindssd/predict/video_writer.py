@@ -12,7 +12,7 @@ import cv2
 from mindssd.errors import MindSSDError
 from mindssd.files import FileAside
 from mindssd.platform import available_cores
-from mindssd.predict.video import import_pyav
+from mindssd.predict.opening import import_pyav
 from mindssd.types import Array, ImageSize
 
 TICKS = 60_000

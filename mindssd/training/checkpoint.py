@@ -9,7 +9,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load, save
 
+from mindssd.config.versions import (
+    FORMAT_VERSION,
+    KEY,
+    Content,
+    Steps,
+    read_version,
+    upgrade,
+)
 from mindssd.engines.base import Parameters, StepperState
 from mindssd.errors import WeightsError
 from mindssd.types import Array
@@ -58,7 +68,9 @@ class Checkpoint:
     unlogged: Sequence[Sequence[Any]] = ()
     """The figures (`StepResult`) of the steps that the next line of the log will be the mean of."""
     losses: Mapping[str, Any] = field(default_factory=dict)
-    """What `Losses` knows; nothing of a run of 0.1.0."""
+    """What `Losses` knows; nothing of a run of version 1."""
+    format_version: int = FORMAT_VERSION
+    """Of the file that it was read from; the origin's settings are as that version has them."""
 
 
 def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
@@ -67,12 +79,11 @@ def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     At each moment `read_newest` finds a whole one, once there has been any: a damaged file never
     takes the previous one's place.
     """
-    from safetensors.numpy import save
-
     keeps = _is_whole(path)
     arrays = _prefixed("parameters/", checkpoint.parameters)
     arrays |= _prefixed("stepper/", checkpoint.stepper.arrays)
     position = {
+        KEY: FORMAT_VERSION,
         "scalars": checkpoint.stepper.scalars,
         "step": checkpoint.step,
         "origin": asdict(checkpoint.origin),
@@ -116,10 +127,11 @@ def read_newest(path: Path) -> tuple[Checkpoint, str | None]:
 
 
 def read_checkpoint(path: Path) -> Checkpoint:
-    """Read what `write_checkpoint` wrote; WeightsError where it is missing, broken or not ours."""
-    from safetensors import SafetensorError
-    from safetensors.numpy import load
+    """Read what `write_checkpoint` wrote, in this version or an earlier one.
 
+    WeightsError where it is missing, broken or not ours; VersionError where a newer mindssd wrote
+    it.
+    """
     content = read_bytes(path)
     try:
         arrays = load(content)
@@ -130,6 +142,8 @@ def read_checkpoint(path: Path) -> Checkpoint:
         if metadata["checksum"] != _checksum(arrays, metadata["position"]):
             raise ValueError("its checksum differs: it was damaged after it was written")
         position = json.loads(metadata["position"])
+        found = read_version(position.get(KEY), str(path))
+        position = upgrade(position, found, _STEPS)
         return Checkpoint(
             parameters=_without_prefix("parameters/", arrays),
             stepper=StepperState(_without_prefix("stepper/", arrays), position["scalars"]),
@@ -140,12 +154,20 @@ def read_checkpoint(path: Path) -> Checkpoint:
             elapsed_s=position["elapsed_s"],
             evaluation_due=position["evaluation_due"],
             unlogged=position["unlogged"],
-            losses=position.get("losses", {}),
+            losses=position["losses"],
+            format_version=found,
         )
     except (SafetensorError, KeyError, TypeError, ValueError) as error:
         raise WeightsError(
             f"{path}: not a checkpoint that a run can resume from ({error!r})"
         ) from error
+
+
+def _from_version_1(position: Content) -> Content:
+    return {"losses": {}, **position}
+
+
+_STEPS: Steps = {1: _from_version_1}
 
 
 def _is_whole(path: Path) -> bool:

@@ -6,7 +6,7 @@ from mindssd.engines.base import StepResult
 
 EARLY_STEPS = 20
 EXPLODED = 20.0
-"""No sound training has an epoch whose mean loss is so many times that of a first step."""
+"""A run has diverged where an epoch's mean loss is so many times that of a first step."""
 
 
 @dataclass

@@ -19,7 +19,7 @@ from rich.progress import (
 )
 
 PLAIN_INTERVAL_S = 30.0
-SIGN_OF_LIFE_S = 15.0
+WAITING_INTERVAL_S = 15.0
 
 
 class SteadyConsole(Console):
@@ -73,7 +73,7 @@ class Display(Protocol):
         """`done` steps of the whole run, and what is worth knowing about the last ones."""
 
     def waiting(self, what: str) -> AbstractContextManager[None]:
-        """Show signs of life while `what` takes its time without steps."""
+        """Show that the run goes on while `what` takes its time without steps."""
 
 
 class LiveDisplay:
@@ -128,7 +128,7 @@ class PlainDisplay:
         started, done = time.monotonic(), threading.Event()
 
         def tell() -> None:
-            while not done.wait(SIGN_OF_LIFE_S):
+            while not done.wait(WAITING_INTERVAL_S):
                 self.say(f"{what}: {_duration(time.monotonic() - started)} so far")
 
         thread = threading.Thread(target=tell, daemon=True)

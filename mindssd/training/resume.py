@@ -25,8 +25,8 @@ def carry_over(checkpoint: Checkpoint, now: Origin, adapt: bool) -> tuple[Checkp
         )
     if not adapt:
         raise ConfigError(
-            f"since the run's last checkpoint this has changed: {'; '.join(changed)}. Put it back "
-            "to go on exactly, or add --adapt to go on with the new"
+            f"since the run's last checkpoint this has changed: {'; '.join(changed)}. Restore it "
+            "to continue exactly, or add --adapt to continue with the new values"
         )
     step = moved_step(checkpoint.step, before, now)
     return replace(checkpoint, step=step, origin=now), changed

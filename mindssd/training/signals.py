@@ -71,7 +71,7 @@ class StopSignals:
             self._teller = threading.Thread(target=self._tell, name="mindssd-signals", daemon=True)
             self._teller.start()
             for number in ENDING_SIGNALS:
-                # Under nohup the end of the terminal is none of the run's business.
+                # Under nohup the end of the terminal is not the run's concern.
                 if is_hangup(number) and signal.getsignal(number) == signal.SIG_IGN:
                     continue
                 self._before[number] = signal.signal(number, self._handle)

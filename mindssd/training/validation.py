@@ -7,7 +7,8 @@ from contextlib import suppress
 import numpy as np
 
 from mindssd.data.dataset import DetectionDataset
-from mindssd.drawing.visualize import compare, contact_sheet
+from mindssd.drawing.contact_sheet import contact_sheet
+from mindssd.drawing.visualize import compare
 from mindssd.engines.base import Group
 from mindssd.errors import DatasetError
 from mindssd.evaluation.coco import score

@@ -90,7 +90,9 @@ def address(backbone: PublishedBackbone) -> str:
 def find_published(name: str) -> PublishedBackbone:
     """The published backbone of this name, or WeightsError with the names that there are."""
     if name not in PUBLISHED:
-        raise WeightsError(f"{name!r} is no published backbone; there are {', '.join(PUBLISHED)}")
+        raise WeightsError(
+            f"{name!r} is not a published backbone; there are {', '.join(PUBLISHED)}"
+        )
     return PUBLISHED[name]
 
 
@@ -106,7 +108,7 @@ def resolve_backbone(path_or_name: str | Path, progress: Progress | None = None)
         return fetch(str(path_or_name), progress)
     what = "a folder, not a checkpoint" if path.is_dir() else "no such file"
     raise WeightsError(
-        f"{path_or_name}: {what}, and no published backbone; these are {', '.join(PUBLISHED)}"
+        f"{path_or_name}: {what}; nor is it a published backbone; these are {', '.join(PUBLISHED)}"
     )
 
 
@@ -167,8 +169,8 @@ def _download(backbone: PublishedBackbone, path: Path, progress: Progress | None
         part.unlink()
         if not resumed:
             raise WeightsError(
-                f"{url}: what came has another SHA-256 than {backbone.hash_prefix}… and was "
-                f"deleted; try again, set {BASE_URL_VARIABLE} to a mirror, {by_hand}"
+                f"{url}: the SHA-256 of what came does not begin with {backbone.hash_prefix}; it "
+                f"was deleted; try again, set {BASE_URL_VARIABLE} to a mirror, {by_hand}"
             )
         # The part came from another version of the file or was damaged: begin anew.
     size = part.stat().st_size if part.exists() else 0

@@ -240,8 +240,8 @@ _STATE_NAMES = frozenset(
 )
 
 
-def split_training_state(names: Iterable[str]) -> tuple[list[str], list[str]]:
-    """Part a checkpoint's names into the network's parameters and what training left beside them.
+def without_training_state(names: Iterable[str]) -> list[str]:
+    """A checkpoint's names without those of what training left beside the network's parameters.
 
     Training state is a name that MindSpore gives to a scalar of an optimizer, loss scale or
     callback, or PREFIX.NAME where PREFIX is one of an optimizer's (`moments`, `accum`, …) and NAME
@@ -250,10 +250,9 @@ def split_training_state(names: Iterable[str]) -> tuple[list[str], list[str]]:
     """
     names = list(names)
     everything = set(names)
-    parameters: list[str] = []
-    state: list[str] = []
-    for name in names:
+
+    def is_state(name: str) -> bool:
         prefix, _, rest = name.partition(".")
-        is_state = name in _STATE_NAMES or (prefix in _STATE_PREFIXES and rest in everything)
-        (state if is_state else parameters).append(name)
-    return parameters, state
+        return name in _STATE_NAMES or (prefix in _STATE_PREFIXES and rest in everything)
+
+    return [name for name in names if not is_state(name)]

@@ -3,6 +3,16 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    TextColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
+from rich.progress import Progress as Bar
+
 from mindssd.weights.download import Progress
 
 
@@ -12,16 +22,6 @@ def show_progress(description: str) -> Iterator[Progress]:
 
     Nothing is drawn where standard error is not a terminal, or before the first byte comes.
     """
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        DownloadColumn,
-        TextColumn,
-        TimeRemainingColumn,
-        TransferSpeedColumn,
-    )
-    from rich.progress import Progress as Bar
-
     columns = (
         TextColumn("{task.description}", markup=False),
         BarColumn(),

@@ -13,13 +13,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
 
+from mindssd.config.versions import FORMAT_VERSION, KEY, read_version
 from mindssd.errors import WeightsError
 from mindssd.types import Array, ImageSize
 from mindssd.weights.atomic import atomic_writer, describe_read_error
 
 FORMAT = "mindssd"
-FORMAT_VERSION = 1
 
 
 @dataclass(frozen=True)
@@ -27,7 +29,7 @@ class ModelMetadata:
     """All that prediction needs beside the parameters, and where they come from."""
 
     config: dict[str, Any]
-    """The resolved configuration of the run, as plain values."""
+    """The resolved configuration of the run, as plain values of `format_version`."""
     class_names: tuple[str, ...]
     category_ids: tuple[int, ...]
     """The annotation file's id of each class, in the order of `class_names`."""
@@ -46,9 +48,6 @@ class ModelMetadata:
 
 def write_model(path: str | Path, parameters: Mapping[str, Array], metadata: ModelMetadata) -> None:
     """Write a model file atomically: readers meet the old file or the whole new one."""
-    from safetensors import SafetensorError
-    from safetensors.numpy import save
-
     path = Path(path).expanduser()
     tensors = {name: np.asarray(value, np.float32, order="C") for name, value in parameters.items()}
     try:
@@ -62,8 +61,8 @@ def write_model(path: str | Path, parameters: Mapping[str, Array], metadata: Mod
 def read_model(path: str | Path) -> tuple[dict[str, Array], ModelMetadata]:
     """Read a model file: parameters in canonical names, float32, and their description.
 
-    Raises WeightsError where the file is missing, truncated, not safetensors, not written by
-    mindssd, or written by a newer mindssd than this one.
+    WeightsError where the file is missing, truncated, not safetensors or not written by mindssd;
+    VersionError where a newer mindssd wrote it.
     """
     path = Path(path).expanduser()
     metadata = read_metadata(path)
@@ -121,8 +120,6 @@ class _Opened:
     """`safetensors.safe_open` whose every failure is a WeightsError with the file's name."""
 
     def __init__(self, path: Path) -> None:
-        from safetensors import SafetensorError, safe_open
-
         try:
             with path.open("rb"):
                 pass  # Python's own errors tell a folder from a missing file
@@ -167,16 +164,12 @@ def to_strings(path: Path, metadata: ModelMetadata) -> dict[str, str]:
 
 
 def from_strings(path: Path, strings: Mapping[str, str]) -> ModelMetadata:
-    """The inverse of `to_strings`; WeightsError for a damaged description or a newer format's."""
+    """The inverse of `to_strings`; WeightsError for a damaged description, VersionError a newer."""
     try:
-        format_version = int(strings["format_version"])
-        if format_version > FORMAT_VERSION:
-            raise WeightsError(
-                f"{path}: has format version {format_version}, written by mindssd "
-                f"{json.loads(strings['mindssd_version'])}; this mindssd reads up to version "
-                f"{FORMAT_VERSION}: update it"
-            )
-        values = {entry.name: json.loads(strings[entry.name]) for entry in fields(ModelMetadata)}
+        writer = json.loads(strings["mindssd_version"])
+        format_version = read_version(json.loads(strings.get(KEY, "null")), str(path), writer)
+        names = [entry.name for entry in fields(ModelMetadata) if entry.name != KEY]
+        values = {name: json.loads(strings[name]) for name in names}
         height, width = values["image_size"]
         metrics = {name: math.nan if x is None else x for name, x in values["metrics"].items()}
         return ModelMetadata(
@@ -189,7 +182,7 @@ def from_strings(path: Path, strings: Mapping[str, str]) -> ModelMetadata:
             grids=tuple((rows, columns) for rows, columns in values["grids"]),
             metrics=metrics,
             engine=values["engine"],
-            mindssd_version=values["mindssd_version"],
+            mindssd_version=writer,
             format_version=format_version,
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:

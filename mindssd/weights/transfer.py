@@ -15,7 +15,7 @@ from mindssd.errors import WeightsError
 from mindssd.types import Array
 from mindssd.weights.class_rows import CLASS_PREDICTION, ClassRows, move_rows, some
 from mindssd.weights.mindspore_checkpoint import read_checkpoint
-from mindssd.weights.names import Kind, detect_kind, split_training_state, to_canonical
+from mindssd.weights.names import Kind, detect_kind, to_canonical, without_training_state
 from mindssd.weights.safetensors_file import (
     FORMAT,
     ModelMetadata,
@@ -62,7 +62,7 @@ def read_weights(path: str | Path) -> tuple[dict[str, Array], Kind, ModelMetadat
     path = Path(path).expanduser()
     metadata = read_description(path)
     tensors = read_tensors(path) if is_safetensors(path) else read_checkpoint(path)
-    names, _ = split_training_state(tensors)
+    names = without_training_state(tensors)
     try:
         kind = detect_kind(names)
         mapped = to_canonical(names, kind)
@@ -243,7 +243,7 @@ def _read_detector(path: str | Path) -> tuple[dict[str, Array], ModelMetadata | 
     parameters, kind, metadata = read_weights(path)
     if kind == "mindcv_backbone":
         raise WeightsError(
-            f"{path}: holds a backbone alone, no detector; to train one from it, give it as "
+            f"{path}: holds only a backbone, not a detector; to train a detector from it, set "
             f"backbone_ckpt_path={path}"
         )
     return parameters, metadata

@@ -144,7 +144,7 @@ def test_a_checkpoint_of_another_recipe_says_what_does_not_fit(
 
 def test_a_backbone_alone_is_no_detector(evaluate, backbone_checkpoint, shapes_dir):
     words = ["--config", "ssd_mobilenetv2", "device=CPU"]
-    assert "backbone alone" in evaluate(backbone_checkpoint, shapes_dir, *words).fault
+    assert "only a backbone" in evaluate(backbone_checkpoint, shapes_dir, *words).fault
 
 
 def test_an_unknown_protocol_lists_those_there_are(mindssd, untrained_model):

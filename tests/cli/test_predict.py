@@ -96,13 +96,17 @@ def test_a_corrupted_model_is_named(mindssd, untrained_model, photos, tmp_path, 
 
 def test_an_image_in_the_place_of_the_model_is_named(mindssd, photos):
     fault = mindssd("predict", photos / "0.png", photos).fault
-    assert fault.startswith(f"{photos / '0.png'} is no model, which comes first: mindssd predict M")
+    assert fault.startswith(
+        f"{photos / '0.png'} is not a model; give the model first: mindssd predict M"
+    )
 
 
 @pytest.mark.parametrize("end", ["street", "clip.mp4", "m.onnx"])
 def test_an_address_in_the_place_of_the_model_is_named_without_its_secrets(mindssd, photos, end):
     fault = mindssd("predict", f"rtsp://user:secret@host/{end}?token=secret", photos).fault
-    assert fault.startswith(f"rtsp:/host/{end}?… is no model, which comes first: mindssd predict M")
+    assert fault.startswith(
+        f"rtsp:/host/{end}?… is not a model; give the model first: mindssd predict M"
+    )
     assert "secret" not in fault
 
 

@@ -64,7 +64,7 @@ def test_a_fault_is_one_line_that_says_what_can_be_asked(run):
     for words, message in (
         (["fetch"], "needs a name: mobilenet_v2_100, mobilenet_v3_large_100, resnet50, or all"),
         (["get", "resnet50"], r"'get' is unknown; use `mindssd weights`"),
-        (["fetch", "resnet50", "vgg16"], "'vgg16' is no published backbone"),
+        (["fetch", "resnet50", "vgg16"], "'vgg16' is not a published backbone"),
         (["fetch", "resnet50"], r"http://127\.0\.0\.1:9/resnet/.* cannot be reached"),
     ):
         with pytest.raises(WeightsError, match=message):

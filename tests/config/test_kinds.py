@@ -134,7 +134,7 @@ def test_a_configuration_says_the_kind_and_no_key_of_another():
 )
 def test_what_0_1_0_wrote_of_all_kinds_loses_those_of_the_others(tmp_path, others):
     tree = {group: values | others.get(group, {}) for group, values in BEFORE.items()}
-    config = from_tree(tree, "the model")
+    config = from_tree(tree, "the model", version=1)
     assert config.neck == FPNNeckConfig(fpn_channels=48, fpn_extra_levels=1)
     assert config.head == SharedHeadConfig(class_prior=0.01, tower_depth=1)
     assert config.default_boxes == GridBoxesConfig(
@@ -149,9 +149,9 @@ def test_what_0_1_0_wrote_of_all_kinds_loses_those_of_the_others(tmp_path, other
 
 
 def test_a_checkpoints_settings_of_0_1_0_are_those_of_today():
-    config = from_tree(BEFORE, "the model")
+    config = from_tree(BEFORE, "the model", version=1)
     before = training_settings(Config()) | {
         f"{group}.{key}": value for group, values in BEFORE.items() for key, value in values.items()
     }
     as_json = msgspec.json.decode(msgspec.json.encode(before))
-    assert read_training_settings(as_json, "last/") == training_settings(config)
+    assert read_training_settings(as_json, "last/", version=1) == training_settings(config)

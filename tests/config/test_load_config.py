@@ -259,7 +259,7 @@ def test_the_resolved_yaml_loads_back_to_an_equal_config(write):
     text = to_yaml(config)
     assert load_config(write("config.yaml", text)) == config
     # every key stands in it, so that a later default changes nothing
-    assert set(yaml.safe_load(text)) == set(Config.__struct_fields__)
+    assert set(yaml.safe_load(text)) == {"format_version", *Config.__struct_fields__}
 
 
 def test_a_config_is_plain_values_and_back():

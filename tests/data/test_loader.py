@@ -153,11 +153,6 @@ def test_a_sample_is_the_same_on_any_number_of_ranks(make_samples: MakeSamples) 
         assert (share.images == together.images[rank::2]).all()
 
 
-def test_without_shuffling_images_keep_the_order_of_the_file(make_samples: MakeSamples) -> None:
-    with TrainingLoader(make_samples(4), 4, 0, seed=0, shuffle=False).batches(1, 2) as batches:
-        assert ids(next(batches)) == [100, 101, 102, 103]
-
-
 def test_an_unreadable_image_does_not_count_and_is_marked_once(make_samples: MakeSamples) -> None:
     samples = make_samples(3, unreadable=(0, 1))
     with TrainingLoader(samples, 8, 0, seed=0).batches(0, 1) as batches:

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mindssd.decoders.headers import header_size, read_header
+from mindssd.decoders.headers import read_header
 from mindssd.errors import ImageError
 from mindssd.images import read_image
+from mindssd.types import ImageSize
 
 WITH_EXIF = ("JPEG", "PNG", "WEBP", "TIFF", "AVIF", "HEIF")
 FORMATS = (*WITH_EXIF, "BMP", "GIF", "PPM", "JPEG2000")
@@ -24,6 +25,13 @@ def write(path: Path, image_format: str, orientation: int = 1, **more: object) -
     options = {"exif": exif} if image_format in WITH_EXIF else {}
     Image.fromarray(pixels).save(path, image_format, **options, **more)  # type: ignore[arg-type]
     return path
+
+
+def header_size(path: Path, expected_size: ImageSize | None = None) -> ImageSize:
+    """The (height, width) that `read_image` gives, by the header."""
+    header = read_header(path)
+    stored = header.height, header.width
+    return stored[::-1] if header.turned and expected_size != stored else stored
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))

@@ -122,6 +122,14 @@ def test_a_folded_batch_norm_changes_nothing_but_its_node() -> None:
     np.testing.assert_allclose(run(before, images)[0], run(after, images)[0], atol=1e-4)
 
 
+def test_what_an_exporter_notes_of_its_machine_is_left_out() -> None:
+    raw = raw_graph(*random_outputs())
+    for part in (raw.graph.node[0], raw.graph.value_info.add(name="flat")):
+        part.metadata_props.add(key="pkg.torch.onnx.stack_trace", value='File "/home/me/code.py"')
+    assert b"/home/me" in raw.SerializeToString()
+    assert b"/home/me" not in read_raw(raw.SerializeToString(), IMAGE_SIZE).SerializeToString()
+
+
 def test_a_graph_that_is_no_engines_is_refused() -> None:
     raw = raw_graph(*random_outputs())
     assert read_raw(raw.SerializeToString(), IMAGE_SIZE).graph.output[0].name == "offsets"

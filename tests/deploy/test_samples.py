@@ -60,10 +60,10 @@ def test_where_none_can_be_read_that_is_one_line(dataset: DetectionDataset) -> N
 
 
 def test_drawn_images_are_the_same_each_time_and_differ_from_one_another():
-    first, second = drawn_images(2, size=(48, 64))
-    assert first.shape == (48, 64, 3) and first.dtype == np.uint8
+    first, second = drawn_images(2)
+    assert first.shape == (240, 320, 3) and first.dtype == np.uint8
     assert not np.array_equal(first, second)
-    np.testing.assert_array_equal(drawn_images(2, size=(48, 64)), [first, second])
+    np.testing.assert_array_equal(drawn_images(2), [first, second])
 
 
 def test_drawn_images_have_edges_and_even_areas():

@@ -45,7 +45,7 @@ def test_a_rank_table_without_its_variables_names_what_is_missing(monkeypatch, n
     for variable in ("RANK_TABLE_FILE", "RANK_ID", "DEVICE_ID"):
         monkeypatch.setenv(variable, "0")
     monkeypatch.delenv(name)
-    with pytest.raises(EngineError, match=f"RANK_TABLE_FILE is set, but {name}= is no number"):
+    with pytest.raises(EngineError, match=f"RANK_TABLE_FILE is set, but {name}= is not a number"):
         rank_table_device("Ascend")
 
 

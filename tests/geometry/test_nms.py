@@ -19,7 +19,8 @@ def greedy(
     pixel_offset=0.0,
 ):
     """The algorithm as everybody knows it: class by class, box by box, then the best of all."""
-    iou = pairwise_iou(boxes, boxes, pixel_offset)
+    larger = boxes + np.array([0, 0, pixel_offset, pixel_offset])
+    iou = pairwise_iou(larger, larger)
     proper = np.isfinite(boxes).all(axis=1) & (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
     kept = []
     for class_index in range(scores.shape[1]):

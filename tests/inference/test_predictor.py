@@ -14,8 +14,9 @@ from PIL import Image
 from mindssd.errors import ImageError
 from mindssd.geometry.postprocess import PostProcess
 from mindssd.images import Normalization
+from mindssd.inference.ahead import ahead
 from mindssd.inference.detector import Detector
-from mindssd.inference.predictor import Forward, Predictor, Source, ahead
+from mindssd.inference.predictor import Forward, Predictor, Source
 from mindssd.inference.tiling import TiledPredictor
 from mindssd.types import Array, Detections, ImageRecord
 from mindssd.weights.safetensors_file import ModelMetadata

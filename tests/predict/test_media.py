@@ -150,7 +150,7 @@ def test_a_file_is_what_its_content_is(tmp_path: Path, name: str) -> None:
     path.write_bytes(photo("PNG") * 3)
     assert said_at_end(open_media(Video(str(path)))) == (3, "")
     path.write_text("a text")
-    with pytest.raises(ImageError, match=r"is text, and no video|is neither an image nor"):
+    with pytest.raises(ImageError, match=r"is text, not a video|is neither an image nor"):
         open_media(Video(str(path)))
 
 
@@ -191,7 +191,7 @@ def test_a_moving_gif_is_a_video_and_a_still_one_a_picture(
     ("data", "said"),
     [
         (b"", "standard input: is empty"),
-        (b"no image", "standard input: is text, and no video"),
+        (b"no image", "standard input: is text, not a video"),
         (bytes(5000), "standard input: cannot be read as a video"),
         (photo()[:-300], "standard input: "),
     ],
@@ -206,7 +206,7 @@ def test_what_is_no_picture_and_no_video_is_one_line(
 
 def test_a_terminal_or_closed_standard_input_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdin", None)
-    with pytest.raises(ImageError, match="standard input: is no pipe"):
+    with pytest.raises(ImageError, match="standard input: is not a pipe"):
         open_media(StandardInput())
 
 

@@ -216,7 +216,7 @@ def test_yolo_counts_in_fractions() -> None:
 
 def test_a_picture_larger_than_jpeg_holds_is_said_so(tmp_path: Path) -> None:
     strip: Array = np.zeros((2, 65501, 3), np.uint8)
-    with pytest.raises(OutputError, match="65501 × 2 pixels are more than JPEG holds"):
+    with pytest.raises(OutputError, match="65501 × 2 pixels exceed what JPEG holds"):
         write_image(tmp_path / "a.jpg", strip)
     write_image(tmp_path / "a.png", strip)
     write_image(tmp_path / "b.jpg", strip[:, :65500])

@@ -296,7 +296,7 @@ def test_text_and_lists_of_other_files_are_no_videos(tmp_path: Path) -> None:
     }
     for name, text in texts.items():
         (tmp_path / name).write_text(text)
-        with pytest.raises(ImageError, match=f"{name}: is text, and no video"):
+        with pytest.raises(ImageError, match=f"{name}: is text, not a video"):
             VideoReader(tmp_path / name)
 
 

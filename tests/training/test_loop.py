@@ -202,7 +202,7 @@ def test_the_display_hears_of_every_step(tmp_path):
     assert "epoch 3: AP 0.3000, AP50 0.3000" in run.said.lines
 
 
-def test_what_takes_long_without_steps_shows_signs_of_life(tmp_path):
+def test_what_takes_long_without_steps_shows_that_it_goes_on(tmp_path):
     run = Run(tmp_path, replace(PLAN, epochs=2))
     run.run()
     # the graph is compiled at the first step and never again

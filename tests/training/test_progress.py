@@ -77,8 +77,8 @@ def test_long_lines_are_not_broken_in_a_log():
     assert len(_lines(console)) == 1
 
 
-def test_a_long_wait_shows_signs_of_life(monkeypatch):
-    monkeypatch.setattr(progress, "SIGN_OF_LIFE_S", 0.001)
+def test_a_long_wait_shows_that_the_run_goes_on(monkeypatch):
+    monkeypatch.setattr(progress, "WAITING_INTERVAL_S", 0.001)
     console = _console(False)
     with display(console, total_steps=1) as shown, shown.waiting("compiling"):
         while not _lines(console):

@@ -221,5 +221,5 @@ def test_a_backbone_of_another_family_is_refused(golden_dir, backbone_checkpoint
 
 
 def test_a_backbone_alone_is_no_detector(golden_dir, backbone_checkpoint):
-    with pytest.raises(WeightsError, match=r"a backbone alone.*backbone_ckpt_path="):
+    with pytest.raises(WeightsError, match=r"only a backbone.*backbone_ckpt_path="):
         load_detector(backbone_checkpoint, _golden_shapes(golden_dir))

@@ -26,7 +26,7 @@ from mindssd.data.formats.coco_json import decode
 from mindssd.data.formats.ids import as_numbers, positions
 from mindssd.data.formats.images import Images, merge_files, read_images
 from mindssd.data.image_files import find_files
-from mindssd.data.image_sizes import settle_sizes
+from mindssd.data.image_sizes import ImageSizes, settle_sizes
 from mindssd.errors import DatasetError
 from mindssd.types import Array
 
@@ -99,16 +99,18 @@ def load_coco(
         seconds_for_sizes,
     )
     annotations, box_findings = _sound(annotations, sizes.annotated, images, annotation_file)
-    order = np.argsort(annotations.images, kind="stable")
-    annotations = annotations.at(order)
+    findings = [*parsed.findings, *files.findings, *merged, *sizes.findings, *box_findings]
+    parsed = replace(parsed, images=images, annotations=annotations, findings=findings)
+    return _dataset(parsed, sizes, annotation_file, image_dir)
+
+
+def _dataset(
+    parsed: "_Parsed", sizes: ImageSizes, annotation_file: Path, image_dir: Path
+) -> DetectionDataset:
+    """The data set of annotations that have been looked through, sorted by image."""
+    order = np.argsort(parsed.annotations.images, kind="stable")
+    annotations, images = parsed.annotations.at(order), parsed.images
     counts = np.bincount(annotations.images, minlength=len(images.keys))
-    findings = [
-        *parsed.findings,
-        *files.findings,
-        *merged,
-        *sizes.findings,
-        *box_findings,
-    ]
     num_crowds = int(np.count_nonzero(annotations.is_crowd))
     return DetectionDataset(
         class_names=parsed.class_names,
@@ -121,7 +123,7 @@ def load_coco(
             num_boxes=len(annotations) - num_crowds,
             num_crowds=num_crowds,
             num_empty_images=int(np.count_nonzero(counts == 0)),
-            findings=tuple(findings),
+            findings=tuple(parsed.findings),
         ),
         image_ids=as_numbers(images.keys),
         file_names=images.file_names,
@@ -137,10 +139,7 @@ def load_coco(
 
 @dataclass(frozen=True)
 class _Parsed:
-    """What an annotation file says, before a look at the images.
-
-    The annotations' categories are positions among the classes.
-    """
+    """What an annotation file says; the annotations' categories are positions among the classes."""
 
     class_names: tuple[str, ...]
     category_ids: tuple[int, ...]

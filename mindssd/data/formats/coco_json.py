@@ -67,7 +67,7 @@ def decode(path: Path) -> CocoFile:
         raise DatasetError(f"{path}: not COCO annotations: {error} (docs/data.md)") from error
     except UnicodeDecodeError as error:
         raise DatasetError(
-            f"{path}: not UTF-8 ({error.object[error.start : error.start + 1]!r} is none); "
+            f"{path}: not UTF-8 (at the byte {error.object[error.start : error.start + 1]!r}); "
             "save it as UTF-8, as with `iconv -f latin1 -t utf-8`"
         ) from error
     except ValueError as error:

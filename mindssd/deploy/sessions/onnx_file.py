@@ -64,7 +64,7 @@ def external_files(path: Path, content: bytes) -> list[Path]:
         if Path(location).is_absolute() or not target.is_relative_to(folder):
             raise WeightsError(
                 f"{path}: keeps tensors in {location!r}, outside its folder; such a file is not "
-                "opened: export the model again, whose file holds all"
+                "opened: export the model again, into one file"
             )
         if not target.is_file():
             raise WeightsError(f"{path}: keeps tensors in {location!r}, which is not beside it")

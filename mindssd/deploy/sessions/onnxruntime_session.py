@@ -30,7 +30,7 @@ def open_onnxruntime(
 
     if settings.precision not in (None, "float32"):
         raise ConfigError(
-            f"precision={settings.precision}: ONNX Runtime computes in the file's own, "
+            f"precision={settings.precision}: ONNX Runtime computes in the file's own precision, "
             f"{manifest.precision}; runtime=openvino offers others"
         )
     options = ort.SessionOptions()

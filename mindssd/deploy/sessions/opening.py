@@ -83,7 +83,7 @@ def _choose_runtime(path: Path, settings: RuntimeSettings, is_openvino: bool) ->
     installed = installed_runtimes()
     if is_openvino:
         if settings.runtime == "onnxruntime":
-            raise ConfigError(f"{path}: is OpenVINO's format; ONNX Runtime reads .onnx alone")
+            raise ConfigError(f"{path}: is OpenVINO's format; ONNX Runtime reads only .onnx")
         installed = [name for name in installed if name == "openvino"]
     wanted = settings.runtime or ("openvino" if is_openvino else None)
     if wanted in installed:

@@ -1,4 +1,4 @@
-"""An opened deployed file, and how its faults are told, whatever runtime opens it."""
+"""An opened deployed file, and how its errors are reported, whatever runtime opens it."""
 
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -16,7 +16,7 @@ Forward = Callable[[Array], tuple[Array, ...]]
 
 @dataclass(frozen=True)
 class RuntimeSettings:
-    """How to run a deployed file; what is None the runtime decides."""
+    """How to run a deployed file; the runtime decides what is None."""
 
     runtime: str | None = None
     """`onnxruntime` or `openvino`."""

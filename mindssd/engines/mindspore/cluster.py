@@ -46,8 +46,8 @@ def rank_table_device(target: str) -> int | None:
     for name in ("RANK_ID", "DEVICE_ID"):
         if not os.environ.get(name, "").isdigit():
             raise EngineError(
-                f"RANK_TABLE_FILE is set, but {name}={os.environ.get(name, '')} is no number; set "
-                "it to this process's in the table (docs/distributed.md)"
+                f"RANK_TABLE_FILE is set, but {name}={os.environ.get(name, '')} is not a number; "
+                "set it to this process's in the table (docs/distributed.md)"
             )
     return int(os.environ["DEVICE_ID"])
 

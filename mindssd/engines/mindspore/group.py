@@ -18,7 +18,7 @@ from mindssd.types import Array
 
 
 def join_group(device: str) -> Group:
-    """This process's group: that of its launcher, or itself alone.
+    """This process's group: the launcher's, or a group of one.
 
     msrun, `mindssd train --devices` and `mpi.adopt_mpi` say so by MS_ROLE; msrun's scheduler
     comes here too, and ends in `init`. A rank table does so on Ascend.

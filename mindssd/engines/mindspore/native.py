@@ -95,7 +95,7 @@ def _reason(error: Exception) -> str:
 
 
 def _fingerprint(source: Path, command: list[str]) -> str:
-    """Of all that decides what the library is."""
+    """A digest of all that decides what the library is."""
     digest = hashlib.sha256(source.read_bytes())
     version = subprocess.run([*command, "--version"], check=True, capture_output=True, timeout=10)
     digest.update(version.stdout)

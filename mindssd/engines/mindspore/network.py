@@ -27,7 +27,8 @@ from mindssd.types import Array
 def _create_backbone(name: str, out_indices: tuple[int, ...]) -> nn.Cell:
     if not mindcv.is_model(name):
         raise EngineError(
-            f"backbone {name!r} is no model of MindCV {mindcv.__version__} (mindcv.list_models())"
+            f"backbone {name!r} is not a model of MindCV {mindcv.__version__} "
+            "(mindcv.list_models())"
         )
     try:
         backbone = mindcv.create_model(name, features_only=True, out_indices=list(out_indices))

@@ -1,4 +1,4 @@
-"""MindSpore as a guest of a process: in one thread at a time, in no fork, and nothing left changed.
+"""MindSpore inside another program: one thread at a time, no fork, and nothing is left changed.
 
 This file imports no MindSpore.
 """

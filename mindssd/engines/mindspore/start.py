@@ -35,7 +35,7 @@ COMMUNICATION_S = "86400"
 
 
 def start_engine(device: str = "auto", training: bool = False) -> "MindSporeEngine":
-    """Import and start MindSpore; behind it the environment is what it was before.
+    """Import and start MindSpore; afterwards the environment is what it was before.
 
     Its settings are for it alone: other libraries of the process read the same variables, and
     children inherit them. MindSpore sets some of its own too, as `LD_LIBRARY_PATH`, and
@@ -62,7 +62,7 @@ def start_engine(device: str = "auto", training: bool = False) -> "MindSporeEngi
 
 
 def _restore(before: dict[str, str], names: Collection[str] | None) -> None:
-    """Put the environment back as it was; of `names` alone, if there are any."""
+    """Put the environment back as it was, or only `names` of it if given."""
     for name in dict(before.items() ^ _environment().items()):
         if names is not None and name not in names:
             continue
@@ -89,7 +89,7 @@ def _leave_interrupts_alone() -> None:
 
 
 def _environment() -> dict[str, str]:
-    """The variables that children inherit, those too that a library has set without Python."""
+    """The variables that children inherit, also those that a library has set without Python."""
     try:
         variables = ctypes.POINTER(ctypes.c_char_p).in_dll(ctypes.CDLL(None), "environ")
     except (OSError, TypeError, ValueError):  # another C library

@@ -15,7 +15,7 @@ from mindssd.types import Batch
 
 
 def _group_sum(group_size: int):
-    """The sum over a group's processes; of one process there is none to take."""
+    """The sum over a group's processes; a group of one needs none."""
     return ops.AllReduce() if group_size > 1 else ops.identity
 
 
@@ -157,7 +157,7 @@ def _mixed_precision(detector: nn.Cell, amp_level: str) -> nn.Cell:
         return detector
     if ms.get_context("device_target") == "CPU":
         raise EngineError(
-            f"optimizer.amp_level={amp_level}: a CPU computes in float32 alone; set O0"
+            f"optimizer.amp_level={amp_level}: a CPU computes only in float32; set O0"
         )
     return ms.amp.auto_mixed_precision(detector, amp_level)
 
@@ -222,7 +222,7 @@ class MindSporeStepper:
         )
 
     def _corrections(self) -> tuple[float, float]:
-        """By what AdamW divides its averages in the next update, which started at zero."""
+        """What AdamW divides its averages by in the next update, since they started at zero."""
         update = self._updates + 1
         return 1 - self.spec.momentum**update, 1 - self.spec.second_momentum**update
 

@@ -15,7 +15,7 @@ class TorchCluster:
     """Implements `engines.base.Cluster`, on this machine.
 
     The helper is the store where the processes meet. Rank 0 could hold it, but then a port that is
-    taken meanwhile would be a rank's failure and not the launcher's to mend.
+    taken meanwhile would be a rank's failure, which the launcher could not repair.
     """
 
     size: int

@@ -62,7 +62,7 @@ _seed_in_use = threading.Lock()
 
 
 def build_detector(spec: NetworkSpec, seed: int) -> DetectorModule:
-    """The module at the initial values that `seed` alone decides; PyTorch's own seed is left."""
+    """Build the module with initial values from `seed`; PyTorch's own seed stays as it was."""
     with _seed_in_use, torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)  # the CPU's, where parameters are made
         return DetectorModule(spec).eval()

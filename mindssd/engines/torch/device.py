@@ -91,7 +91,7 @@ _forked_from: set[int] | None = None
 
 
 def _note_fork() -> None:
-    """In a forked child, in its only thread, which has the number of the one that forked."""
+    """Note, in a forked child's only thread, which has the id of the one that forked."""
     global _forked_from
     if _threads:
         _forked_from = _threads - {threading.get_ident()}

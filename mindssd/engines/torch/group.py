@@ -18,7 +18,7 @@ from mindssd.platform import OWN_LAUNCHER, die_with_parent
 
 
 def join_group() -> Group:
-    """This process's group: that of torchrun or `mindssd train --devices`, or itself alone."""
+    """This process's group: torchrun's, `mindssd train --devices`'s, or a group of one."""
     if int(os.environ.get("OMPI_COMM_WORLD_SIZE", "1")) > 1:
         raise EngineError(
             "mpirun starts processes for MindSpore; with engine=torch use --devices or torchrun "
@@ -43,14 +43,14 @@ def join_group() -> Group:
 
 @contextmanager
 def together() -> Iterator[None]:
-    """What all processes do at once; EngineError, in one line, where another of them has ended."""
+    """A collective operation; EngineError, in one line, where another process has ended."""
     try:
         yield
     except RuntimeError as error:
         lost = any(word in str(error) for word in ("gloo", "NCCL", "onnection"))
         if not lost and not isinstance(error, distributed.DistError):
             raise
-        raise EngineError("another of the processes has ended, or is out of reach") from error
+        raise EngineError("another process has ended or cannot be reached") from error
 
 
 class TorchGroup:

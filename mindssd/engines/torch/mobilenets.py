@@ -8,10 +8,10 @@ from mindssd.engines.torch.layers import BatchNorm, SameConv2d
 from mindssd.engines.torch.models import Feature, Model, symmetric
 
 
-def make_divisible(value: float, divisor: int = 8) -> int:
-    """The nearest multiple of `divisor`, at least one of it and not 10 % below `value`."""
-    rounded = max(divisor, int(value + divisor / 2) // divisor * divisor)
-    return rounded + divisor if rounded < 0.9 * value else rounded
+def make_divisible(value: float) -> int:
+    """The nearest multiple of 8, at least 8 and not 10 % below `value`."""
+    rounded = max(8, int(value + 4) // 8 * 8)
+    return rounded + 8 if rounded < 0.9 * value else rounded
 
 
 class _Residual(nn.Module):

@@ -17,7 +17,7 @@ def main() -> None:
             host, port, is_master=True, wait_for_workers=False
         )
     except distributed.DistNetworkError:
-        sys.exit(f"mindssd: the processes cannot meet at {host}:{port}: another program has it")
+        sys.exit(f"mindssd: the processes cannot meet at {host}:{port}: another program uses it")
     while store is not None:
         time.sleep(3600)
 

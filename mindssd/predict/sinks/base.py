@@ -1,5 +1,6 @@
 """What every sink takes and does, and the threads in which some of them write."""
 
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -44,17 +45,17 @@ class Seen:
     seconds: float | None = None
 
 
-class Sink:
+class Sink(ABC):
     """Takes images one after the other, and writes something about each.
 
     OutputError where one file cannot be written but the next one may; any other MindSSDError ends
     the job.
     """
 
-    def put(self, seen: Seen) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def put(self, seen: Seen) -> None: ...
 
-    def close(self, keep: bool) -> None:
+    def close(self, keep: bool) -> None:  # noqa: B027 - what writes a file an image has no end
         """End. What grows with each image gets its name if `keep`, and else leaves nothing."""
 
 
@@ -124,7 +125,7 @@ def write_image(path: Path, image: Array) -> None:
     height, width = image.shape[:2]
     size = f"{path}: {width} × {height} pixels"
     if path.suffix.lower() != ".png" and max(height, width) > _LONGEST_JPEG_SIDE:
-        raise OutputError(f"{size} are more than JPEG holds, {_LONGEST_JPEG_SIDE} a side")
+        raise OutputError(f"{size} exceed what JPEG holds, {_LONGEST_JPEG_SIDE} a side")
     try:
         done, data = cv2.imencode(path.suffix, cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
     except (cv2.error, MemoryError) as error:

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from mindssd.drawing.visualize import contact_sheet, fit_cell
+from mindssd.drawing.contact_sheet import contact_sheet, fit_cell
 from mindssd.predict.sinks.base import Seen, Sink, Writers, drawn, write_image
 from mindssd.types import Array
 
