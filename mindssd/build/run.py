@@ -10,6 +10,7 @@ import msgspec
 
 from mindssd.build.data import build_dataset, build_loader, build_samples
 from mindssd.build.engine import build_engine
+from mindssd.build.fit import fit
 from mindssd.build.network import build_default_boxes, build_network, load_initial_weights
 from mindssd.build.predictor import build_predictor, model_metadata
 from mindssd.build.training import build_origin, build_plan, build_schedule, read_origin, step_spec
@@ -138,16 +139,17 @@ class _Parts:
         engine: Engine,
         datasets: tuple[DetectionDataset, DetectionDataset],
     ) -> None:
-        self.config = config
         self.folder = folder
         self.engine = engine
         self.console = SteadyConsole(quiet=engine.group.rank != 0)
         self.train_set, self.val_set = datasets
         for dataset in datasets:
             self.console.say(*dataset.report.lines())
-        self.console.say(*remarks(config, engine.name, engine.group.size))
         self.network = build_network(config, engine, len(self.train_set.class_names))
-        self.origin = build_origin(config, self.train_set, engine.group)
+        self.config, fitted = fit(config, self.train_set, self.network.grids, engine.group.size)
+        self.console.say(*fitted)
+        self.console.say(*remarks(self.config, engine.name, engine.group.size))
+        self.origin = build_origin(self.config, self.train_set, engine.group)
 
     def run(self) -> Run:
         config, network, group = self.config, self.network, self.engine.group
