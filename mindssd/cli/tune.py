@@ -44,7 +44,7 @@ def tune(
     scored on that one; the better half goes on to the next fold. A change wins if it is better on
     every fold. The validation images are used once, at the end, for the winner.
 
-    The folder, under `tunes/`, has the table, `tuned.yaml` for `mindssd train --config`, and
+    The folder, under `tunes/`, has the table, `tuned.yaml`, a recipe for `--config`, and
     `final/`, the winner's run.
     """
     from rich.console import Console
