@@ -22,12 +22,14 @@ TORCH ?= torch==2.13.0
 DEMO_DATA ?= data/demo
 BCCD_DATA ?= ../shared/data/bccd
 BCCD_BACKBONE ?= ../shared/weights/mobilenet_v2_100.ckpt
+ACCURACY_DATA ?= ../shared/data/bccd ../shared/data/boards
+SEEDS ?= 0 1 2
 
 # For each subject of `make fuzz`; another SEED tries other inputs.
 MINUTES ?= 60
 SEED ?= 0
 
-.PHONY: help setup check test test-matrix fuzz demo bccd bench clean
+.PHONY: help setup check test test-matrix fuzz demo bccd accuracy bench clean
 
 help: ## List these targets
 	@echo "usage: make TARGET"
@@ -107,10 +109,13 @@ demo: $(STAMP) ## Draw a data set, train on it, evaluate and show detections: ab
 bccd: $(STAMP) ## Train on 292 real images, two recipes and three seeds each: about an hour
 	@$(BIN)/python benchmarks/bccd_training.py $(BCCD_DATA) $(BCCD_BACKBONE)
 
-# Training on BCCD is a benchmark too, with a target of its own because it takes an hour.
+accuracy: $(STAMP) ## What the recipe for small data reaches on ACCURACY_DATA, by SEEDS: minutes each
+	@$(BIN)/python benchmarks/accuracy.py $(ACCURACY_DATA) --backbone $(BCCD_BACKBONE) --seeds $(SEEDS)
+
+# Trainings are benchmarks too, with targets of their own because they take an hour.
 bench: $(STAMP) ## Every claim about speed, measured in turn
 	@set -eu; \
-	for script in $(filter-out benchmarks/bccd_training.py,$(sort $(wildcard benchmarks/*.py))); do \
+	for script in $(filter-out benchmarks/bccd_training.py benchmarks/accuracy.py,$(sort $(wildcard benchmarks/*.py))); do \
 		echo "== $$script"; \
 		$(BIN)/python $$script; \
 	done

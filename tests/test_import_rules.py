@@ -43,8 +43,8 @@ def _layer(name: str, ours: str = "", third_party: str = "") -> None:
     LAYERS[name] = Layer(frozenset(names), frozenset(third_party.split()), words)
 
 
-WORDS = {"all": "all above", "below": "all above but deploy, predict, launch, doctor"}
-OUTER = {"deploy", "predict", "launch", "doctor"}
+WORDS = {"all": "all above", "below": "all above but deploy, predict, launch, doctor, tune"}
+OUTER = {"deploy", "predict", "launch", "doctor", "tune"}
 """These stand beside each other: what one of them needs of another belongs below."""
 
 _layer("errors")
@@ -87,6 +87,7 @@ _layer("deploy", "below", "numpy cv2 msgspec rich onnx onnxruntime openvino")
 _layer("predict", "below", "numpy cv2 PIL av msgspec rich")
 _layer("launch", "below")
 _layer("doctor", "below", "packaging")
+_layer("tune", "below", "numpy rich")
 _layer("cli", "all", "typer rich")
 _layer("__init__", "build inference")  # `import mindssd`
 _layer("__main__", "cli")  # `python -m mindssd`

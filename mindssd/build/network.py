@@ -1,6 +1,7 @@
 """A network from its configuration: its structure, its default boxes, its initial values."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -36,13 +37,16 @@ def image_size(config: Config) -> ImageSize:
     return height, width
 
 
+UNFITTED_SCALE = 4.0
+"""`default_boxes.grid_scale` where it is `auto` and no truths have decided it: RetinaNet's."""
+
+
 def default_box_scheme(config: Config) -> PaperDefaultBoxes | GridDefaultBoxes:
     boxes = config.default_boxes
     try:
         if isinstance(boxes, GridBoxesConfig):
-            return GridDefaultBoxes(
-                boxes.grid_scale, boxes.scales_per_octave, boxes.grid_aspect_ratios
-            )
+            scale = UNFITTED_SCALE if boxes.grid_scale == "auto" else boxes.grid_scale
+            return GridDefaultBoxes(scale, boxes.scales_per_octave, boxes.grid_aspect_ratios)
         return PaperDefaultBoxes(
             boxes.min_scale, boxes.max_scale, boxes.aspect_ratios, boxes.first_level_scale
         )
@@ -122,11 +126,14 @@ def load_initial_weights(
     class_names: tuple[str, ...],
     progress: Progress | None = None,
 ) -> list[str]:
-    """Load what the config starts from; return a line to print for each file."""
+    """Load what the config starts from; return a line to print for each file.
+
+    A detector has a backbone of its own, so that of `backbone_ckpt_path` is not asked for then.
+    """
     shapes = {name: value.shape for name, value in network.parameters().items()}
     said = []
     report: FitReport
-    if config.backbone_ckpt_path is not None:
+    if config.backbone_ckpt_path is not None and config.initial_weights is None:
         path = resolve_backbone(config.backbone_ckpt_path, progress)
         parameters, report = load_backbone(path, shapes)
         network.load_parameters(parameters)
@@ -145,12 +152,22 @@ def build_default_boxes(config: Config, grids: tuple[tuple[int, int], ...]) -> D
 
 
 def recipe_of(config: Config) -> str | None:
-    """The recipe whose network this is, whatever else was changed; None of no recipe's."""
+    """The recipe whose network this is, whatever else was changed; None of no recipe's.
 
-    def network(of: Config) -> tuple[object, ...]:
-        return network_spec(of, num_classes=1), default_box_scheme(of)
+    A recipe's network is also one whose default boxes were fitted to a data set.
+    """
+
+    def network(of: Config, scale: float | None) -> tuple[object, ...]:
+        scheme = default_box_scheme(of)
+        if scale is not None and isinstance(scheme, GridDefaultBoxes):
+            scheme = replace(scheme, scale=scale)
+        return network_spec(of, num_classes=1), scheme
 
     for name in recipe_names():
-        if network(load_config(name)) == network(config):
+        recipe = load_config(name)
+        boxes = recipe.default_boxes
+        fitted = isinstance(boxes, GridBoxesConfig) and boxes.grid_scale == "auto"
+        scale = UNFITTED_SCALE if fitted else None
+        if network(recipe, scale) == network(config, scale):
             return name
     return None

@@ -10,6 +10,7 @@ import msgspec
 
 from mindssd.build.data import build_dataset, build_loader, build_samples
 from mindssd.build.engine import build_engine
+from mindssd.build.fit import fit
 from mindssd.build.network import build_default_boxes, build_network, load_initial_weights
 from mindssd.build.predictor import build_predictor, model_metadata
 from mindssd.build.training import build_origin, build_plan, build_schedule, read_origin, step_spec
@@ -32,12 +33,15 @@ from mindssd.training.validation import Validation
 from mindssd.weights.progress import show_progress
 from mindssd.weights.safetensors_file import ModelMetadata
 
+Datasets = tuple[DetectionDataset, DetectionDataset]
+"""Training and validation images."""
+
 
 def start_run(config: Config, recipe: str) -> Outcome:
     """Train a new detector into its own folder."""
     folder = RunFolder(run_folder(config, recipe))
     folder.require_free()
-    with _entered(config, folder) as parts:
+    with _entered(config, folder, read_datasets(config)) as parts:
         with show_progress("backbone") as progress:
             names = parts.train_set.class_names
             said = load_initial_weights(parts.config, parts.network, names, progress)
@@ -64,7 +68,8 @@ def resume_run(path: Path, overrides: Sequence[str] = (), adapt: bool = False) -
                 "a new run with it"
             )
     checkpoint, damage = read_newest(folder.last_file)
-    with _entered(config, folder, tuple(checkpoint.origin.class_names)) as parts:
+    datasets = read_datasets(config, tuple(checkpoint.origin.class_names))
+    with _entered(config, folder, datasets) as parts:
         if damage is not None:
             parts.console.say(
                 f"warning: {damage}; going on from the one before, of step {checkpoint.step}"
@@ -72,6 +77,27 @@ def resume_run(path: Path, overrides: Sequence[str] = (), adapt: bool = False) -
         origin = read_origin(checkpoint, str(folder.last_file))
         checkpoint, changed = carry_over(replace(checkpoint, origin=origin), parts.origin, adapt)
         return parts.run().train(checkpoint, changed)
+
+
+def train_quietly(
+    config: Config, path: Path, datasets: Datasets, deadline: float | None = None
+) -> Outcome:
+    """Train on other images than data_dir's, or go on there where a run stands; say little.
+
+    `datasets` are training and validation images, of the same classes. Raises OutOfTime, with all
+    saved, where `deadline` comes first, in seconds of `time.monotonic`.
+    """
+    folder = RunFolder(path)
+    checkpoint = read_newest(folder.last_file)[0] if folder.can_be_resumed else None
+    if checkpoint is not None:
+        config = saved_config(path)
+    with _entered(config, folder, datasets, quiet=True) as parts:
+        if checkpoint is None:
+            names = parts.train_set.class_names
+            load_initial_weights(parts.config, parts.network, names)
+        else:
+            checkpoint, _ = carry_over(checkpoint, parts.origin, adapt=False)
+        return replace(parts.run(), report=False, deadline=deadline).train(checkpoint)
 
 
 def run_folder(config: Config, recipe: str) -> Path:
@@ -101,9 +127,7 @@ def _default_name(config: Config, recipe: str) -> str:
     return f"{recipe}-{data}-{time.strftime('%Y%m%d-%H%M%S')}"
 
 
-def _read_datasets(
-    config: Config, class_names: tuple[str, ...] | None = None
-) -> tuple[DetectionDataset, DetectionDataset]:
+def read_datasets(config: Config, class_names: tuple[str, ...] | None = None) -> Datasets:
     """Training and validation images, with the classes that a resumed run has, if they fit."""
     train, val = build_dataset(config, "train"), build_dataset(config, "val")
     if class_names is not None:
@@ -115,17 +139,16 @@ def _read_datasets(
 
 @contextmanager
 def _entered(
-    config: Config, folder: RunFolder, class_names: tuple[str, ...] | None = None
+    config: Config, folder: RunFolder, datasets: Datasets, quiet: bool = False
 ) -> Iterator["_Parts"]:
-    """A run's parts, with its data read, its processes met and its folder locked by rank 0."""
-    datasets = _read_datasets(config, class_names)
+    """A run's parts, with its processes met and its folder locked by rank 0."""
     engine = build_engine(config, training=True)
     # Known from now on, so that a resume goes on with the same one.
     config = msgspec.structs.replace(config, engine=engine.name)
     group = engine.group
     with folder.locked() if group.rank == 0 else nullcontext():
         group.any(False)  # the others come behind the lock
-        yield _Parts(config, folder, engine, datasets)
+        yield _Parts(config, folder, engine, datasets, quiet)
 
 
 class _Parts:
@@ -136,18 +159,21 @@ class _Parts:
         config: Config,
         folder: RunFolder,
         engine: Engine,
-        datasets: tuple[DetectionDataset, DetectionDataset],
+        datasets: Datasets,
+        quiet: bool,
     ) -> None:
-        self.config = config
         self.folder = folder
         self.engine = engine
         self.console = SteadyConsole(quiet=engine.group.rank != 0)
         self.train_set, self.val_set = datasets
+        said = SteadyConsole(quiet=quiet or engine.group.rank != 0)
         for dataset in datasets:
-            self.console.say(*dataset.report.lines())
-        self.console.say(*remarks(config, engine.name, engine.group.size))
+            said.say(*dataset.report.lines())
         self.network = build_network(config, engine, len(self.train_set.class_names))
-        self.origin = build_origin(config, self.train_set, engine.group)
+        self.config, fitted = fit(config, self.train_set, self.network.grids, engine.group.size)
+        said.say(*fitted)
+        said.say(*remarks(self.config, engine.name, engine.group.size))
+        self.origin = build_origin(self.config, self.train_set, engine.group)
 
     def run(self) -> Run:
         config, network, group = self.config, self.network, self.engine.group

@@ -58,6 +58,7 @@ def frozen_prefixes(parameter_names: list[str], num_layers: int) -> tuple[str, .
 def num_epochs(config: Config, steps_per_epoch: int) -> int:
     """`epochs`, or as many as hold `schedule.total_steps`."""
     if config.schedule.total_steps is None:
+        assert not isinstance(config.epochs, str), "fitted before a schedule is made"
         return config.epochs
     return -(-config.schedule.total_steps // steps_per_epoch)
 
@@ -79,6 +80,7 @@ def build_schedule(config: Config, steps_per_epoch: int) -> Schedule:
 
 def build_plan(config: Config, steps_per_epoch: int) -> Plan:
     epochs, an_update = num_epochs(config, steps_per_epoch), config.optimizer.accumulate_steps
+    assert not isinstance(config.evaluation.every_epochs, str), "fitted before a plan is made"
     steps = epochs * steps_per_epoch
     if steps < an_update:
         raise ConfigError(

@@ -15,6 +15,7 @@ from mindssd.cli.evaluate import evaluate
 from mindssd.cli.export import export
 from mindssd.cli.predict import predict
 from mindssd.cli.train import train
+from mindssd.cli.tune import tune
 from mindssd.cli.weights import weights
 from mindssd.errors import MindSSDError
 
@@ -53,6 +54,7 @@ def options(
 
 
 app.command()(train)
+app.command()(tune)
 app.command("eval")(evaluate)
 app.command()(predict)
 app.command()(export)

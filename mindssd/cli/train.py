@@ -8,6 +8,8 @@ import typer
 from mindssd.cli.options import require_beside
 from mindssd.errors import ConfigError
 
+DEFAULT_RECIPE = "small_data"
+
 
 def train(
     context: typer.Context,
@@ -19,7 +21,12 @@ def train(
     ] = None,
     config: Annotated[
         str | None,
-        typer.Option("--config", "-c", help="A recipe's name or a YAML file.", show_default=False),
+        typer.Option(
+            "--config",
+            "-c",
+            help=f"A recipe's name or a YAML file.  [default: {DEFAULT_RECIPE}]",
+            show_default=False,
+        ),
     ] = None,
     resume: Annotated[
         Path | None,
@@ -49,12 +56,12 @@ def train(
 ) -> None:
     """Train a detector.
 
-    `mindssd train --config ssd_mobilenetv2 data_dir=PATH backbone_ckpt_path=PATH`
+    `mindssd train data_dir=PATH`
 
-    Recipes: `ssd_mobilenetv2`, `ssd_mobilenetv3`, `ssd_resnet50_fpn` (MindCV's, for COCO),
-    `small_data` (a few hundred images), `demo`.
+    Recipes: `small_data` (tens to thousands of images: it fits itself to them), `ssd_mobilenetv2`,
+    `ssd_mobilenetv3`, `ssd_resnet50_fpn` (MindCV's, for COCO), `demo`.
 
-    Often set: `batch_size=16 epochs=30 schedule.learning_rate=0.02 device=CPU name=first_try`.
+    Often set: `epochs=30 image_size=416 batch_size=16 device=CPU name=first_try`.
     The run's folder, under `runs/`, has the configuration with every key, the log, TensorBoard's
     events, `best.safetensors` and `last/`.
     """
@@ -67,26 +74,25 @@ def train(
     changes = list(overrides or ())
     if resume is not None and config is not None:
         raise ConfigError("--resume goes on with the run's own config; leave --config out")
-    if resume is None and config is None:
-        recipe = next((f"; did you mean --config {c}?" for c in changes if "=" not in c), "")
-        raise ConfigError(
-            f"--config is missing: a recipe's name or a YAML file (see --help){recipe}"
-        )
+    recipe = DEFAULT_RECIPE if config is None else config
+    for word in changes if config is None else ():
+        if "=" not in word:
+            raise ConfigError(f"{word!r} is not key=value; did you mean --config {word}?")
     if adapt and resume is None:
         raise ConfigError("--adapt is for --resume: a new run has nothing to adapt to")
     if devices > 1:
-        raise typer.Exit(_launch(config, resume, changes, adapt, devices, restarts, patience))
+        raise typer.Exit(_launch(recipe, resume, changes, adapt, devices, restarts, patience))
     require_beside(context, "devices", "patience")
     if restarts:
         raise ConfigError("--restarts is for --devices 2 and more")
     if resume is not None:
         resume_run(resume, changes, adapt)
-    elif config is not None:
-        start_run(load_config(config, changes), recipe=Path(config).stem)
+    else:
+        start_run(load_config(recipe, changes), recipe=Path(recipe).stem)
 
 
 def _launch(
-    config: str | None,
+    recipe: str,
     resume: Path | None,
     changes: list[str],
     adapt: bool,
@@ -98,13 +104,12 @@ def _launch(
     from mindssd.config.load import load_config, override
     from mindssd.launch.job import launch
 
-    if config is not None:
-        settings = load_config(config, changes)
-        folder = run_folder(settings, recipe=Path(config).stem)
-        first = ["train", "--config", config, *changes, f"name={folder.name}"]
+    if resume is None:
+        settings = load_config(recipe, changes)
+        folder = run_folder(settings, recipe=Path(recipe).stem)
+        first = ["train", "--config", recipe, *changes, f"name={folder.name}"]
         again = ["train", "--resume", str(folder)]
     else:
-        assert resume is not None
         folder = resume
         settings = override(saved_config(folder), changes)
         adapted = ["--adapt"] if adapt else []

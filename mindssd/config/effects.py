@@ -87,16 +87,15 @@ def remarks(config: Config, engine: str, num_devices: int) -> Iterator[str]:
 
 def _remarks_on_length(config: Config) -> Iterator[str]:
     """What is longer than a run whose length is told in epochs."""
-    schedule, epochs = config.schedule, config.epochs
-    if schedule.total_steps is not None:
+    schedule, epochs, every = config.schedule, config.epochs, config.evaluation.every_epochs
+    if schedule.total_steps is not None or isinstance(epochs, str):
         return
     if schedule.warmup_steps is None and schedule.warmup_epochs >= epochs:
         yield (
             f"schedule.warmup_epochs={schedule.warmup_epochs:g} with epochs={epochs}: the learning "
             f"rate never reaches schedule.learning_rate={schedule.learning_rate:g}"
         )
-    if config.evaluation.every_epochs > epochs:
+    if not isinstance(every, str) and every > epochs:
         yield (
-            f"evaluation.every_epochs={config.evaluation.every_epochs} with epochs={epochs}: "
-            "evaluated after the last alone"
+            f"evaluation.every_epochs={every} with epochs={epochs}: evaluated after the last alone"
         )

@@ -15,6 +15,8 @@ Fraction = Annotated[float, Meta(ge=0, le=1)]
 Count = Annotated[int, Meta(ge=1)]
 Natural = Annotated[int, Meta(ge=0)]
 Side = Annotated[int, Meta(ge=32, le=4096)]
+Auto = Literal["auto"]
+"""In place of a value: it is fitted to the training images when a run begins (`build.fit`)."""
 
 
 class _Group(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -78,7 +80,7 @@ class PaperBoxesConfig(_Kind, frozen=True, tag="paper"):
 class GridBoxesConfig(_Kind, frozen=True, tag="grid"):
     """RetinaNet's octaves."""
 
-    grid_scale: Positive = 4.0
+    grid_scale: Positive | Auto = 4.0
     scales_per_octave: Count = 2
     grid_aspect_ratios: tuple[Positive, ...] = (1.0, 2.0, 0.5)
 
@@ -174,7 +176,7 @@ class NormalizationConfig(_Group, frozen=True):
 
 
 class EvaluationConfig(_Group, frozen=True):
-    every_epochs: Natural = 1
+    every_epochs: Natural | Auto = 1
     """Evaluate after each so many epochs; 0 only after the last."""
     protocol: Literal["coco", "mindcv"] = "coco"
     batch_size: Count = 8
@@ -208,7 +210,7 @@ class Config(_Group, frozen=True):
     """Pixels, or [height, width]."""
     batch_size: Count = 32
     """Images a step."""
-    epochs: Count = 500
+    epochs: Count | Auto = 500
     num_workers: Annotated[int, Meta(ge=0)] | None = None
     """Loader processes; by default one for each core but one, at most 8."""
     max_bad_steps: Count = 5

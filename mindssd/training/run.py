@@ -43,6 +43,10 @@ class Run:
     describe: Callable[[Metrics], ModelMetadata]
     """The description that the best model's file carries, with its metrics."""
     console: SteadyConsole
+    report: bool = True
+    """Whether to print the tables, and what to do next."""
+    deadline: float | None = None
+    """In seconds of `time.monotonic`: the run stops then, saved, with OutOfTime."""
 
     @property
     def leads(self) -> bool:
@@ -52,7 +56,7 @@ class Run:
         """Take the steps that are left, and report; `changed` is what differs from before."""
         with (
             display(self.console, self.plan.total_steps) as shown,
-            StopSignals(shown.say, self.engine.group) as stop,
+            StopSignals(shown.say, self.engine.group, self.deadline) as stop,
             counted_remarks() as of_images,
         ):
             self.validation.stop = stop
@@ -72,9 +76,13 @@ class Run:
                 outcome = self._take_steps(loop, log, shown)
             finally:
                 log.close()
-        self.console.say(*of_images.lines())
+        if self.report:
+            self.console.say(*of_images.lines())
         if self.leads:
-            self._report(outcome)
+            if self.validation.last is not None:
+                write_json(self.validation.last, self.folder.report_file)
+            if self.report:
+                self._report(outcome)
         if outcome.learnt_nothing:
             raise TrainingError(
                 f"{self.folder.path}: nothing was learnt: {outcome.losses}; {WAY_OUT}"
@@ -114,10 +122,11 @@ class Run:
                 outcome = loop.run(batches, log)
         except Stopped as stopped:
             log.event("stopped", loop.step, status=stopped.code)
-            shown.say(
-                f"stopped after step {loop.step} of {self.plan.total_steps}, saved. "
-                f"To go on:  mindssd train --resume {self.folder.path}"
-            )
+            if self.report:
+                shown.say(
+                    f"stopped after step {loop.step} of {self.plan.total_steps}, saved. "
+                    f"To go on:  mindssd train --resume {self.folder.path}"
+                )
             raise
         log.event("end", loop.step, elapsed_s=outcome.elapsed_s, best=outcome.best)
         return outcome
@@ -138,7 +147,6 @@ class Run:
         say, last = self.console.say, self.validation.last
         if last is not None:
             print_report(last, self.console)
-            write_json(last, self.folder.report_file)
         if outcome.skipped_steps:
             say(f"{outcome.skipped_steps} steps were skipped: not finite")
         if outcome.unreadable_images:

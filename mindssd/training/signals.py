@@ -7,6 +7,7 @@ exit status is the shell's: 128 and the signal's number, so 130, 143 and 129.
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable
 from queue import SimpleQueue
 from types import FrameType
@@ -23,6 +24,13 @@ class Stopped(SystemExit):
 
     def __init__(self, signal_number: int) -> None:
         super().__init__(128 + signal_number)
+
+
+class OutOfTime(Stopped):
+    """Ends a run at its deadline; no error, so with status 0."""
+
+    def __init__(self) -> None:
+        SystemExit.__init__(self, 0)
 
 
 class StopRequest(Protocol):
@@ -42,11 +50,18 @@ class StopSignals:
     `say` is called with one line when it comes, in a thread of its own: the handler may have broken
     into a write of the very terminal or file that `say` writes to. Signals reach a program's main
     thread alone; in another thread this does nothing. In a `group` one process's signal stops all,
-    after one step: all of them must check together.
+    after one step: all of them must check together. A `deadline`, in seconds of `time.monotonic`,
+    stops it likewise, with OutOfTime.
     """
 
-    def __init__(self, say: Callable[[str], object] = print, group: Group | None = None) -> None:
+    def __init__(
+        self,
+        say: Callable[[str], object] = print,
+        group: Group | None = None,
+        deadline: float | None = None,
+    ) -> None:
         self._say = say
+        self._deadline = deadline
         self._group = group or SingleProcessGroup()
         self._requested: int | None = None
         self._before: dict[int, Any] = {}
@@ -56,8 +71,9 @@ class StopSignals:
 
     @property
     def requested(self) -> bool:
-        """Whether this process has had a signal."""
-        return self._requested is not None
+        """Whether this process has had a signal, or its time is up."""
+        late = self._deadline is not None and time.monotonic() >= self._deadline
+        return self._requested is not None or late
 
     def check(self) -> None:
         if not self._group.any(self.requested):
@@ -65,6 +81,7 @@ class StopSignals:
         for number in ENDING_SIGNALS:
             if self._group.any(self._requested == number):
                 raise Stopped(number)
+        raise OutOfTime
 
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():

@@ -146,7 +146,7 @@ def test_the_matcher_is_the_configurations():
     default_boxes = build_default_boxes(load_config("small_data"), ((38, 38), (19, 19)))
     truth = np.array([[0.1, 0.1, 0.5, 0.3]], np.float32)
     for text, expected in (
-        ("{iou_threshold: 0.7}", match(truth, default_boxes, 0.7)),
+        ("{assignment: iou, iou_threshold: 0.7}", match(truth, default_boxes, 0.7)),
         ("{assignment: atss, nearest_cells: 4}", match_adaptively(truth, default_boxes, 4)),
     ):
         config = load_config("small_data", [f"matching={text}"])

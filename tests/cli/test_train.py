@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from mindssd.config.load import load_config
 from mindssd.weights.mindspore_checkpoint import write_checkpoint
 from mindssd.weights.safetensors_file import read_model
 
@@ -37,10 +38,11 @@ def test_a_wrong_recipe_lists_those_there_are(mindssd):
     assert "ssd_resnet50_fpn" in fault
 
 
-def test_no_config_says_what_to_give(mindssd):
-    assert mindssd("train").fault.startswith("--config is missing: a recipe's name or a YAML file")
-    fault = mindssd("train", "small_data", "data_dir=x").fault
-    assert fault.endswith("; did you mean --config small_data?")
+def test_no_config_is_the_recipe_for_small_data(mindssd):
+    assert mindssd("train").fault.startswith("data_dir is not set: give data_dir=PATH")
+    assert mindssd("train", "epochs=0").fault.startswith("small_data: epochs=0: expected ")
+    fault = mindssd("train", "demo", "data_dir=x").fault
+    assert fault == "'demo' is not key=value; did you mean --config demo?"
 
 
 @pytest.mark.parametrize(
@@ -249,3 +251,20 @@ def test_a_run_that_found_nothing_yet_ends_with_a_hint(train):
     assert (done.status, done.err) == (0, "")
     assert "nothing is found yet, while the loss went from " in done.out
     assert "schedule.warmup_epochs=1 with epochs=1: the learning rate never reaches" in done.out
+
+
+@pytest.mark.slow
+def test_what_is_fitted_is_told_kept_and_not_fitted_anew(train, mindssd, shapes_dir, tmp_path):
+    done = train("default_boxes.grid_scale=auto", "evaluation.every_epochs=auto", "epochs=2")
+    assert "default_boxes.grid_scale=" in done.out
+    config_file = tmp_path / "runs" / "run" / "config.yaml"
+    kept = load_config(str(config_file))
+    scale = kept.default_boxes.grid_scale
+    assert isinstance(scale, float) and kept.evaluation.every_epochs == 1
+    model = tmp_path / "runs" / "run" / "best.safetensors"
+    assert read_model(model)[1].config["default_boxes"]["grid_scale"] == scale
+
+    resumed = mindssd("train", "--resume", config_file.parent, "epochs=3", "--adapt")
+    assert "grid_scale" not in resumed.out
+    assert load_config(str(config_file)).default_boxes.grid_scale == scale
+    assert mindssd("eval", model, f"data_dir={shapes_dir}").status == 0

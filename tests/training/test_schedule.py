@@ -65,7 +65,10 @@ def test_the_average_forgets_fast_at_first():
 
 
 def test_a_length_in_steps_is_rounded_up_to_whole_epochs():
-    config = load_config("small_data", ["schedule={total_steps: 1000, warmup_steps: 30}"])
+    config = load_config(
+        "small_data",
+        ["schedule={total_steps: 1000, warmup_steps: 30}", "evaluation.every_epochs=0"],
+    )
     for steps_per_epoch, epochs in ((37, 28), (15, 67), (5, 200), (1000, 1), (3000, 1)):
         assert build_plan(config, steps_per_epoch).epochs == epochs
         schedule = build_schedule(config, steps_per_epoch)
@@ -73,7 +76,14 @@ def test_a_length_in_steps_is_rounded_up_to_whole_epochs():
 
 
 def test_without_a_length_in_steps_epochs_tell_it():
-    config = load_config("small_data", ["epochs=9", "schedule.warmup_epochs=1.5"])
+    config = load_config(
+        "small_data",
+        [
+            "epochs=9",
+            "evaluation.every_epochs=0",
+            "schedule={warmup_steps: null, warmup_epochs: 1.5}",
+        ],
+    )
     schedule = build_schedule(config, 20)
     assert (schedule.warmup_steps, schedule.total_steps) == (30, 180)
     assert build_plan(config, 20).epochs == 9

@@ -1,0 +1,113 @@
+"""What a recipe leaves `auto` follows from the training images by rules, and can be set."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from mindssd.build.fit import fit, level_steps, truth_sides
+from mindssd.build.network import build_default_boxes, recipe_of
+from mindssd.config.load import load_config
+from mindssd.data.check import CheckReport
+from mindssd.data.dataset import DetectionDataset
+from mindssd.geometry.scale_fit import fitting_scale
+
+GRIDS = ((38, 38), (19, 19), (10, 10), (5, 5), (3, 3))
+"""Of `small_data`, whose image has 300 pixels: steps of 8 to 128."""
+
+
+def dataset(num_images: int, boxes: list[tuple[int, float, float]], size=(300, 300)):
+    """Images of one size, all boxes on the first: each a label, width and height."""
+    n = len(boxes)
+    return DetectionDataset(
+        class_names=("a", "b"),
+        category_ids=(1, 2),
+        annotation_file="annotations.json",
+        image_dir="images",
+        report=CheckReport("annotations.json", num_images, n, 0, 0),
+        image_ids=np.arange(num_images),
+        file_names=[f"{i}.jpg" for i in range(num_images)],
+        sizes=np.tile(np.array(size, np.int32), (num_images, 1)),
+        file_sizes=np.zeros((num_images, 2), np.int32),
+        starts=np.array([0] + [n] * num_images),
+        boxes_xywh=np.array([[0, 0, w, h] for _, w, h in boxes], np.float64).reshape(n, 4),
+        areas=np.array([w * h for _, w, h in boxes], np.float64),
+        labels=np.array([label for label, _, _ in boxes], np.int32),
+        is_crowd=np.zeros(n, np.bool_),
+    )
+
+
+@pytest.mark.parametrize(
+    ("num_images", "epochs"), [(1, 480), (40, 76), (292, 28), (1000, 15), (1600, 12), (10**6, 12)]
+)
+def test_four_times_the_images_are_worth_twice_the_steps(num_images, epochs):
+    config, said = fit(load_config("small_data"), dataset(num_images, [(1, 50, 50)]), GRIDS)
+    assert config.epochs == epochs
+    assert config.evaluation.every_epochs == -(-epochs // 4)
+    assert said[0] == f"epochs={epochs}, for {num_images} images"
+
+
+def test_what_is_set_stays_and_is_not_spoken_of():
+    asked = ["epochs=3", "evaluation.every_epochs=0", "default_boxes.grid_scale=5"]
+    asked = load_config("small_data", asked)
+    assert fit(asked, dataset(40, [(1, 50, 50)]), GRIDS) == (asked, [])
+
+
+def test_a_length_in_steps_goes_before_the_fitted_one():
+    config = load_config("small_data", ["schedule.total_steps=100"])
+    fitted, said = fit(config, dataset(40, [(1, 50, 50)]), GRIDS)
+    assert fitted.evaluation.every_epochs == 5  # of the 20 epochs that hold 100 steps
+    assert not any("epochs" in line for line in said)
+    two_devices, _ = fit(config, dataset(40, [(1, 50, 50)]), GRIDS, num_devices=2)
+    assert two_devices.evaluation.every_epochs == 9  # of 34 epochs, of 3 steps each
+
+
+@pytest.mark.parametrize("side", [24, 30, 48, 80, 130, 250])
+def test_default_boxes_are_of_the_truths_size_on_the_finest_level_that_can_be(side):
+    fitted, said = fit(load_config("small_data"), dataset(40, [(1, side, side)] * 3), GRIDS)
+    scale = fitted.default_boxes.grid_scale
+    assert said[1].startswith(f"default_boxes.grid_scale={scale:g}, for objects of {side} to")
+    sides = scale * np.array(level_steps((300, 300), GRIDS))
+    assert np.abs(np.log2(sides / side)).min() < 0.07
+    # Twice the size would put them on a finer level, and is more than there is to choose from.
+    assert side <= 48 or scale * 2 > 6
+
+
+def test_objects_below_the_finest_level_get_its_smallest_boxes():
+    fitted, _ = fit(load_config("small_data"), dataset(40, [(1, 6, 6)]), GRIDS)
+    assert fitted.default_boxes.grid_scale == 2.0
+
+
+def test_every_class_counts_alike_however_many_truths_it_has():
+    # At 16 to 32 pixels there is one scale for each; thirty times as many decide nothing.
+    many = [(1, 44.0, 44.0)] * 300 + [(2, 22.0, 22.0)] * 10
+    sides, weights = truth_sides(dataset(3, many), (300, 300))
+    assert weights[:300].sum() == pytest.approx(1) and weights[300:].sum() == pytest.approx(1)
+    assert sides.tolist() == [44.0] * 300 + [22.0] * 10
+
+
+def test_sides_are_those_at_the_networks_size():
+    sides, _ = truth_sides(dataset(1, [(1, 60, 60)], size=(600, 300)), (300, 300))
+    assert sides.tolist() == pytest.approx([np.sqrt(60 * 30)])
+
+
+def test_crowds_empty_boxes_and_unknown_sizes_do_not_count():
+    several = dataset(1, [(1, 50, 50), (2, 0, 9), (2, 40, 40)])
+    several.is_crowd[2] = True
+    assert truth_sides(several, (300, 300))[0].tolist() == pytest.approx([50])
+    unknown = dataclasses.replace(several, sizes=np.zeros((1, 2), np.int32))
+    config, said = fit(load_config("small_data"), unknown, GRIDS)
+    assert config.default_boxes.grid_scale == "auto"
+    assert [line for line in said if "grid_scale" in line] == []
+    boxes = build_default_boxes(config, GRIDS)
+    assert (boxes.boxes_cxcywh[0, 2:] * 300).tolist() == pytest.approx([32, 32])
+
+
+def test_a_fitted_network_is_still_the_recipes():
+    fitted, _ = fit(load_config("small_data"), dataset(40, [(1, 50, 50)]), GRIDS)
+    assert recipe_of(fitted) == "small_data"
+
+
+def test_no_truths_have_no_scale():
+    with pytest.raises(ValueError, match="no truths"):
+        fitting_scale(np.zeros(0), np.zeros(0), [8.0])
