@@ -110,7 +110,7 @@ os.kill(os.getpid(), signal.SIGKILL)
 
 
 def test_of_two_that_ended_since_it_looked_the_first_is_named(run, monkeypatch):
-    monkeypatch.setattr(launch, "POLL_S", 1.0)
+    monkeypatch.setattr(job, "POLL_S", 1.0)
     program = """
 if rank == "1":
     sys.exit("mindssd: no disk")
