@@ -46,3 +46,7 @@ class EngineError(MindSSDError):
 
 class TrainingError(MindSSDError):
     """A run that cannot go on."""
+
+
+class DivergedError(TrainingError):
+    """A training came to nothing: its loss exploded, or was not finite time and again."""

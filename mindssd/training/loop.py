@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, astuple
 
 from mindssd.engines.base import Group, Network, SingleProcessGroup, Stepper, StepResult
-from mindssd.errors import TrainingError
+from mindssd.errors import DivergedError, TrainingError
 from mindssd.launch.heartbeat import beat
 from mindssd.training.checkpoint import Checkpoint, Origin, write_checkpoint
 from mindssd.training.losses import Losses
@@ -183,7 +183,7 @@ class TrainingLoop:
         self._bad_in_a_row += 1
         self.log.event("skipped", self.step, loss=str(result.loss))
         if self._bad_in_a_row >= self.plan.max_bad_steps:
-            raise TrainingError(
+            raise DivergedError(
                 f"step {self.step}: the loss or its gradient was not finite in "
                 f"{self._bad_in_a_row} steps in a row (loss {result.loss}); {WAY_OUT}"
             )

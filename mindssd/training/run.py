@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from mindssd.data.loader import TrainingLoader
 from mindssd.engines.base import Engine, Network, Parameters, Stepper
-from mindssd.errors import TrainingError
+from mindssd.errors import DivergedError
 from mindssd.evaluation.report import print_report, write_json
 from mindssd.images import counted_remarks
 from mindssd.training.checkpoint import Checkpoint, Origin
@@ -84,7 +84,7 @@ class Run:
             if self.report:
                 self._report(outcome)
         if outcome.learnt_nothing:
-            raise TrainingError(
+            raise DivergedError(
                 f"{self.folder.path}: nothing was learnt: {outcome.losses}; {WAY_OUT}"
             )
         return outcome

@@ -22,7 +22,7 @@ from mindssd.build.run import Datasets, read_datasets, train_quietly, with_absol
 from mindssd.config.load import load_config, override, to_yaml
 from mindssd.config.schema import Config
 from mindssd.data.folds import folds, subset
-from mindssd.errors import ConfigError, TrainingError
+from mindssd.errors import ConfigError, DivergedError, TrainingError
 from mindssd.files import write_file
 from mindssd.training.run_folder import RunFolder
 from mindssd.training.signals import OutOfTime, Stopped
@@ -114,10 +114,16 @@ class Job:
             self._say(f"{choice.name}, fold {fold + 1} of {self.num_folds}:")
             # Scored at its end alone, so that no epoch is chosen by the fold.
             settings = [*choice.settings, "evaluation.every_epochs=0"]
+            began = time.monotonic()
             try:
                 train_quietly(override(self.config, settings), path, parts, self._deadline())
             except OutOfTime:
                 return None
+            except DivergedError as error:
+                if choice == AS_IT_IS:
+                    raise
+                self._say(f"{error}: counts as 0")
+                return Score(0.0, time.monotonic() - began)
             kept = _score_of(path)
             assert kept is not None
         self._longest = max(self._longest, kept.seconds)

@@ -85,3 +85,15 @@ def test_a_folder_has_one_search(quick_config, shapes_dir, tmp_path):
 def test_a_folder_without_a_search_is_named(tmp_path, console):
     with pytest.raises(ConfigError, match=r"is no folder of a search: it has no search\.json"):
         job.Job(tmp_path, 60, console)
+
+
+@pytest.mark.slow
+def test_a_choice_that_diverges_counts_as_nothing_and_the_search_goes_on(
+    monkeypatch, any_engine, quick_config, shapes_dir, tmp_path, console
+):
+    wild = Choice("wild", ("schedule.learning_rate=1e30", "max_bad_steps=1"))
+    monkeypatch.setattr(job, "choices", lambda config: [AS_IT_IS, wild])
+    tuned = job.Job(begun(quick_config, shapes_dir, tmp_path / "search"), 600, console).run()
+    assert [score.ap for score in tuned.trials[1].scores.values()] == [0.0, 0.0]
+    assert tuned.winner.choice is AS_IT_IS
+    assert lines(console).count(": counts as 0") == 2
