@@ -24,7 +24,7 @@ DEMO_DATA ?= data/demo
 BCCD_DATA ?= ../shared/data/bccd
 BCCD_BACKBONE ?= ../shared/weights/mobilenet_v2_100.ckpt
 ACCURACY_DATA ?= ../shared/data/bccd ../shared/data/boards
-SEEDS ?= 0 1 2
+SEEDS ?= 0,1,2
 
 # For each subject of `make fuzz`; another SEED tries other inputs.
 MINUTES ?= 60

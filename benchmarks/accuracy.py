@@ -1,6 +1,6 @@
 """Train one recipe on several data sets and seeds, and print what each reached.
 
-    python benchmarks/accuracy.py DATA_DIR... [--backbone CKPT] [--seeds 0 1 2]
+    python benchmarks/accuracy.py DATA_DIR... [--backbone CKPT] [--seeds 0,1,2]
         [--config small_data] [KEY=VALUE...]
 
 Each is trained through the command line, one and the same command for all, scored on its validation
@@ -35,26 +35,27 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("words", nargs="+", metavar="DATA_DIR or KEY=VALUE")
     parser.add_argument("--backbone", help="a checkpoint; by default that of the recipe")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--seeds", default="0,1,2")
     parser.add_argument("--config", default="small_data")
-    arguments = parser.parse_args()
+    arguments = parser.parse_intermixed_args()
     settings = [word for word in arguments.words if "=" in word]
     data_dirs = [Path(word) for word in arguments.words if "=" not in word]
     if arguments.backbone:
         settings.append(f"backbone_ckpt_path={arguments.backbone}")
     runs_dir = Path("runs") / f"accuracy-{time.strftime('%Y%m%d-%H%M%S')}"
-    rows = []
-    for data_dir in data_dirs:
+    rows = ["data set          mAP   AP50   AP75  AR100   mAP of seeds   training s  classes"]
+    for number, data_dir in enumerate(data_dirs):
+        runs = runs_dir / f"{number}-{data_dir.resolve().name}"
         results = [
-            train(arguments.config, data_dir, seed, runs_dir, settings) for seed in arguments.seeds
+            train(arguments.config, data_dir, seed, runs, settings)
+            for seed in arguments.seeds.split(",")
         ]
         rows.append(row(data_dir.resolve().name, results))
-    print("\ndata set          mAP   AP50   AP75  AR100   mAP of seeds   training s  classes")
-    print("\n".join(rows))
+        print("", *rows, sep="\n", flush=True)
 
 
-def train(config: str, data_dir: Path, seed: int, runs_dir: Path, settings: list[str]) -> Result:
-    run = runs_dir / f"{data_dir.resolve().name}-seed{seed}"
+def train(config: str, data_dir: Path, seed: str, runs_dir: Path, settings: list[str]) -> Result:
+    run = runs_dir / f"seed{seed}"
     print(f"== {run}", flush=True)
     words = ["train", "--config", config, f"data_dir={data_dir}", f"seed={seed}"]
     words += [f"runs_dir={run.parent}", f"name={run.name}", "evaluation.every_epochs=0", *settings]
@@ -66,7 +67,7 @@ def train(config: str, data_dir: Path, seed: int, runs_dir: Path, settings: list
         ap50=report["AP50"],
         ap75=report["AP75"],
         ar100=report["AR100"],
-        of_classes={c["name"]: c["ap"] for c in report["per_class"]},
+        of_classes={c["name"]: c["ap"] for c in report["per_class"] if c["ap"] is not None},
         seconds=last_event["elapsed_s"],
     )
 

@@ -26,8 +26,11 @@ SECONDS_FOR_SIZES = 0.5
 memory holds, all of COCO's that the cache knows. The rest are compared as they are read."""
 
 
-def build_dataset(config: Config, split: str) -> DetectionDataset:
-    """Read the annotations of `train` or `val` under the config's data_dir."""
+def build_dataset(config: Config, split: str, all_sizes: bool = False) -> DetectionDataset:
+    """Read the annotations of `train` or `val` under the config's data_dir.
+
+    `all_sizes` reads the headers of all training files, however long that takes.
+    """
     if config.data_dir is None:
         raise ConfigError(
             "data_dir is not set: give data_dir=PATH, a folder with annotations/, train2017/ "
@@ -35,7 +38,7 @@ def build_dataset(config: Config, split: str) -> DetectionDataset:
         )
     # What a sample is does not depend on how many files there was time for; an evaluation's truths
     # do, so all of val's are looked at.
-    seconds = SECONDS_FOR_SIZES if split == "train" else None
+    seconds = SECONDS_FOR_SIZES if split == "train" and not all_sizes else None
     return load_coco_split(Path(config.data_dir).expanduser(), split, seconds)
 
 

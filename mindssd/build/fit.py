@@ -9,7 +9,7 @@ import math
 import msgspec
 import numpy as np
 
-from mindssd.build.network import image_size
+from mindssd.build.network import UNFITTED_SCALE, image_size
 from mindssd.build.training import num_epochs
 from mindssd.config.schema import Config, GridBoxesConfig
 from mindssd.data.dataset import DetectionDataset
@@ -17,15 +17,16 @@ from mindssd.data.sizes import clipped_corners
 from mindssd.geometry.default_boxes import Grid, level_step
 from mindssd.geometry.scale_fit import fitting_scale
 from mindssd.types import Array, ImageSize
+from mindssd.weights.transfer import read_description
 
 EPOCHS_OF_ONE_IMAGE = 480
 """Divided by the root of the number of images: four times the images are worth twice the steps."""
 
 FEWEST_EPOCHS = 12
-"""Of any number of images: 1,600 and more."""
+"""However many images there are: 1,600 of them and more."""
 
 EVALUATIONS = 4
-"""So often a run is scored whose evaluations are `auto`."""
+"""How often a run whose `evaluation.every_epochs` is `auto` is scored."""
 
 
 def fit(
@@ -48,17 +49,39 @@ def fit(
         config = msgspec.structs.replace(config, evaluation=evaluation)
     boxes = config.default_boxes
     if isinstance(boxes, GridBoxesConfig) and boxes.grid_scale == "auto":
-        sides, weights = truth_sides(dataset, image_size(config))
-        if len(sides):
-            steps = level_steps(image_size(config), grids)
-            boxes = msgspec.structs.replace(boxes, grid_scale=fitting_scale(sides, weights, steps))
-            config = msgspec.structs.replace(config, default_boxes=boxes)
-            low, median, high = np.percentile(sides, (5, 50, 95))
-            said.append(
-                f"default_boxes.grid_scale={boxes.grid_scale:g}, for objects of {low:.0f} to "
-                f"{high:.0f} pixels, half of them below {median:.0f}, at the network's size"
-            )
+        scale, reason = _grid_scale(config, boxes, dataset, grids)
+        boxes = msgspec.structs.replace(boxes, grid_scale=scale)
+        config = msgspec.structs.replace(config, default_boxes=boxes)
+        said.append(f"default_boxes.grid_scale={scale:g}, {reason}")
     return config, said
+
+
+def _grid_scale(
+    config: Config, boxes: GridBoxesConfig, dataset: DetectionDataset, grids: tuple[Grid, ...]
+) -> tuple[float, str]:
+    """The scale, and why: of the detector that is started from, of the truths, or RetinaNet's."""
+    scale = _scale_of_detector(config.initial_weights)
+    if scale is not None:
+        return scale, f"that of {config.initial_weights}"
+    size = image_size(config)
+    sides, weights = truth_sides(dataset, size)
+    if not len(sides):
+        return UNFITTED_SCALE, "as the annotations do not say how large the images are"
+    octave = [2 ** (index / boxes.scales_per_octave) for index in range(boxes.scales_per_octave)]
+    box_sizes = [step * relative for step in level_steps(size, grids) for relative in octave]
+    low, median, high = np.percentile(sides, (5, 50, 95))
+    return fitting_scale(sides, weights, box_sizes), (
+        f"for objects of {low:.0f} to {high:.0f} pixels, half of them below {median:.0f}, at the "
+        "network's size"
+    )
+
+
+def _scale_of_detector(path: str | None) -> float | None:
+    """The scale of the default boxes of a detector that describes itself."""
+    metadata = None if path is None else read_description(path)
+    scale = {} if metadata is None else metadata.config.get("default_boxes", {})
+    value = scale.get("grid_scale")
+    return float(value) if isinstance(value, int | float) else None
 
 
 def level_steps(size: ImageSize, grids: tuple[Grid, ...]) -> list[float]:

@@ -9,7 +9,7 @@ from mindssd.build.engine import build_engine
 from mindssd.build.network import build_network
 from mindssd.build.predictor import build_predictor
 from mindssd.config.load import from_tree, with_values
-from mindssd.config.schema import Config
+from mindssd.config.schema import Config, GridBoxesConfig
 from mindssd.deploy.manifest import FOR_PEOPLE
 from mindssd.deploy.sessions.opening import is_deployed, open_session
 from mindssd.deploy.sessions.session import RuntimeSettings, Session
@@ -53,6 +53,12 @@ def load_model(
         raise _without_description(path)
     asked = {"device": device, "engine": engine}
     config = with_values(config, {k: v for k, v in asked.items() if v}, where=str(path))
+    boxes = config.default_boxes
+    if isinstance(boxes, GridBoxesConfig) and boxes.grid_scale == "auto":
+        raise ConfigError(
+            f"{path}: default_boxes.grid_scale is auto, and a trained network's has a value: give "
+            "--config CONFIG, the config.yaml of its run, or default_boxes.grid_scale=…"
+        )
     network = build_network(config, build_engine(config), len(class_names))
     parameters, _ = load_detector(path, shapes_of(network.parameters()))
     network.load_parameters(parameters)

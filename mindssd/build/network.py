@@ -23,7 +23,7 @@ from mindssd.engines.base import (
     PerLevelHead,
     SharedHead,
 )
-from mindssd.errors import ConfigError
+from mindssd.errors import ConfigError, WeightsError
 from mindssd.geometry.default_boxes import DefaultBoxes, GridDefaultBoxes, PaperDefaultBoxes
 from mindssd.types import Array, ImageSize
 from mindssd.weights.download import Progress, resolve_backbone
@@ -38,7 +38,7 @@ def image_size(config: Config) -> ImageSize:
 
 
 UNFITTED_SCALE = 4.0
-"""`default_boxes.grid_scale` where it is `auto` and no truths have decided it: RetinaNet's."""
+"""`default_boxes.grid_scale` where it is `auto` and nothing has decided it: RetinaNet's."""
 
 
 def default_box_scheme(config: Config) -> PaperDefaultBoxes | GridDefaultBoxes:
@@ -135,7 +135,12 @@ def load_initial_weights(
     report: FitReport
     if config.backbone_ckpt_path is not None and config.initial_weights is None:
         path = resolve_backbone(config.backbone_ckpt_path, progress)
-        parameters, report = load_backbone(path, shapes)
+        try:
+            parameters, report = load_backbone(path, shapes)
+        except WeightsError as error:
+            raise WeightsError(
+                f"backbone_ckpt_path={config.backbone_ckpt_path}: {error}; null starts from nothing"
+            ) from error
         network.load_parameters(parameters)
         said.append(f"backbone from {path}: {report.summary()}")
     if config.initial_weights is not None:

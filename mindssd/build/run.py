@@ -42,10 +42,7 @@ def start_run(config: Config, recipe: str) -> Outcome:
     folder = RunFolder(run_folder(config, recipe))
     folder.require_free()
     with _entered(config, folder, read_datasets(config)) as parts:
-        with show_progress("backbone") as progress:
-            names = parts.train_set.class_names
-            said = load_initial_weights(parts.config, parts.network, names, progress)
-        parts.console.say(*said)
+        parts.console.say(*parts.load_initial_weights())
         return parts.run().train(None)
 
 
@@ -93,10 +90,10 @@ def train_quietly(
         config = saved_config(path)
     with _entered(config, folder, datasets, quiet=True) as parts:
         if checkpoint is None:
-            names = parts.train_set.class_names
-            load_initial_weights(parts.config, parts.network, names)
+            parts.load_initial_weights()
         else:
-            checkpoint, _ = carry_over(checkpoint, parts.origin, adapt=False)
+            origin = read_origin(checkpoint, str(folder.last_file))
+            checkpoint, _ = carry_over(replace(checkpoint, origin=origin), parts.origin, False)
         return replace(parts.run(), report=False, deadline=deadline).train(checkpoint)
 
 
@@ -127,9 +124,14 @@ def _default_name(config: Config, recipe: str) -> str:
     return f"{recipe}-{data}-{time.strftime('%Y%m%d-%H%M%S')}"
 
 
-def read_datasets(config: Config, class_names: tuple[str, ...] | None = None) -> Datasets:
-    """Training and validation images, with the classes that a resumed run has, if they fit."""
-    train, val = build_dataset(config, "train"), build_dataset(config, "val")
+def read_datasets(
+    config: Config, class_names: tuple[str, ...] | None = None, all_sizes: bool = False
+) -> Datasets:
+    """Training and validation images, with the classes that a resumed run has, if they fit.
+
+    `all_sizes` as in `build_dataset`.
+    """
+    train, val = build_dataset(config, "train", all_sizes), build_dataset(config, "val")
     if class_names is not None:
         with suppress(DatasetError):  # told by `carry_over`, with the way out of a resume
             train = with_classes(train, class_names, "the run", "")
@@ -172,8 +174,13 @@ class _Parts:
         self.network = build_network(config, engine, len(self.train_set.class_names))
         self.config, fitted = fit(config, self.train_set, self.network.grids, engine.group.size)
         said.say(*fitted)
-        said.say(*remarks(self.config, engine.name, engine.group.size))
+        said.say(*remarks(self.config, engine.name, len(self.train_set), engine.group.size))
         self.origin = build_origin(self.config, self.train_set, engine.group)
+
+    def load_initial_weights(self) -> list[str]:
+        with show_progress("backbone") as progress:
+            names = self.train_set.class_names
+            return load_initial_weights(self.config, self.network, names, progress)
 
     def run(self) -> Run:
         config, network, group = self.config, self.network, self.engine.group

@@ -75,7 +75,7 @@ def train(
     if resume is not None and config is not None:
         raise ConfigError("--resume goes on with the run's own config; leave --config out")
     recipe = DEFAULT_RECIPE if config is None else config
-    for word in changes if config is None else ():
+    for word in changes if config is None and resume is None else ():
         if "=" not in word:
             raise ConfigError(f"{word!r} is not key=value; did you mean --config {word}?")
     if adapt and resume is None:

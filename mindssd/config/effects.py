@@ -64,12 +64,13 @@ def _made_idle_by(key: str, value: Any, settings: Tree) -> str | None:
     return switch if settings[switch] == 0 else None
 
 
-def remarks(config: Config, engine: str, num_devices: int) -> Iterator[str]:
+def remarks(config: Config, engine: str, num_images: int, num_devices: int) -> Iterator[str]:
     """Settings of a run that have no effect, or that are hardly meant, a line each.
 
-    `engine` is the one that `config.engine` came to, on `num_devices` processes.
+    `engine` is the one that `config.engine` came to, on `num_devices` processes, for `num_images`
+    training images.
     """
-    yield from _remarks_on_length(config)
+    yield from _remarks_on_length(config, -(-num_images // (config.batch_size * num_devices)))
     pretrained = config.backbone_ckpt_path or config.initial_weights
     if config.backbone.frozen_layers > 0 and not pretrained:
         yield (
@@ -85,15 +86,20 @@ def remarks(config: Config, engine: str, num_devices: int) -> Iterator[str]:
         )
 
 
-def _remarks_on_length(config: Config) -> Iterator[str]:
+def _remarks_on_length(config: Config, steps_per_epoch: int) -> Iterator[str]:
     """What is longer than a run whose length is told in epochs."""
     schedule, epochs, every = config.schedule, config.epochs, config.evaluation.every_epochs
     if schedule.total_steps is not None or isinstance(epochs, str):
         return
-    if schedule.warmup_steps is None and schedule.warmup_epochs >= epochs:
+    said, steps = f"schedule.warmup_epochs={schedule.warmup_epochs:g}", epochs * steps_per_epoch
+    warmup_steps = schedule.warmup_epochs * steps_per_epoch
+    if schedule.warmup_steps is not None:
+        said = f"schedule.warmup_steps={schedule.warmup_steps}"
+        warmup_steps = schedule.warmup_steps
+    if warmup_steps >= steps:
         yield (
-            f"schedule.warmup_epochs={schedule.warmup_epochs:g} with epochs={epochs}: the learning "
-            f"rate never reaches schedule.learning_rate={schedule.learning_rate:g}"
+            f"{said} with epochs={epochs}, which are {steps} steps: the learning rate never "
+            f"reaches schedule.learning_rate={schedule.learning_rate:g}"
         )
     if not isinstance(every, str) and every > epochs:
         yield (

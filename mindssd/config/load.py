@@ -24,7 +24,7 @@ from mindssd.config.keys import (
     without,
     without_other_kinds,
 )
-from mindssd.config.schema import Config
+from mindssd.config.schema import Auto, Config
 from mindssd.config.versions import FORMAT_VERSION, Steps, read_version, upgrade
 from mindssd.config.versions import KEY as VERSION_KEY
 from mindssd.errors import ConfigError
@@ -302,8 +302,11 @@ def _explain(message: str, tree: Mapping[str, Any]) -> str:
     for part in key.partition("[")[0].split("."):
         value = value.get(part) if isinstance(value, Mapping) else None
     key = key.partition("[")[0]
+    kind = KEYS[key].type if key in KEYS else None
+    if Auto in get_args(kind) and ("enum" in text or "str" in text):
+        return f"{key}={value!r}: expected a number or auto"
     if text.startswith("Invalid enum value"):
-        return f"{key}={value!r}: expected one of {', '.join(get_args(KEYS[key].type))}"
+        return f"{key}={value!r}: expected one of {', '.join(get_args(kind))}"
     text = re.sub(
         r"`([a-z| ]+)`",
         lambda types: " or ".join(_TYPES.get(t, t) for t in types[1].split(" | ")),

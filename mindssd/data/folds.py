@@ -45,21 +45,33 @@ def subset(dataset: DetectionDataset, indices: Array) -> DetectionDataset:
 def folds(dataset: DetectionDataset, num_folds: int, seed: int = 0) -> list[Array]:
     """Deal the images into folds: each image in one, each class spread as evenly as can be.
 
-    Images are dealt in the order of the rarest class that they show, so that a class of few images
-    is in as many folds as it has images; images without truths come last. DatasetError for fewer
-    images than folds.
+    The images of the rarest classes are dealt first, each to the fold that shows its rarest class
+    least often, then to the one of fewest images; images without truths come last. Every fold has
+    truths: DatasetError for fewer images with truths than folds.
     """
     num_images = len(dataset)
-    if num_images < num_folds:
-        raise DatasetError(
-            f"{dataset.annotation_file}: {num_images} images cannot be dealt into {num_folds} folds"
-        )
     of_image = np.repeat(np.arange(num_images), np.diff(dataset.starts))
-    shown = np.zeros((num_images, len(dataset.class_names) + 1), np.bool_)
-    shown[of_image[~dataset.is_crowd], dataset.labels[~dataset.is_crowd]] = True
-    frequency = shown.sum(axis=0)
-    rarest = np.where(shown, frequency, num_images + 1).min(axis=1)
-    of_class = np.where(shown, frequency, num_images + 1).argmin(axis=1)
+    # Column 0 is of images without truths.
+    shows = np.zeros((num_images, len(dataset.class_names) + 1), np.int64)
+    shows[of_image[~dataset.is_crowd], dataset.labels[~dataset.is_crowd]] = 1
+    num_shown = int(shows.any(axis=1).sum())
+    if num_shown < num_folds:
+        raise DatasetError(
+            f"{dataset.annotation_file}: {num_shown} images with boxes cannot be dealt into "
+            f"{num_folds} folds"
+        )
+    shows[:, 0] = ~shows.any(axis=1)
+    frequency = np.where(shows, shows.sum(axis=0), num_images + 1)
+    frequency[shows[:, 0] == 1, 0] = num_images + 1
+    rarest = frequency.argmin(axis=1)
     shuffled = np.random.default_rng(seed).random(num_images)
-    order = np.lexsort((shuffled, of_class, rarest))
-    return [np.sort(order[fold::num_folds]) for fold in range(num_folds)]
+    order = np.lexsort((shuffled, rarest, frequency.min(axis=1)))
+    dealt = np.zeros((num_folds, shows.shape[1]), np.int64)
+    sizes = np.zeros(num_folds, np.int64)
+    parts: list[list[int]] = [[] for _ in range(num_folds)]
+    for image in order.tolist():
+        fold = int(np.lexsort((sizes, dealt[:, rarest[image]]))[0])
+        parts[fold].append(image)
+        dealt[fold] += shows[image]
+        sizes[fold] += 1
+    return [np.sort(np.array(part)) for part in parts]

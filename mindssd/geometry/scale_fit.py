@@ -1,5 +1,6 @@
 """At which scale default boxes on grids come nearest to the truths' sizes."""
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -13,18 +14,20 @@ SLACK = 0.03
 """Scales that are worse than the best by so little of an octave count as equal to it."""
 
 
-def fitting_scale(sides: Array, weights: Array, level_steps: Sequence[float]) -> float:
+def fitting_scale(sides: Array, weights: Array, box_sizes: Sequence[float]) -> float:
     """The largest of the scales whose default boxes are nearest to the truths in size.
 
     `sides` (n,) are the truths' in pixels of the network's image, the root of their area,
-    `weights` (n,) what each counts, `level_steps` the pixels between a level's cells. A truth is as
-    far from a scale as its side is from that of the nearest level's default box, in octaves. Of
-    scales that are alike the largest is taken: it puts the truths on finer levels, where more
-    cells lie within each. ValueError without truths.
+    `weights` (n,) what each counts, `box_sizes` the sides of all levels' default boxes at a scale
+    of 1, in pixels too. A truth is as far from a scale as its side is from that of the nearest
+    default box, in octaves. Of scales that are alike the largest is taken: it puts the truths on
+    finer levels, where more cells lie within each. ValueError without truths.
     """
     if not len(sides):
         raise ValueError("no truths to fit a scale to; expected at least one")
-    octaves = np.log2(np.outer(CANDIDATES, level_steps))  # (scales, levels)
-    away = np.abs(np.log2(sides)[:, None, None] - octaves).min(axis=2)  # (n, scales)
-    mean = weights @ away / weights.sum()
+    away_at_1 = np.log2(sides)[:, None] - np.log2(box_sizes)  # (n, sizes)
+    shares = weights / weights.sum()
+    mean = np.array(
+        [shares @ np.abs(away_at_1 - math.log2(scale)).min(axis=1) for scale in CANDIDATES]
+    )
     return float(CANDIDATES[np.flatnonzero(mean <= mean.min() + SLACK)[-1]])

@@ -156,7 +156,7 @@ class _Job:
                 worker = self._start([*PROGRAM, *self.command], variables, speaks=rank == 0)
                 started.append(worker)
                 self.workers.append(worker)
-            for watcher in watchers:  # now, for to fork beside threads is not safe
+            for watcher in watchers:  # after the last fork: beside threads it is not safe
                 watcher.start()
             return self._watch(helper)
         finally:
@@ -193,6 +193,7 @@ class _Job:
     def _watch(self, helper: subprocess.Popen[bytes]) -> int:
         """Wait for the workers; their common status, or TrainingError that names a failed one."""
         passed_on = False
+        helper_before: int | None = None
         while True:
             if self.signals and not passed_on:
                 passed_on = True
@@ -202,7 +203,9 @@ class _Job:
             time.sleep(POLL_S)
             if len(self.signals) > 1:
                 return 128 + self.signals[1]
-            met = helper.poll()  # asked first: it ends behind the workers
+            # It ends behind the workers, whose ends are known a moment after they are: so what
+            # counts is how it was a look ago.
+            met, helper_before = helper_before, helper.poll()
             asked_for = signal.SIGTERM if passed_on else 0
             ends = dict(self.ends)
             # A signal before the worker heeds it ends it as such.

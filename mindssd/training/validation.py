@@ -67,7 +67,7 @@ class Validation:
         if unreadable and len(unreadable) == len(indices):
             raise DatasetError(
                 f"none of the {len(indices)} validation images can be read "
-                f"({unreadable[0]} and others); check data_dir's val2017/"
+                f"({unreadable[0]} and others); check {self.dataset.image_dir}"
             )
         numbers = b""
         if self.group.rank == 0:

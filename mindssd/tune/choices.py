@@ -1,11 +1,15 @@
 """What there is to choose from: the settings as they are, and one change of them at a time."""
 
+import math
 from dataclasses import dataclass
 
+from mindssd.build.network import image_size
 from mindssd.config.schema import Config
 
 LARGER = 4 / 3
-"""Of a larger image's sides; multiples of 32 keep the grids of all levels even."""
+"""A larger image's sides are so many times as long, rounded up to multiples of 32."""
+
+LARGEST_SIDE = 4096
 
 
 @dataclass(frozen=True)
@@ -21,7 +25,7 @@ AS_IT_IS = Choice("as it is")
 
 
 def choices(config: Config) -> list[Choice]:
-    """The choices for a configuration, `AS_IT_IS` first; none of them changes nothing."""
+    """The choices for a configuration, `AS_IT_IS` first; every other one changes something."""
     rate, frozen = config.schedule.learning_rate, config.backbone.frozen_layers
     found = [
         AS_IT_IS,
@@ -40,9 +44,9 @@ def choices(config: Config) -> list[Choice]:
     if config.augment.rotate_probability == 0 == config.augment.vertical_flip_probability:
         turned = ("augment.rotate_probability=0.5", "augment.vertical_flip_probability=0.5")
         found.append(Choice("turned and upside down", turned))
-    sides = config.image_size if isinstance(config.image_size, tuple) else (config.image_size,)
-    larger = [round(side * LARGER / 32) * 32 for side in sides]
-    if max(larger) <= 4096:
-        size = str(larger[0]) if len(larger) == 1 else str(larger)
-        found.append(Choice("larger images", (f"image_size={size}",), LARGER**2))
+    height, width = image_size(config)
+    larger = [math.ceil(side * LARGER / 32) * 32 for side in (height, width)]
+    if max(larger) <= LARGEST_SIDE:
+        cost = larger[0] * larger[1] / (height * width)
+        found.append(Choice("larger images", (f"image_size={larger}",), cost))
     return found

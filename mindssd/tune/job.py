@@ -1,19 +1,23 @@
 """A search in a folder: its trainings, which it resumes, its table, and the winner's training.
 
 tunes/NAME/
-  config.yaml       the settings that all choices are changes of
-  search.json       what the folds were dealt by
-  CHOICE-foldK/     a run's folder for each training
-  tuned.yaml        the winner's settings, a recipe for `mindssd train --config`
-  table.json        each choice's scores
-  final/            the winner trained on all training images: a run's folder
+  config.yaml         the settings that all choices are changes of
+  search.json         the number of folds, and which images they are of
+  CHOICE-foldK/       a run's folder for each training; with what it came to, score.json
+  table.json          each choice's scores
+  tuned.yaml          the winner's settings, a recipe for `mindssd train --config`
+  final-CHOICE/       the winner trained on all training images: a run's folder
 """
 
+import gc
 import json
+import shutil
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Self
 
+import msgspec
 import numpy as np
 from rich.console import Console
 from rich.table import Table
@@ -29,8 +33,11 @@ from mindssd.training.signals import OutOfTime, Stopped
 from mindssd.tune.choices import AS_IT_IS, Choice, choices
 from mindssd.tune.search import Score, Trial, search, winner
 
+AT_ITS_END = "evaluation.every_epochs=0"
+"""No epoch is chosen by the images that a training is scored on."""
+
 GRACE = 1.1
-"""The last training may take the budget over by so much."""
+"""The winner's training is cut off where it takes the budget over by so much."""
 
 
 @dataclass(frozen=True)
@@ -41,116 +48,69 @@ class Tuned:
     winner: Trial
     recipe: Path
     """The winner's settings."""
-    metrics: dict[str, float | None] | None
-    """Of the validation images, by the winner trained on all training images; None without time."""
-
-
-def begin(folder: Path, config: Config, num_folds: int) -> None:
-    """Write down what a search is of; ConfigError where there is one already."""
-    if (folder / "search.json").exists():
-        raise ConfigError(
-            f"{folder} holds a search already; another name=…, or go on with it: "
-            f"mindssd tune --resume {folder}"
-        )
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ConfigError(f"{folder} cannot be made ({error.strerror})") from error
-    write_file(folder / "config.yaml", to_yaml(with_absolute_paths(config)).encode())
-    write_file(folder / "search.json", json.dumps({"folds": num_folds}).encode())
 
 
 class Job:
-    """Goes on with the search in a folder for so many seconds."""
+    """A search in its folder, which may go on there for so many seconds."""
 
     def __init__(self, folder: Path, seconds: float, console: Console) -> None:
+        """Open a search that was begun; ConfigError where there is none, or its data changed."""
         if not (folder / "search.json").is_file():
             raise ConfigError(f"{folder} is no folder of a search: it has no search.json")
         self.folder = folder
         self.console = console
-        self.seconds = seconds
         self.config = load_config(str(folder / "config.yaml"))
-        self.num_folds: int = json.loads((folder / "search.json").read_bytes())["folds"]
-        self._longest = 0.0
-        self._started = time.monotonic()
-
-    def run(self) -> Tuned:
-        """Search, write the table and the recipe, and train the winner if there is time.
-
-        What a signal stops is saved; the next `run` goes on there.
-        """
-        self._started = time.monotonic()
-        data = read_datasets(self.config)
-        for dataset in data:
-            self._say(*dataset.report.lines())
-        # Validation images have no say: the folds are of the training images.
-        self._parts = folds(data[0], self.num_folds, seed=self.config.seed)
-        found = choices(self.config)
-        self._say(f"{len(found)} choices, {self.num_folds} folds of {len(data[0])} images")
-        try:
-            trials = search(
-                found, self.num_folds, lambda c, fold: self._train(c, fold, data), self._has_time
+        kept = json.loads((folder / "search.json").read_bytes())
+        self.data = _read(self.config)
+        if _fingerprints(self.data) != kept["data"]:
+            raise ConfigError(
+                f"{self.config.data_dir}: its images or boxes have changed since {folder} was "
+                "begun, so that their scores do not compare; begin another search with name=…"
             )
-            if not trials[0].scores:
-                raise TrainingError(
-                    f"the time was up before one training had ended: more --minutes, or go on: "
-                    f"mindssd tune --resume {self.folder}"
-                )
-            best = winner(trials)
-            recipe = self._write(trials, best)
-            return Tuned(trials, best, recipe, self._final(best, data))
-        except Stopped as stopped:
-            if not isinstance(stopped, OutOfTime):
-                self._say(f"stopped, saved. To go on:  mindssd tune --resume {self.folder}")
-            raise
+        self.parts = folds(self.data[0], kept["folds"], seed=self.config.seed)
+        self._end = time.monotonic() + seconds
+        self._grace = (GRACE - 1) * seconds
+        self._longest = 0.0
 
-    def _train(self, choice: Choice, fold: int, data: Datasets) -> Score | None:
-        path = self.folder / f"{choice.name.replace(' ', '-')}-fold{fold}"
-        kept = _score_of(path)
-        if kept is None:
-            held = self._parts[fold]
-            rest = np.setdiff1d(np.arange(len(data[0])), held)
-            parts = subset(data[0], rest), subset(data[0], held)
-            self._say(f"{choice.name}, fold {fold + 1} of {self.num_folds}:")
-            # Scored at its end alone, so that no epoch is chosen by the fold.
-            settings = [*choice.settings, "evaluation.every_epochs=0"]
-            began = time.monotonic()
-            try:
-                train_quietly(override(self.config, settings), path, parts, self._deadline())
-            except OutOfTime:
-                return None
-            except DivergedError as error:
-                if choice == AS_IT_IS:
-                    raise
-                self._say(f"{error}: counts as 0")
-                return Score(0.0, time.monotonic() - began)
-            kept = _score_of(path)
-            assert kept is not None
-        self._longest = max(self._longest, kept.seconds)
-        self._say(
-            f"{choice.name}, fold {fold + 1}: mAP {kept.ap:.3f} in {kept.seconds:.0f} s; "
-            f"{max(0.0, self._left()) / 60:.0f} min left"
-        )
-        return kept
+    @classmethod
+    def begin(
+        cls, folder: Path, config: Config, num_folds: int, seconds: float, console: Console
+    ) -> Self:
+        """Begin a search; ConfigError where there is one already, DatasetError for no such data."""
+        if (folder / "search.json").exists():
+            raise ConfigError(
+                f"{folder} holds a search already; choose another name=…, or go on with it: "
+                f"mindssd tune --resume {folder}"
+            )
+        data = _read(config)
+        folds(data[0], num_folds)  # before anything is written
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ConfigError(f"{folder} cannot be made ({error.strerror})") from error
+        config = msgspec.structs.replace(with_absolute_paths(config), name=None)
+        write_file(folder / "config.yaml", to_yaml(config).encode())
+        _write_json(folder / "search.json", {"folds": num_folds, "data": _fingerprints(data)})
+        return cls(folder, seconds, console)
 
-    def _left(self) -> float:
-        return self._started + self.seconds - time.monotonic()
+    def search(self) -> Tuned:
+        """Search, and write the table and the recipe; a signal ends it with all saved.
 
-    @property
-    def _reserve(self) -> float:
-        """For the winner's training, which has the images of all folds."""
-        return self._longest * self.num_folds / (self.num_folds - 1)
-
-    def _deadline(self) -> float:
-        return self._started + self.seconds - self._reserve
-
-    def _has_time(self, seconds: float) -> bool:
-        return seconds + self._reserve <= self._left()
-
-    def _write(self, trials: list[Trial], best: Trial) -> Path:
+        TrainingError where the recipe as it is has no score yet, or comes to nothing.
+        """
+        for dataset in self.data:
+            self._say(*dataset.report.lines())
+        found = choices(self.config)
+        self._say(f"{len(found)} choices, {len(self.parts)} folds of {len(self.data[0])} images")
+        trials = search(found, len(self.parts), self._score)
+        if not trials[0].scores:
+            raise TrainingError(
+                "the time was up before one training had ended: go on with more --minutes: "
+                f"mindssd tune --resume {self.folder}"
+            )
+        best = winner(trials)
         recipe = self.folder / "tuned.yaml"
-        config = override(self.config, best.choice.settings)
-        write_file(recipe, to_yaml(config).encode())
+        write_file(recipe, to_yaml(override(self.config, best.choice.settings)).encode())
         rows = [
             {
                 "choice": trial.choice.name,
@@ -161,51 +121,123 @@ class Job:
             }
             for trial in trials
         ]
-        write_file(self.folder / "table.json", json.dumps(rows, indent=1).encode())
-        return recipe
+        _write_json(self.folder / "table.json", rows)
+        return Tuned(trials, best, recipe)
 
-    def _final(self, best: Trial, data: Datasets) -> dict[str, float | None] | None:
-        path = self.folder / "final"
-        if not RunFolder(path).report_file.is_file():
-            self._say(f"{best.choice.name}, on all {len(data[0])} training images:")
-            settings = [*best.choice.settings, "evaluation.every_epochs=0"]
+    def train_winner(self, best: Trial) -> tuple[Path, dict[str, Any]] | None:
+        """Train it on all training images, and score it once on the validation images.
+
+        Returns the run's folder and its evaluation; None where there was no time.
+        """
+        run = RunFolder(self.folder / f"final-{_as_name(best.choice)}")
+        if not run.report_file.is_file():
+            self._say(f"{best.choice.name}, on all {len(self.data[0])} training images:")
+            config = override(self.config, (*best.choice.settings, AT_ITS_END))
             try:
-                deadline = self._started + self.seconds * GRACE
-                train_quietly(override(self.config, settings), path, data, deadline)
+                self._train(config, run, self.data, self._end + self._grace)
             except OutOfTime:
                 return None
-        report = json.loads(RunFolder(path).report_file.read_bytes())
-        return {name: report[name] for name in ("AP", "AP50", "AP75")}
+        evaluation: dict[str, Any] = json.loads(run.report_file.read_bytes())
+        return run.path, evaluation
+
+    def _score(self, choice: Choice, fold: int, expected: float | None) -> Score | None:
+        """What a choice comes to on a fold, kept or trained now; None without the time for it."""
+        run = RunFolder(self.folder / f"{_as_name(choice)}-fold{fold}")
+        score_file = run.path / "score.json"
+        if score_file.is_file():
+            score = Score(**json.loads(score_file.read_bytes()))
+        elif expected is not None and time.monotonic() + self._needed(expected) > self._end:
+            return None
+        else:
+            held = self.parts[fold]
+            rest = np.setdiff1d(np.arange(len(self.data[0])), held)
+            parts = subset(self.data[0], rest), subset(self.data[0], held)
+            self._say(f"{choice.name}, fold {fold + 1} of {len(self.parts)}:")
+            new = self._scored(choice, run, parts)
+            if new is None:
+                return None
+            score = new
+            _write_json(score_file, {"ap": score.ap, "seconds": score.seconds})
+            shutil.rmtree(run.last_file.parent, ignore_errors=True)  # it needs no resume any more
+        self._longest = max(self._longest, score.seconds)
+        left = max(0.0, self._end - time.monotonic()) / 60
+        self._say(
+            f"{choice.name}, fold {fold + 1}: mAP {score.ap:.3f} in {score.seconds:.0f} s; "
+            f"{left:.0f} min left"
+        )
+        return score
+
+    def _scored(self, choice: Choice, run: RunFolder, parts: Datasets) -> Score | None:
+        """Train a choice; one that diverges or that the machine cannot do comes to nothing."""
+        config = override(self.config, (*choice.settings, AT_ITS_END))
+        began = time.monotonic()
+        try:
+            self._train(config, run, parts, self._end - self._reserve(self._longest))
+        except OutOfTime:
+            return None
+        except (DivergedError, RuntimeError, MemoryError) as error:
+            if choice == AS_IT_IS:
+                raise
+            self._say(f"{choice.name}: counts as 0, for {str(error).splitlines()[0]}")
+            return Score(0.0, time.monotonic() - began)
+        report = json.loads(run.report_file.read_bytes())
+        end = json.loads(run.log_file.read_text(encoding="utf-8").splitlines()[-1])
+        return Score(report["AP"], end["elapsed_s"])
+
+    def _train(self, config: Config, run: RunFolder, data: Datasets, deadline: float) -> None:
+        try:
+            train_quietly(config, run.path, data, deadline)
+        except OutOfTime:
+            raise
+        except Stopped:
+            self._say(f"stopped, saved. To go on:  mindssd tune --resume {self.folder}")
+            raise
+        finally:
+            gc.collect()  # the networks, whose parts refer to each other
+
+    def _needed(self, expected: float) -> float:
+        """A training's seconds and those of the winner's, which may be this one's choice."""
+        return expected + self._reserve(max(self._longest, expected))
+
+    def _reserve(self, longest: float) -> float:
+        """The winner's training has the images of all folds."""
+        return longest * len(self.parts) / (len(self.parts) - 1)
 
     def _say(self, *lines: str) -> None:
         for line in lines:
             self.console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
-def _score_of(path: Path) -> Score | None:
-    """What a training came to that has ended; None where there is none."""
-    folder = RunFolder(path)
-    if not folder.report_file.is_file():
-        return None
-    report = json.loads(folder.report_file.read_bytes())
-    end = json.loads(folder.log_file.read_text(encoding="utf-8").splitlines()[-1])
-    return Score(report["AP"] or 0.0, end["elapsed_s"])
+def _read(config: Config) -> Datasets:
+    # All headers are read: every training image is scored on once.
+    return read_datasets(config, all_sizes=True)
+
+
+def _fingerprints(data: Datasets) -> list[str]:
+    return [dataset.fingerprint() for dataset in data]
+
+
+def _as_name(choice: Choice) -> str:
+    return choice.name.replace(" ", "-")
+
+
+def _write_json(path: Path, content: list[Any] | dict[str, Any]) -> None:
+    write_file(path, json.dumps(content, indent=1).encode())
 
 
 def table(tuned: Tuned) -> Table:
     """Each choice with its mAP by fold, and how far it is above the settings as they are."""
-    control = next(trial for trial in tuned.trials if trial.choice == AS_IT_IS)
+    control = tuned.trials[0]
     shown = Table("choice", "folds", "mAP", "spread", "gain", "settings", title="mAP on folds")
     for trial in sorted(tuned.trials, key=lambda t: (-len(t.scores), -t.mean if t.scores else 0)):
         aps = [score.ap for score in trial.scores.values()]
         gains = trial.gains(control)
-        is_control = trial is control
         shown.add_row(
             f"{trial.choice.name}{'  ←' if trial is tuned.winner else ''}",
             str(len(aps)),
             f"{trial.mean:.3f}" if aps else "–",
             f"{min(aps):.3f} to {max(aps):.3f}" if len(aps) > 1 else "",
-            f"{np.mean(gains):+.3f}" if gains and not is_control else "",
+            f"{np.mean(gains):+.3f}" if gains and trial is not control else "",
             " ".join(trial.choice.settings),
         )
     return shown

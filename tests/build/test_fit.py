@@ -4,13 +4,17 @@ import dataclasses
 
 import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from mindssd.build.fit import fit, level_steps, truth_sides
-from mindssd.build.network import build_default_boxes, recipe_of
+from mindssd.build.model import load_model
+from mindssd.build.network import recipe_of
 from mindssd.config.load import load_config
 from mindssd.data.check import CheckReport
 from mindssd.data.dataset import DetectionDataset
+from mindssd.errors import ConfigError
 from mindssd.geometry.scale_fit import fitting_scale
+from mindssd.weights.safetensors_file import read_model, write_model
 
 GRIDS = ((38, 38), (19, 19), (10, 10), (5, 5), (3, 3))
 """Of `small_data`, whose image has 300 pixels: steps of 8 to 128."""
@@ -79,11 +83,45 @@ def test_objects_below_the_finest_level_get_its_smallest_boxes():
 
 
 def test_every_class_counts_alike_however_many_truths_it_has():
-    # At 16 to 32 pixels there is one scale for each; thirty times as many decide nothing.
-    many = [(1, 44.0, 44.0)] * 300 + [(2, 22.0, 22.0)] * 10
-    sides, weights = truth_sides(dataset(3, many), (300, 300))
+    # Three fifths of an octave apart, so that no scale suits both.
+    few, many = [(2, 30.0, 30.0)] * 10, [(1, 44.0, 44.0)] * 300
+
+    def scale(boxes: list[tuple[int, float, float]]) -> float:
+        fitted, _ = fit(load_config("small_data"), dataset(3, boxes), GRIDS)
+        return fitted.default_boxes.grid_scale
+
+    assert scale(many + few) == scale(many[:10] + few)
+    sides, weights = truth_sides(dataset(3, many + few), (300, 300))
     assert weights[:300].sum() == pytest.approx(1) and weights[300:].sum() == pytest.approx(1)
-    assert sides.tolist() == [44.0] * 300 + [22.0] * 10
+    steps = level_steps((300, 300), GRIDS)
+    assert fitting_scale(sides, weights, steps) != fitting_scale(sides, np.ones(310), steps)
+
+
+def test_of_several_sizes_an_octave_each_counts():
+    settings = ["default_boxes.grid_scale=auto", "default_boxes.scales_per_octave=2"]
+    boxes = [(1, 32.0, 32.0), (1, 45.0, 45.0), (1, 64.0, 64.0)]
+    fitted, _ = fit(load_config("small_data", settings), dataset(3, boxes), GRIDS)
+    # Steps of 8 and 16 pixels: boxes of 32 and 45, 64 and 91.
+    assert fitted.default_boxes.grid_scale == pytest.approx(4, rel=0.03)
+
+
+def test_a_detector_that_is_started_from_keeps_its_scale(untrained_model, tmp_path):
+    parameters, metadata = read_model(untrained_model)
+    metadata.config["default_boxes"] = {"kind": "grid", "grid_scale": 2.75}
+    path = tmp_path / "other.safetensors"
+    write_model(path, parameters, metadata)
+    config = load_config("small_data", [f"initial_weights={path}"])
+    fitted, said = fit(config, dataset(40, [(1, 50, 50)]), GRIDS)
+    assert fitted.default_boxes.grid_scale == 2.75
+    assert said[1] == f"default_boxes.grid_scale=2.75, that of {path}"
+
+
+def test_weights_without_a_scale_are_not_opened_with_a_guess(untrained_model, tmp_path):
+    parameters, _ = read_model(untrained_model)
+    path = tmp_path / "plain.safetensors"
+    save_file(parameters, path)
+    with pytest.raises(ConfigError, match=r"grid_scale is auto.*the config\.yaml of its run"):
+        load_model(path, load_config("small_data"), ("a", "b"))
 
 
 def test_sides_are_those_at_the_networks_size():
@@ -97,10 +135,8 @@ def test_crowds_empty_boxes_and_unknown_sizes_do_not_count():
     assert truth_sides(several, (300, 300))[0].tolist() == pytest.approx([50])
     unknown = dataclasses.replace(several, sizes=np.zeros((1, 2), np.int32))
     config, said = fit(load_config("small_data"), unknown, GRIDS)
-    assert config.default_boxes.grid_scale == "auto"
-    assert [line for line in said if "grid_scale" in line] == []
-    boxes = build_default_boxes(config, GRIDS)
-    assert (boxes.boxes_cxcywh[0, 2:] * 300).tolist() == pytest.approx([32, 32])
+    assert config.default_boxes.grid_scale == 4
+    assert said[1].startswith("default_boxes.grid_scale=4, as the annotations do not say how")
 
 
 def test_a_fitted_network_is_still_the_recipes():

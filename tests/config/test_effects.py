@@ -103,7 +103,16 @@ def test_a_warm_up_in_steps_has_a_start_whatever_a_recipe_says_of_epochs(tmp_pat
 def test_a_length_in_steps_is_not_compared_with_epochs() -> None:
     settings = ["schedule.total_steps=9000", "schedule.warmup_steps=100", "engine=torch"]
     config = load_config(RECIPE, settings)
-    assert list(remarks(msgspec.structs.replace(config, epochs=1), "torch", num_devices=1)) == []
+    assert list(remarks(msgspec.structs.replace(config, epochs=1), "torch", 100, 1)) == []
+
+
+def test_a_warm_up_longer_than_the_run_is_remarked_upon_in_steps_too() -> None:
+    config = load_config("small_data", ["epochs=3"])
+    (line,) = remarks(config, "torch", num_images=40, num_devices=1)
+    assert line.startswith(
+        "schedule.warmup_steps=50 with epochs=3, which are 15 steps: the learning"
+    )
+    assert list(remarks(config, "torch", num_images=400, num_devices=1)) == []
 
 
 def test_what_a_recipe_says_may_be_turned_off():
@@ -115,7 +124,7 @@ def test_what_a_recipe_says_may_be_turned_off():
 @pytest.mark.parametrize("recipe", recipe_names())
 def test_a_recipe_is_remarked_upon_only_where_it_lacks_a_backbone(recipe):
     config = load_config(recipe, ["backbone_ckpt_path=mobilenet_v2_100"])
-    assert list(remarks(config, "torch", num_devices=1)) == []
+    assert list(remarks(config, "torch", 1000, 1)) == []
 
 
 @pytest.mark.parametrize(
@@ -124,7 +133,7 @@ def test_a_recipe_is_remarked_upon_only_where_it_lacks_a_backbone(recipe):
         (
             ["epochs=1", "evaluation.every_epochs=1"],
             "mindspore",
-            "schedule.warmup_epochs=2 with epochs=1: the learning rate never reaches "
+            "schedule.warmup_epochs=2 with epochs=1, which are 10 steps: the learning rate never reaches "
             "schedule.learning_rate=0.05",
         ),
         (
@@ -147,10 +156,10 @@ def test_a_recipe_is_remarked_upon_only_where_it_lacks_a_backbone(recipe):
     ],
 )
 def test_a_run_says_what_its_settings_do_not_do(overrides, engine, remark):
-    assert list(remarks(load_config(RECIPE, overrides), engine, num_devices=1)) == [remark]
+    assert list(remarks(load_config(RECIPE, overrides), engine, 320, 1)) == [remark]
 
 
 def test_what_does_something_is_not_remarked_upon():
     settings = ["sync_batch_norm=true", "optimizer.loss_scale=512", "backbone.frozen_layers=5"]
     config = load_config(RECIPE, [*settings, "initial_weights=a.safetensors"])
-    assert list(remarks(config, "mindspore", num_devices=2)) == []
+    assert list(remarks(config, "mindspore", 320, 2)) == []

@@ -301,3 +301,12 @@ def test_a_recipes_name_comes_before_a_folder_of_that_name(tmp_path, monkeypatch
 def test_what_a_type_cannot_say_is_refused_with_its_key(text):
     with pytest.raises(ConfigError, match=text.partition("=")[0]):
         load_config(RECIPE, [text])
+
+
+@pytest.mark.parametrize("key", ["epochs", "default_boxes.grid_scale", "evaluation.every_epochs"])
+def test_text_in_place_of_a_number_or_auto_is_told_so(key):
+    with pytest.raises(ConfigError, match=f"small_data: {key}='Auto': expected a number or auto"):
+        load_config("small_data", [f"{key}=Auto"])
+    with pytest.raises(ConfigError, match=f"{key}=\\[1\\]: expected "):
+        load_config("small_data", [f"{key}=[1]"])
+    load_config("small_data", [f"{key}=auto"])

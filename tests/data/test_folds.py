@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 
+from mindssd.data.check import CheckReport
+from mindssd.data.dataset import DetectionDataset
 from mindssd.data.folds import folds, subset
 from mindssd.data.formats.coco import load_coco_split
 from mindssd.errors import DatasetError
@@ -37,8 +39,40 @@ def test_a_rare_class_is_in_as_many_folds_as_it_has_images(dataset):
         assert of_folds == [True] * 3
 
 
+def test_a_class_beside_a_rarer_one_is_spread_too():
+    def images(*labels: tuple[int, ...]) -> DetectionDataset:
+        counts = [len(of_image) for of_image in labels]
+        n = sum(counts)
+        return DetectionDataset(
+            class_names=("a", "b", "c", "d"),
+            category_ids=(1, 2, 3, 4),
+            annotation_file="annotations.json",
+            image_dir="images",
+            report=CheckReport("annotations.json", len(labels), n, 0, 0),
+            image_ids=np.arange(len(labels)),
+            file_names=[f"{i}.jpg" for i in range(len(labels))],
+            sizes=np.full((len(labels), 2), 100, np.int32),
+            file_sizes=np.zeros((len(labels), 2), np.int32),
+            starts=np.concatenate([[0], np.cumsum(counts)]),
+            boxes_xywh=np.tile([0.0, 0.0, 9.0, 9.0], (n, 1)),
+            areas=np.full(n, 81.0),
+            labels=np.array([label for of_image in labels for label in of_image], np.int32),
+            is_crowd=np.zeros(n, np.bool_),
+        )
+
+    part = images((1, 2), (3,), (4,), (1,), *[(4,)] * 5, (), ())
+    for seed in range(10):
+        parts = folds(part, 3, seed)
+        with_a = [fold for fold in parts if {0, 3} & set(fold.tolist())]
+        assert len(with_a) == 2
+        assert {len(fold) for fold in parts} <= {3, 4}
+        assert all(set(fold.tolist()) - {9, 10} for fold in parts)  # truths in each
+    with pytest.raises(DatasetError, match="1 images with boxes"):
+        folds(images((1,), (), ()), 2)
+
+
 def test_more_folds_than_images_are_refused(dataset):
-    with pytest.raises(DatasetError, match="12 images cannot be dealt into 13 folds"):
+    with pytest.raises(DatasetError, match="12 images with boxes cannot be dealt into 13 folds"):
         folds(dataset, 13)
 
 

@@ -10,15 +10,15 @@ NAMES = ("a", "b", "c", "d", "e")
 CHOICES = [AS_IT_IS, *(Choice(name, (f"{name}=1",)) for name in NAMES)]
 
 
-def trained(aps: dict[str, float], num_folds: int = 3, has_time=lambda seconds: True):
+def trained(aps: dict[str, float], num_folds: int = 3):
     """Search where each choice reaches the same on every fold; also what was trained, in order."""
     order: list[tuple[str, int]] = []
 
-    def train(choice: Choice, fold: int) -> Score:
+    def train(choice: Choice, fold: int, expected: float | None) -> Score:
         order.append((choice.name, fold))
         return Score(aps.get(choice.name, 0.5), 10.0)
 
-    return search(CHOICES, num_folds, train, has_time), order
+    return search(CHOICES, num_folds, train), order
 
 
 def test_the_better_half_goes_on_to_the_next_fold_and_the_control_always():
@@ -31,29 +31,19 @@ def test_the_better_half_goes_on_to_the_next_fold_and_the_control_always():
     assert [len(trial.scores) for trial in trials] == [3, 1, 3, 1, 3, 2]
 
 
-def test_it_ends_where_another_training_would_take_too_long():
-    asked: list[float] = []
+def test_it_says_how_long_a_training_should_take_a_dearer_one_longer():
+    asked: list[float | None] = []
 
-    def has_time(seconds: float) -> bool:
-        asked.append(seconds)
-        return len(asked) < 3
+    def train(choice: Choice, fold: int, expected: float | None) -> Score:
+        asked.append(expected)
+        return Score(0.5, 25.0 if choice.cost > 1 else 10.0)
 
-    _, order = trained({}, has_time=has_time)
-    assert len(order) == 3  # the first is not asked about
-    assert asked == [10.0, 10.0, 10.0]
-
-
-def test_a_dearer_choice_is_expected_to_take_longer():
-    asked: list[float] = []
-    dear = [AS_IT_IS, Choice("dear", cost=1.8)]
-    search(dear, 2, lambda c, f: Score(0.5, 10.0), lambda s: not asked.append(s))
-    assert asked == [18.0, 10.0, 10.0]
+    search([AS_IT_IS, Choice("dear", cost=1.8)], 2, train)
+    assert asked == [None, 18.0, 10.0, 25.0]
 
 
-def test_a_training_that_is_cut_off_ends_the_search_without_its_score():
-    trials = search(
-        CHOICES, 3, lambda c, f: None if c.name == "b" else Score(0.5, 1), lambda s: True
-    )
+def test_the_first_that_there_is_no_time_for_ends_it():
+    trials = search(CHOICES, 3, lambda c, f, e: None if c.name == "b" else Score(0.5, 1))
     assert [len(trial.scores) for trial in trials] == [1, 1, 0, 0, 0, 0]
 
 
@@ -69,7 +59,7 @@ def trial(name: str, *aps: float) -> Trial:
         ([trial("a", 0.6, 0.6), trial("b", 0.7, 0.55)], "b"),
         ([trial("a", 0.9)], AS_IT_IS.name),  # on one fold it may be chance
         ([trial("a", 0.9, 0.49)], AS_IT_IS.name),  # not better on every fold
-        ([trial("a", 0.505, 0.506)], AS_IT_IS.name),  # not worth it
+        ([trial("a", 0.515, 0.516)], AS_IT_IS.name),  # not enough
         ([trial("a")], AS_IT_IS.name),
     ],
 )
@@ -85,3 +75,19 @@ def test_each_choice_changes_the_settings_and_is_taken(recipe):
     changed = [override(config, choice.settings) for choice in found[1:]]
     assert len(changed) >= 4 and config not in changed
     assert len({choice.name for choice in found}) == len(found)
+
+
+@pytest.mark.parametrize(
+    ("size", "larger", "cost"),
+    [
+        (300, (416, 416), 1.92),
+        (32, (64, 64), 4.0),
+        (33, (64, 64), 3.76),
+        ("[160, 224]", (224, 320), 2),
+    ],
+)
+def test_larger_images_are_larger_and_cost_by_their_area(size, larger, cost):
+    config = load_config("ssd_mobilenetv2", [f"image_size={size}"])
+    (choice,) = [c for c in choices(config) if c.name == "larger images"]
+    assert override(config, choice.settings).image_size == larger
+    assert choice.cost == pytest.approx(cost, rel=0.01)
