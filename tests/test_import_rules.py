@@ -87,7 +87,7 @@ _layer("deploy", "below", "numpy cv2 msgspec rich onnx onnxruntime openvino")
 _layer("predict", "below", "numpy cv2 PIL av msgspec rich")
 _layer("launch", "below")
 _layer("doctor", "below", "packaging")
-_layer("tune", "below", "numpy rich")
+_layer("tune", "below", "numpy rich msgspec")
 _layer("cli", "all", "typer rich")
 _layer("__init__", "build inference")  # `import mindssd`
 _layer("__main__", "cli")  # `python -m mindssd`

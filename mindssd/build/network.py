@@ -138,9 +138,7 @@ def load_initial_weights(
         try:
             parameters, report = load_backbone(path, shapes)
         except WeightsError as error:
-            raise WeightsError(
-                f"backbone_ckpt_path={config.backbone_ckpt_path}: {error}; null starts from nothing"
-            ) from error
+            raise WeightsError(f"{error}; backbone_ckpt_path=null does without one") from error
         network.load_parameters(parameters)
         said.append(f"backbone from {path}: {report.summary()}")
     if config.initial_weights is not None:

@@ -58,8 +58,9 @@ def train(
 
     `mindssd train data_dir=PATH`
 
-    Recipes: `small_data` (tens to thousands of images: it fits itself to them), `ssd_mobilenetv2`,
-    `ssd_mobilenetv3`, `ssd_resnet50_fpn` (MindCV's, for COCO), `demo`.
+    Recipes: `small_data` (tens to thousands of images: it fits itself to them), `small_data_416`,
+    `ssd_mobilenetv2`, `ssd_mobilenetv3`, `ssd_resnet50_fpn` (MindCV's, for COCO),
+    `ssd_mobilenetv2_atss`, `demo`.
 
     Often set: `epochs=30 image_size=416 batch_size=16 device=CPU name=first_try`.
     The run's folder, under `runs/`, has the configuration with every key, the log, TensorBoard's

@@ -109,9 +109,7 @@ def test_a_length_in_steps_is_not_compared_with_epochs() -> None:
 def test_a_warm_up_longer_than_the_run_is_remarked_upon_in_steps_too() -> None:
     config = load_config("small_data", ["epochs=3"])
     (line,) = remarks(config, "torch", num_images=40, num_devices=1)
-    assert line.startswith(
-        "schedule.warmup_steps=50 with epochs=3, which are 15 steps: the learning"
-    )
+    assert line.startswith("schedule.warmup_steps=50 with epochs=3, which are 15 steps: the ")
     assert list(remarks(config, "torch", num_images=400, num_devices=1)) == []
 
 
@@ -133,8 +131,8 @@ def test_a_recipe_is_remarked_upon_only_where_it_lacks_a_backbone(recipe):
         (
             ["epochs=1", "evaluation.every_epochs=1"],
             "mindspore",
-            "schedule.warmup_epochs=2 with epochs=1, which are 10 steps: the learning rate never reaches "
-            "schedule.learning_rate=0.05",
+            "schedule.warmup_epochs=2 with epochs=1, which are 10 steps: the learning rate never "
+            "reaches schedule.learning_rate=0.05",
         ),
         (
             ["epochs=3"],

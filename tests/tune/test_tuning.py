@@ -122,7 +122,7 @@ def test_another_winner_is_not_taken_for_the_one_before(begin):
 
 
 def test_no_training_begins_that_would_leave_no_time_for_the_winners(begin):
-    # Of 350 s a training takes 100 and the winner's, of all folds, 200: one more would fit, not two.
+    # A training takes 100 s and the winner's, of all folds, 200: together more than there is.
     search = begin(seconds=250)
     keep(search, {"as it is": [0.5]})
     tuned = search.search()
