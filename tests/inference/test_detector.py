@@ -43,7 +43,7 @@ def network(monkeypatch: pytest.MonkeyPatch) -> FakeNetwork:
 
 
 def model_file(path: Path) -> Path:
-    tree = to_tree(load_config("demo"))
+    tree = to_tree(load_config("demo", ["default_boxes.grid_scale=4"]))
     metadata = ModelMetadata(tree, ("fish",), (1,), (8, 8), (0, 0, 0), (1, 1, 1), ((1, 1),))
     write_model(path, PARAMETERS, metadata)
     return path
@@ -95,7 +95,7 @@ def test_what_a_model_was_trained_by_binds_nobody_who_opens_it(
     """PyTorch's settings, which MindSpore would refuse."""
     settings = {"engine": "torch", "device": "GPU", "precision": "bfloat16"}
     settings |= {"deterministic": True, "sync_batch_norm": True}
-    tree = {**to_tree(load_config("demo")), **settings}
+    tree = {**to_tree(load_config("demo", ["default_boxes.grid_scale=4"])), **settings}
     metadata = ModelMetadata(tree, ("fish",), (1,), (8, 8), (0, 0, 0), (1, 1, 1), ((1, 1),))
     path = tmp_path / "m.safetensors"
     write_model(path, PARAMETERS, metadata)
@@ -109,7 +109,7 @@ def test_what_a_model_was_trained_by_binds_nobody_who_opens_it(
 def test_a_backbone_alone_is_refused_with_the_way_out(tmp_path: Path, network: FakeNetwork) -> None:
     write_checkpoint(tmp_path / "b.ckpt", {"features.0.0.weight": np.ones((1, 1), np.float32)})
     with pytest.raises(WeightsError, match=r"only a backbone.*backbone_ckpt_path="):
-        load_model(tmp_path / "b.ckpt", load_config("demo"), ("fish",))
+        load_model(tmp_path / "b.ckpt", load_config("demo", ["default_boxes.grid_scale=4"]), ("fish",))
 
 
 class Given:
