@@ -109,7 +109,9 @@ def test_what_a_model_was_trained_by_binds_nobody_who_opens_it(
 def test_a_backbone_alone_is_refused_with_the_way_out(tmp_path: Path, network: FakeNetwork) -> None:
     write_checkpoint(tmp_path / "b.ckpt", {"features.0.0.weight": np.ones((1, 1), np.float32)})
     with pytest.raises(WeightsError, match=r"only a backbone.*backbone_ckpt_path="):
-        load_model(tmp_path / "b.ckpt", load_config("demo", ["default_boxes.grid_scale=4"]), ("fish",))
+        load_model(
+            tmp_path / "b.ckpt", load_config("demo", ["default_boxes.grid_scale=4"]), ("fish",)
+        )
 
 
 class Given:
