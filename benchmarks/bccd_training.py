@@ -8,8 +8,7 @@ reference's settings for 16 epochs of batch 16 (its recipe is ours, which differ
 value, `head.class_prior`), the recipe for small data as it stands. The model after the last epoch
 is scored under both protocols, and the median of the seeds printed. The reference's own code
 reaches mAP 0.475 and AP50 0.757 under protocol mindcv, in 678 s of training on two cores. Goals:
-the reference's settings reach mAP 0.46; the recipe for small data mAP 0.55 and AP50 0.84 in no more
-time.
+the reference's settings reach mAP 0.46; the recipe for small data mAP 0.55 and AP50 0.84.
 """
 
 import argparse
