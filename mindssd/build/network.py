@@ -134,11 +134,13 @@ def load_initial_weights(
     said = []
     report: FitReport
     if config.backbone_ckpt_path is not None and config.initial_weights is None:
-        path = resolve_backbone(config.backbone_ckpt_path, progress)
         try:
+            path = resolve_backbone(config.backbone_ckpt_path, progress)
             parameters, report = load_backbone(path, shapes)
         except WeightsError as error:
-            raise WeightsError(f"{error}; backbone_ckpt_path=null does without one") from error
+            raise WeightsError(
+                f"{error}; backbone_ckpt_path=PATH names another file, null does without one"
+            ) from error
         network.load_parameters(parameters)
         said.append(f"backbone from {path}: {report.summary()}")
     if config.initial_weights is not None:
