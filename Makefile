@@ -93,7 +93,7 @@ fuzz: $(STAMP) ## Damaged images, odd annotations and odd sources, an hour each:
 		$(BIN)/python -m tests.fuzz $$(basename $$path .py) --minutes $(MINUTES) --seed $(SEED); \
 	done
 
-demo: $(STAMP) ## Draw a data set, train on it, evaluate and show detections: about seven minutes
+demo: $(STAMP) ## Draw a data set, train on it, evaluate and show detections: some ten minutes
 	@set -euo pipefail; \
 	run=runs/demo-$$(date +%Y%m%d-%H%M%S); \
 	$(BIN)/mindssd demo $(DEMO_DATA); \
