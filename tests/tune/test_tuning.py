@@ -111,7 +111,8 @@ def test_kept_scores_count_however_little_time_there_is(begin):
     assert "+0.150" in shown.file.getvalue() and "0.600 to 0.700" in shown.file.getvalue()
 
 
-def test_another_winner_is_not_taken_for_the_one_before(begin):
+@pytest.mark.slow
+def test_another_winner_is_not_taken_for_the_one_before(begin, any_engine):
     search = begin(seconds=0)
     keep(search, {"as it is": [0.5, 0.5], FASTER.name: [0.6, 0.7]})
     before = search.folder / "final-as-it-is"
