@@ -1,8 +1,28 @@
-"""Options that mean nothing without another one."""
+"""Options that several commands have, and those that mean nothing without another one."""
+
+from typing import Annotated
 
 import typer
 
 from mindssd.errors import ConfigError
+
+DEFAULT_RECIPE = "small_data"
+
+Overrides = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="[KEY=VALUE]…", help="Settings laid over the recipe.", show_default=False
+    ),
+]
+Recipe = Annotated[
+    str | None,
+    typer.Option(
+        "--config",
+        "-c",
+        help=f"A recipe's name or a YAML file.  [default: {DEFAULT_RECIPE}]",
+        show_default=False,
+    ),
+]
 
 
 def require_beside(context: typer.Context, needed: str, *names: str) -> None:

@@ -5,29 +5,14 @@ from typing import Annotated
 
 import typer
 
-from mindssd.cli.options import require_beside
+from mindssd.cli.options import DEFAULT_RECIPE, Overrides, Recipe, require_beside
 from mindssd.errors import ConfigError
-
-DEFAULT_RECIPE = "small_data"
 
 
 def train(
     context: typer.Context,
-    overrides: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="[KEY=VALUE]…", help="Settings laid over the recipe.", show_default=False
-        ),
-    ] = None,
-    config: Annotated[
-        str | None,
-        typer.Option(
-            "--config",
-            "-c",
-            help=f"A recipe's name or a YAML file.  [default: {DEFAULT_RECIPE}]",
-            show_default=False,
-        ),
-    ] = None,
+    overrides: Overrides = None,
+    config: Recipe = None,
     resume: Annotated[
         Path | None,
         typer.Option(metavar="RUN", help="Go on with a run: its folder.", show_default=False),

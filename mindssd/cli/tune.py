@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mindssd.cli.train import DEFAULT_RECIPE
+from mindssd.cli.options import DEFAULT_RECIPE, Overrides, Recipe
 from mindssd.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -15,21 +15,8 @@ DEFAULT_FOLDS = 3
 
 
 def tune(
-    overrides: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="[KEY=VALUE]…", help="Settings laid over the recipe.", show_default=False
-        ),
-    ] = None,
-    config: Annotated[
-        str | None,
-        typer.Option(
-            "--config",
-            "-c",
-            help=f"A recipe's name or a YAML file.  [default: {DEFAULT_RECIPE}]",
-            show_default=False,
-        ),
-    ] = None,
+    overrides: Overrides = None,
+    config: Recipe = None,
     minutes: Annotated[
         float,
         typer.Option(

@@ -33,7 +33,9 @@ FOLDERS = sorted(Path(__file__).parent.glob("version_*"))
 of_each_version = pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
 
 
-needs_torch = pytest.mark.skipif(find_spec("torch") is None, reason="they are PyTorch's")
+needs_torch = pytest.mark.skipif(
+    find_spec("torch") is None, reason="PyTorch, which wrote these files' weights, is not installed"
+)
 
 
 @pytest.fixture(scope="module")
