@@ -14,17 +14,15 @@ from mindssd.build.engine import build_engine
 from mindssd.config.schema import Config
 from mindssd.engines.base import (
     Engine,
-    ExtrasNeck,
     FPNNeck,
     Group,
     LossSpec,
     NetworkSpec,
-    PerLevelHead,
     SharedHead,
     StepSpec,
 )
-from mindssd.geometry.default_boxes import PaperDefaultBoxes
 from mindssd.types import Batch
+from tests.tiny_network import TINY
 
 SPECS = {
     # Of a few layers, which its compiler takes a quarter of the time for.
@@ -37,15 +35,7 @@ SPECS = {
         boxes_per_location=(6,),
         num_classes=3,
     ),
-    "torch": NetworkSpec(
-        backbone="mobilenet_v2_035_96",
-        out_indices=(2, 4),
-        image_size=(32, 32),
-        neck=ExtrasNeck(channels=(16,), expand_ratios=(0.5,), expand_first=2),
-        head=PerLevelHead(),
-        boxes_per_location=PaperDefaultBoxes().boxes_per_location(3),
-        num_classes=3,
-    ),
+    "torch": TINY,
 }
 # All but the last 1×1 or 3×3: no BatchNorm takes statistics of a process's own half of the batch,
 # unless it is told to take the whole batch's.

@@ -10,11 +10,11 @@ import pytest
 
 from mindssd.build.engine import build_engine
 from mindssd.config.schema import Config
-from mindssd.engines.base import Engine, ExtrasNeck, NetworkSpec, PerLevelHead, StepSpec
-from mindssd.geometry.default_boxes import PaperDefaultBoxes
+from mindssd.engines.base import Engine, NetworkSpec, StepSpec
 from mindssd.types import Array, Batch
 from tests.engines.training import ADAMW, ALL_BUT_PREDICTIONS, FROZEN, Training
 from tests.golden.facts import Golden, parameter_by_rule
+from tests.tiny_network import TINY
 
 
 @pytest.fixture(scope="session")
@@ -40,19 +40,7 @@ def engine(request: pytest.FixtureRequest) -> Engine:
 
 @pytest.fixture(scope="session")
 def tiny_spec() -> NetworkSpec:
-    """A whole detector that compiles in seconds: five layers of MobileNetV2, one extra, 3 classes.
-
-    On 32 by 32 pixels: levels of 8, 4 and 2 cells a side, 192 + 96 + 24 default boxes.
-    """
-    return NetworkSpec(
-        backbone="mobilenet_v2_035_96",
-        out_indices=(2, 4),
-        image_size=(32, 32),
-        neck=ExtrasNeck(channels=(16,), expand_ratios=(0.5,), expand_first=2),
-        head=PerLevelHead(),
-        boxes_per_location=PaperDefaultBoxes().boxes_per_location(3),
-        num_classes=3,
-    )
+    return TINY
 
 
 @pytest.fixture(scope="session")
