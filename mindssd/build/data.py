@@ -12,6 +12,7 @@ from mindssd.data.dataset import DetectionDataset
 from mindssd.data.formats.coco import find_annotations, load_coco_split, read_class_names
 from mindssd.data.loader import TrainingLoader
 from mindssd.data.samples import TrainingSamples
+from mindssd.data.sampling import ClassCounts, describe_repeats, repeat_factors
 from mindssd.data.targets import Matcher, Targets
 from mindssd.engines.base import Group, SingleProcessGroup
 from mindssd.errors import ConfigError
@@ -105,4 +106,17 @@ def build_loader(
     workers = config.num_workers
     if workers is None:
         workers = max(1, min(MAX_WORKERS, available_cores() - 1))
-    return TrainingLoader(samples, config.batch_size, workers, config.seed, group.rank, group.size)
+    factors = None
+    if config.repeat_threshold > 0:
+        factors = repeat_factors(ClassCounts.of(samples.dataset), config.repeat_threshold)
+    return TrainingLoader(
+        samples, config.batch_size, workers, config.seed, group.rank, group.size, factors
+    )
+
+
+def sampling_lines(config: Config, dataset: DetectionDataset) -> list[str]:
+    """What the loader makes of the classes' frequencies; nothing where it does not look at them."""
+    if config.repeat_threshold == 0:
+        return []
+    counts = ClassCounts.of(dataset)
+    return [describe_repeats(counts, dataset.class_names, config.repeat_threshold)]

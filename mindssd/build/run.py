@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from mindssd.build.data import build_dataset, build_loader, build_samples
+from mindssd.build.data import build_dataset, build_loader, build_samples, sampling_lines
 from mindssd.build.engine import build_engine
 from mindssd.build.fit import fit
 from mindssd.build.network import build_default_boxes, build_network, load_initial_weights
@@ -175,6 +175,7 @@ class _Parts:
         self.config, fitted = fit(config, self.train_set, self.network.grids, engine.group.size)
         said.say(*fitted)
         said.say(*remarks(self.config, engine.name, len(self.train_set), engine.group.size))
+        said.say(*sampling_lines(self.config, self.train_set))
         self.origin = build_origin(self.config, self.train_set, engine.group)
 
     def load_initial_weights(self) -> list[str]:

@@ -211,6 +211,9 @@ class Config(_Group, frozen=True):
     batch_size: Count = 32
     """Images a step."""
     epochs: Count | Auto = 500
+    repeat_threshold: Fraction = 0.0
+    """Images of classes in a smaller share of the images than this come more often in an epoch, by
+    the root (arXiv:1908.03195, B.2); 0: each image once. An epoch's length stays."""
     num_workers: Annotated[int, Meta(ge=0)] | None = None
     """Loader processes; by default one for each core but one, at most 8."""
     max_bad_steps: Count = 5

@@ -6,7 +6,6 @@ resumes at any step, on any number of workers, and the loader has no state to sa
 
 import contextlib
 import errno
-import functools
 import logging
 import multiprocessing
 import os
@@ -22,6 +21,7 @@ import cv2
 import numpy as np
 
 from mindssd.data.samples import TrainingSamples
+from mindssd.data.sampling import EpochOrders
 from mindssd.errors import DatasetError
 from mindssd.platform import ENDING_SIGNALS
 from mindssd.types import Array, Batch
@@ -32,9 +32,10 @@ _Columns = dict[str, Array]
 class TrainingLoader:
     """Cuts a data set's epochs into batches for one of `world_size` processes.
 
-    Each epoch holds every image once, in an order of its own. Its last step is filled with images
-    of the same epoch of weight 0 and without truths: batch normalisation sees real pixels, and
-    every process has `steps_per_epoch` whole batches. `num_workers` 0 prepares in this process.
+    Each epoch holds as many images as there are, in an order of its own: every image once, or some
+    more often (`data.sampling`). Its last step is filled with images of the same epoch of weight 0
+    and without truths: batch normalisation sees real pixels, and every process has
+    `steps_per_epoch` whole batches. `num_workers` 0 prepares in this process.
     """
 
     def __init__(
@@ -45,7 +46,9 @@ class TrainingLoader:
         seed: int,
         rank: int = 0,
         world_size: int = 1,
+        repeat_factors: Array | None = None,
     ) -> None:
+        """`repeat_factors` (N,): how often images come beside each other; None: all alike."""
         if batch_size < 1 or num_workers < 0 or not 0 <= rank < world_size:
             raise ValueError(
                 f"batch_size {batch_size}, num_workers {num_workers}, rank {rank} of {world_size}: "
@@ -54,7 +57,8 @@ class TrainingLoader:
         if not len(samples):
             raise DatasetError("the training data set has no images; expected at least one")
         self.num_workers = num_workers
-        self._source = _BatchSource(samples, batch_size, seed, rank, world_size)
+        orders = EpochOrders(len(samples), seed, repeat_factors)
+        self._source = _BatchSource(samples, orders, batch_size, rank, world_size)
 
     @property
     def steps_per_epoch(self) -> int:
@@ -155,14 +159,14 @@ class _BatchSource:
     def __init__(
         self,
         samples: TrainingSamples,
+        orders: EpochOrders,
         batch_size: int,
-        seed: int,
         rank: int,
         world_size: int,
     ) -> None:
         self.samples = samples
+        self.orders = orders
         self.batch_size = batch_size
-        self.seed = seed
         self.rank = rank
         self.world_size = world_size
         self.steps_per_epoch = -(-len(samples) // (batch_size * world_size))
@@ -171,13 +175,14 @@ class _BatchSource:
         """Make the batch of a global step, counted from the start of epoch 0."""
         epoch, step_of_epoch = divmod(step, self.steps_per_epoch)
         num_images = len(self.samples)
-        order = _epoch_order(num_images, self.seed, epoch)
+        order, repeats = self.orders[epoch]
         first = step_of_epoch * self.batch_size * self.world_size + self.rank
         positions = first + self.world_size * np.arange(self.batch_size)
         columns: _Columns = {}
         for row, position in enumerate(positions.tolist()):
             # Beyond the epoch's last image: its first ones again, which do not count.
-            sample = self.samples[epoch, int(order[position % num_images])]
+            place = position % num_images
+            sample = self.samples[epoch, int(order[place]), int(repeats[place])]
             if not columns:
                 columns = _empty_columns(self.batch_size, sample.image, sample.offsets)
             columns["images"][row] = sample.image
@@ -218,14 +223,6 @@ def _empty_columns(batch_size: int, image: Array, offsets: Array) -> _Columns:
         "image_ids": np.zeros(batch_size, np.int64),
         "unreadable": np.zeros(batch_size, np.bool_),
     }
-
-
-@functools.lru_cache(maxsize=2)  # steps at the turn of an epoch alternate between two
-def _epoch_order(num_images: int, seed: int, epoch: int) -> Array:
-    """Order an epoch's images. (N,), a permutation."""
-    # Four numbers, because NumPy pads seeds with zeros: (seed, epoch) would be the generator of
-    # the epoch's image 0.
-    return np.random.default_rng((seed, epoch, 0, 1)).permutation(num_images)
 
 
 def _import_grain() -> ModuleType:

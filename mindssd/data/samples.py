@@ -1,4 +1,4 @@
-"""Training samples: a pure function of seed, epoch and index."""
+"""Training samples: a pure function of seed, epoch and index, and of how often that came before."""
 
 from dataclasses import dataclass
 
@@ -29,15 +29,16 @@ class TrainingSamples:
     def __len__(self) -> int:
         return len(self.dataset)
 
-    def __getitem__(self, epoch_and_index: tuple[int, int]) -> Sample:
-        """Make the sample of one image in one epoch.
+    def __getitem__(self, key: tuple[int, int] | tuple[int, int, int]) -> Sample:
+        """Make the sample of one image in one epoch: (epoch, index), or (epoch, index, repeat).
 
-        An image that cannot be read gives zeros with weight 0, marked as unreadable.
+        `repeat` counts from 0 where an epoch has the image more than once. An image that cannot be
+        read gives zeros with weight 0, marked as unreadable.
         """
-        epoch, index = epoch_and_index
+        epoch, index, repeat = key if len(key) == 3 else (*key, 0)
         image_id = int(self.dataset.image_ids[index])
         try:
-            image, boxes, labels = self.augmented(epoch, index)
+            image, boxes, labels = self.augmented(epoch, index, repeat)
         except ImageError:
             num_default_boxes = len(self.targets.default_boxes.boxes)
             return Sample(
@@ -58,7 +59,7 @@ class TrainingSamples:
             unreadable=False,
         )
 
-    def augmented(self, epoch: int, index: int) -> tuple[Array, Array, Array]:
+    def augmented(self, epoch: int, index: int, repeat: int = 0) -> tuple[Array, Array, Array]:
         """Give the sample before normalising and encoding, for a look at it.
 
         The image (H, W, 3) uint8 at the network's size, its truths' boxes (n, 4) in its pixels and
@@ -77,7 +78,9 @@ class TrainingSamples:
             height, width = self.image_size
             scale = np.array([width / size[1], height / size[0]] * 2, np.float32)
             return resize(image, self.image_size), boxes * scale, labels
-        rng = np.random.default_rng((self.seed, epoch, index))
+        # (…, 0) would be the same as without it, and (…, 0, 1) that of the epoch's order.
+        again = (2 + repeat,) if repeat else ()
+        rng = np.random.default_rng((self.seed, epoch, index, *again))
         red, green, blue = (255 * mean for mean in self.normalization.mean)
         fill = (red, green, blue)
         return augment(image, boxes, labels, self.image_size, self.augmentation, fill, rng)

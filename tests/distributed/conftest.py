@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from mindssd.data.loader import _epoch_order
+from mindssd.data.sampling import epoch_order
 from tests.cli.conftest import mindssd
 from tests.distributed.processes import SETTINGS, Job, is_running
 
@@ -45,7 +45,7 @@ def data(shapes_dir, tmp_path_factory) -> Path:
     """
     folder = tmp_path_factory.mktemp("damaged") / "shapes"
     shutil.copytree(shapes_dir, folder)
-    for index in _epoch_order(12, 0, 0)[1::2].tolist():
+    for index in epoch_order(12, 0, 0)[1::2].tolist():
         (folder / "train2017" / f"{index}.png").write_bytes(b"no image")
     file = folder / "annotations" / "instances_val2017.json"
     content = json.loads(file.read_text())

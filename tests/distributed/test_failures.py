@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from mindssd.data.loader import _epoch_order
+from mindssd.data.sampling import epoch_order
 from tests.distributed.processes import LONG, MINDSSD, children, events, last, wait_for_end
 
 pytestmark = pytest.mark.slow
@@ -40,7 +40,7 @@ def test_whatever_ends_one_process_ends_all_names_it_and_the_run_goes_on(
         )
 
     job.wait_until(lambda: len(events(folder, "train")) > 3)
-    readable = int(_epoch_order(12, 0, 0)[0])
+    readable = int(epoch_order(12, 0, 0)[0])
     (tmp_path / "data" / "train2017" / f"{readable}.png").write_bytes(b"no image")
     job.wait_until(lambda: readable + 1 in [e["image_id"] for e in events(folder, "unreadable")])
     os.kill(children(job.rank(1))[-1], signal.SIGKILL)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from mindssd.config.load import load_config
-from mindssd.data.loader import _epoch_order
+from mindssd.data.sampling import epoch_order
 from mindssd.training.checkpoint import previous_file
 from tests.distributed.processes import (
     MINDSSD,
@@ -60,7 +60,7 @@ def test_one_process_writes_the_run(by_each_engine):
 
 
 def test_a_process_without_readable_images_takes_its_steps_and_they_are_told(by_each_engine):
-    unreadable = _epoch_order(12, 0, 0)[1::2] + 1  # ids count from 1
+    unreadable = epoch_order(12, 0, 0)[1::2] + 1  # ids count from 1
     told = [event["image_id"] for event in events(by_each_engine, "unreadable")]
     assert sorted(told) == sorted(unreadable.tolist())
     assert [event["step"] for event in events(by_each_engine, "train")] == list(range(1, 10))
