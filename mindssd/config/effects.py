@@ -14,9 +14,23 @@ SWITCHES = {
     "augment.brightness": "augment.colour_probability",
     "augment.contrast": "augment.colour_probability",
     "augment.saturation": "augment.colour_probability",
+    "augment.hue": "augment.colour_probability",
+    "augment.blur_sigma": "augment.blur_probability",
+    "augment.copy_paste_cover": "augment.copy_paste_probability",
     "schedule.warmup_start": "schedule.warmup_epochs",
 }
 """Keys that say how something is done, and the keys that turn it on where they are not 0."""
+
+MOSAIC = "augment.mosaic_probability"
+
+WINDOWS = {
+    f"augment.{name}"
+    for name in (
+        *("crop_probability", "crop_scale", "zoom_out_probability", "zoom_out_max"),
+        *("scale_jitter_probability", "scale_jitter"),
+    )
+}
+"""Keys of what a mosaic takes the place of: they have no effect where every image is one."""
 
 CHOICES = {
     "matching.iou_threshold": ("matching.assignment", "iou"),
@@ -55,6 +69,8 @@ def _made_idle_by(key: str, value: Any, settings: Tree) -> str | None:
     stand_in = STAND_INS.get(key)
     if stand_in is not None and settings[stand_in] is not None:
         return stand_in
+    if key in WINDOWS and value != 0 and settings[MOSAIC] == 1:
+        return MOSAIC
     switch = SWITCHES.get(key)
     if switch is None or value == 0:
         return None

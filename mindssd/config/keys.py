@@ -154,6 +154,7 @@ def did_you_mean(key: str, among: Iterable[str] = KEYS) -> str:
     known = list(among)
     last = key.rpartition(".")[2]
     near = [name for name in (NAMED_ELSEWHERE.get(key),) if name in known]
+    near += [name for name in known if name.startswith(f"{key}_")]  # its first words are right
     near += difflib.get_close_matches(key, known, n=1)
     near += [name for name in known if name.rpartition(".")[2] == last]
     return f"; did you mean {near[0]}?" if near else ""

@@ -135,9 +135,10 @@ def _faults(config: Config) -> Iterator[str]:
     low, high = config.augment.crop_scale
     if not low <= high <= 1:
         yield f"augment.crop_scale={[low, high]}: expected [smallest, largest] up to 1"
-    low, high = config.augment.scale_jitter
-    if low > high:
-        yield f"augment.scale_jitter={[low, high]}: expected [smallest, largest]"
+    for name in ("scale_jitter", "blur_sigma"):
+        low, high = getattr(config.augment, name)
+        if low > high:
+            yield f"augment.{name}={[low, high]}: expected [smallest, largest]"
     if config.name == ".." or Path(config.name or "").name != (config.name or ""):
         yield f"name={config.name!r}: expected a folder's name; runs_dir says where it is"
 

@@ -166,6 +166,18 @@ class AugmentConfig(_Group, frozen=True):
     brightness: Fraction = 0.4
     contrast: Fraction = 0.4
     saturation: Fraction = 0.4
+    hue: Annotated[float, Meta(ge=0, le=0.5)] = 0.0
+    """Turn hues by up to so large a share of the colour circle, either way."""
+    blur_probability: Fraction = 0.0
+    blur_sigma: tuple[Positive, Positive] = (0.1, 2.0)
+    """Of the Gaussian, in pixels of the network's image (arXiv:2002.05709, appendix A)."""
+    mosaic_probability: Fraction = 0.0
+    """Show parts of four images beside each other (arXiv:2004.10934), in place of a crop, zoom-out
+    and scale jitter."""
+    copy_paste_probability: Fraction = 0.0
+    """Paste objects of another image, by their boxes (after arXiv:2012.07177)."""
+    copy_paste_cover: Fraction = 0.3
+    """The greatest share of a truth that is covered by that."""
 
 
 class NormalizationConfig(_Group, frozen=True):

@@ -4,12 +4,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mindssd.data.augment import Augmentation, augment
+from mindssd.data.augment import Augmentation, augment, happens
 from mindssd.data.dataset import DetectionDataset, on_picture
+from mindssd.data.mixing import copy_paste
 from mindssd.data.targets import Targets
+from mindssd.data.windows import Picture
 from mindssd.errors import ImageError
 from mindssd.images import Normalization, normalise, read_image, resize
-from mindssd.types import Array, ImageSize, Sample
+from mindssd.types import ImageSize, Sample
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,28 +61,54 @@ class TrainingSamples:
             unreadable=False,
         )
 
-    def augmented(self, epoch: int, index: int, repeat: int = 0) -> tuple[Array, Array, Array]:
+    def augmented(self, epoch: int, index: int, repeat: int = 0) -> Picture:
         """Give the sample before normalising and encoding, for a look at it.
 
         The image (H, W, 3) uint8 at the network's size, its truths' boxes (n, 4) in its pixels and
         labels (n,). ImageError where the image cannot be read.
         """
-        record = self.dataset[index]
-        # A size that the annotations do not give is 0, and decides nothing.
-        image = read_image(record.path, (record.height, record.width))
-        size = (image.shape[0], image.shape[1])
-        # Of another size than the record says is a file whose header had not been read.
-        record = on_picture(record, size)
-        boxes, labels = record.boxes[~record.is_crowd], record.labels[~record.is_crowd]
-        shown = (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
-        boxes, labels = boxes[shown], labels[shown]
+        image, boxes, labels = picture = self._read(index)
         if self.augmentation is None:
             height, width = self.image_size
-            scale = np.array([width / size[1], height / size[0]] * 2, np.float32)
-            return resize(image, self.image_size), boxes * scale, labels
+            scale = np.array([width / image.shape[1], height / image.shape[0]] * 2, np.float32)
+            return Picture(resize(image, self.image_size), boxes * scale, labels)
         # (…, 0) would be the same as without it, and (…, 0, 1) that of the epoch's order.
         again = (2 + repeat,) if repeat else ()
         rng = np.random.default_rng((self.seed, epoch, index, *again))
+        if happens(self.augmentation.copy_paste_probability, rng):
+            source = self._source_of_objects(rng)
+            if source is not None:
+                picture = copy_paste(picture, source, self.augmentation.copy_paste_cover, rng)
+        others: list[Picture] = []
+        if happens(self.augmentation.mosaic_probability, rng):
+            drawn = rng.integers(len(self), size=3).tolist()
+            # In place of one that cannot be read, which its own sample tells: this one.
+            others = [self._read_if_whole(other) or picture for other in drawn]
         red, green, blue = (255 * mean for mean in self.normalization.mean)
         fill = (red, green, blue)
-        return augment(image, boxes, labels, self.image_size, self.augmentation, fill, rng)
+        return augment(*picture, self.image_size, self.augmentation, fill, rng, others)
+
+    def _read(self, index: int) -> Picture:
+        """An image as its file has it, and its truths; ImageError where it cannot be read."""
+        record = self.dataset[index]
+        # A size that the annotations do not give is 0, and decides nothing.
+        image = read_image(record.path, (record.height, record.width))
+        # Of another size than the record says is a file whose header had not been read.
+        record = on_picture(record, (image.shape[0], image.shape[1]))
+        boxes, labels = record.boxes[~record.is_crowd], record.labels[~record.is_crowd]
+        shown = (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
+        return Picture(image, boxes[shown], labels[shown])
+
+    def _read_if_whole(self, index: int) -> Picture | None:
+        try:
+            return self._read(index)
+        except ImageError:
+            return None
+
+    def _source_of_objects(self, rng: np.random.Generator) -> Picture | None:
+        """The image of a truth drawn at random; None without one, and where it cannot be read."""
+        num_truths = len(self.dataset.labels)
+        if num_truths == 0:
+            return None
+        row = int(rng.integers(num_truths))
+        return self._read_if_whole(int(np.searchsorted(self.dataset.starts, row, "right")) - 1)

@@ -5,7 +5,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from mindssd.config.effects import CHOICES, STAND_INS, SWITCHES, remarks
+from mindssd.config.effects import CHOICES, MOSAIC, STAND_INS, SWITCHES, WINDOWS, remarks
 from mindssd.config.keys import KEYS
 from mindssd.config.load import load_config, recipe_names
 from mindssd.errors import ConfigError
@@ -15,7 +15,7 @@ RECIPE = "ssd_mobilenetv2"
 
 def test_what_needs_and_what_is_needed_are_keys():
     pairs = {**SWITCHES, **STAND_INS, **{key: choice for key, (choice, _) in CHOICES.items()}}
-    assert set(pairs) | set(pairs.values()) <= set(KEYS)
+    assert set(pairs) | set(pairs.values()) | WINDOWS | {MOSAIC} <= set(KEYS)
 
 
 @pytest.mark.parametrize(
@@ -28,6 +28,9 @@ def test_what_needs_and_what_is_needed_are_keys():
             "augment.crop_probability",
         ),
         (["augment={colour_probability: 0, brightness: 0.2}"], "augment.colour_probability"),
+        (["augment={colour_probability: 0, hue: 0.1}"], "augment.colour_probability"),
+        (["augment.blur_sigma=[1, 2]"], "augment.blur_probability"),
+        (["augment.copy_paste_cover=0.5"], "augment.copy_paste_probability"),
         (
             ["schedule.warmup_start=0.002", "schedule.warmup_epochs=0"],
             "schedule.warmup_epochs",
@@ -78,6 +81,21 @@ def test_a_setting_of_another_choice_than_is_made_is_refused(
 ) -> None:
     with pytest.raises(ConfigError, match=f"^{RECIPE}: {idle}$"):
         load_config(RECIPE, overrides)
+
+
+@pytest.mark.parametrize("key", sorted(WINDOWS))
+def test_where_every_image_is_a_mosaic_what_it_takes_the_place_of_is_refused(key: str) -> None:
+    value = "[0.5, 1]" if key in ("augment.crop_scale", "augment.scale_jitter") else "1"
+    on = ["augment.zoom_out_probability=0.5", "augment.scale_jitter_probability=0.5"]
+    with pytest.raises(
+        ConfigError, match=r"changes nothing while augment\.mosaic_probability is 1"
+    ):
+        load_config(RECIPE, ["augment.mosaic_probability=1", f"{key}={value}"])
+    load_config(RECIPE, ["augment.mosaic_probability=0.5", *on, f"{key}={value}"])
+
+
+def test_turning_off_what_a_mosaic_takes_the_place_of_is_no_mistake() -> None:
+    load_config(RECIPE, ["augment.mosaic_probability=1", "augment.crop_probability=0"])
 
 
 @pytest.mark.parametrize(

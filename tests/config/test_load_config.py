@@ -291,6 +291,8 @@ def test_a_recipes_name_comes_before_a_folder_of_that_name(tmp_path, monkeypatch
         "augment.crop_scale=[1.0, 0.3]",
         "augment.crop_scale=[0.3, 3.0]",
         "augment.scale_jitter=[2, 1]",
+        "augment.blur_sigma=[2, 1]",
+        "augment.hue=0.6",
         "backbone.out_indices=[13, 6]",
         "backbone.out_indices=[6, 6]",
         "name=../elsewhere",

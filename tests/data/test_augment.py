@@ -7,42 +7,17 @@ import pytest
 
 from mindssd.data.augment import (
     Augmentation,
-    adjust_brightness,
-    adjust_contrast,
-    adjust_saturation,
     augment,
     flip,
     flip_vertically,
-    jitter_colour,
+    happens,
     min_iou_crop,
-    render,
     rotate,
-    scale_window,
-    truths_in_window,
-    zoom_out,
 )
-from mindssd.types import Array
+from mindssd.data.windows import truths_in_window
+from tests.data.scenes import GREY, bounds, boxes_of, scene
 
-GREY = (128.0, 128.0, 128.0)
 STILL = Augmentation(crop_probability=0, flip_probability=0, colour_probability=0)
-
-
-def boxes_of(*boxes: tuple[float, float, float, float]) -> Array:
-    return np.array(boxes, np.float32).reshape(-1, 4)
-
-
-def scene(height: int, width: int, boxes: Array) -> Array:
-    """Draw a black image with a white rectangle where each box is."""
-    image = np.zeros((height, width, 3), np.uint8)
-    for x1, y1, x2, y2 in boxes.astype(int):
-        image[y1:y2, x1:x2] = 255
-    return image
-
-
-def bounds(image: Array) -> list[int]:
-    """Find the box around all that is brighter than half, of all three channels."""
-    rows, columns = np.nonzero((image > 160).all(axis=2))
-    return [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
 
 
 def test_flips_mirror_the_box_with_the_picture() -> None:
@@ -71,34 +46,6 @@ def test_two_flips_and_four_quarter_turns_change_nothing() -> None:
         assert (again == image).all() and (boxes_again == boxes).all()
     again, boxes_again = rotate(*rotate(image, boxes, 1), 3)
     assert (again == image).all() and (boxes_again == boxes).all()
-
-
-def test_rendering_a_part_of_the_image_scales_its_boxes() -> None:
-    boxes = boxes_of((20, 30, 40, 40))
-    image, scaled = render(scene(60, 80, boxes), boxes, (10, 20, 50, 60), (80, 80), GREY)
-    # Twice as large, from the corner (10, 20).
-    assert scaled.tolist() == [[20, 20, 60, 40]]
-    assert np.abs(np.array(bounds(image)) - scaled[0]).max() <= 1
-
-
-def test_rendering_beyond_the_image_fills_with_the_colour_given() -> None:
-    boxes = boxes_of((0, 0, 40, 20))
-    image, scaled = render(scene(20, 40, boxes), boxes, (-40, -20, 40, 20), (40, 80), (10, 20, 30))
-    assert image.shape == (40, 80, 3)
-    assert image[0, 0].tolist() == [10, 20, 30]
-    assert scaled.tolist() == [[40, 20, 80, 40]] == [bounds(image)]
-
-
-def test_rendering_beside_the_image_gives_background() -> None:
-    image, boxes = render(scene(9, 9, boxes_of()), boxes_of(), (20, 0, 30, 9), (5, 5), GREY)
-    assert (image == 128).all() and boxes.shape == (0, 4)
-
-
-def test_a_truth_stays_if_its_centre_does_and_is_clipped() -> None:
-    boxes = boxes_of((0, 0, 10, 10), (0, 0, 20, 20), (50, 50, 60, 60))
-    kept, labels = truths_in_window(boxes, np.array([1, 2, 3]), (6, 6, 40, 40))
-    assert kept.tolist() == [[6, 6, 20, 20]]
-    assert labels.tolist() == [2]
 
 
 def test_a_crop_holds_a_centre_and_keeps_its_scale_and_aspect() -> None:
@@ -138,55 +85,6 @@ def test_without_a_successful_trial_the_image_stays_whole() -> None:
     assert crop == (0, 0, 50, 50)
 
 
-def test_zooming_out_surrounds_the_image() -> None:
-    rng = np.random.default_rng(0)
-    for _ in range(50):
-        x1, y1, x2, y2 = zoom_out((0, 0, 100, 80), 4.0, rng)
-        assert x1 <= 0 and y1 <= 0 and x2 >= 100 and y2 >= 80
-        assert x2 - x1 <= 400 and y2 - y1 <= 320
-
-
-def test_scaling_by_two_shows_half_of_each_side() -> None:
-    x1, y1, x2, y2 = scale_window((0, 0, 100, 80), 2.0, np.random.default_rng(0))
-    assert (x2 - x1, y2 - y1) == (50, 40)
-    assert x1 >= 0 and y1 >= 0 and x2 <= 100 and y2 <= 80
-
-
-def test_colour_factors_of_one_change_nothing_and_others_do_what_they_say() -> None:
-    image = np.array([[[200, 100, 50], [40, 40, 40]]], np.uint8)
-    for adjust in (adjust_brightness, adjust_contrast, adjust_saturation):
-        assert (adjust(image, 1) == image).all()
-    assert adjust_brightness(image, 0.5).tolist() == [[[100, 50, 25], [20, 20, 20]]]
-    assert adjust_brightness(image, 2).tolist() == [[[255, 200, 100], [80, 80, 80]]]
-    # Grey is 0.299 R + 0.587 G + 0.114 B = 124.2, the mean of both pixels 82.
-    assert adjust_contrast(image, 0).tolist() == [[[82] * 3, [82] * 3]]
-    assert adjust_contrast(image, 2).tolist() == [[[255, 118, 18], [0, 0, 0]]]
-    assert adjust_saturation(image, 0).tolist() == [[[124] * 3, [40] * 3]]
-
-
-class StrongestInOrder:
-    """Stands in for a random generator: the highest factors, in a given order."""
-
-    def __init__(self, *order: int) -> None:
-        self.order = order
-
-    def permutation(self, count: int) -> tuple[int, ...]:
-        return self.order
-
-    def uniform(self, low: float, high: float) -> float:
-        return high
-
-
-def test_colours_are_limited_after_each_change_so_their_order_counts() -> None:
-    image = np.array([[[150] * 3, [50] * 3]], np.uint8)
-    strong = Augmentation(brightness=1, contrast=1, saturation=1)
-    # Twice as bright 255 and 100, of mean 177.5, and their distances doubled.
-    brightness_first = jitter_colour(image, strong, StrongestInOrder(0, 1, 2))
-    assert brightness_first[0, :, 0].tolist() == [255, 22]
-    contrast_first = jitter_colour(image, strong, StrongestInOrder(1, 0, 2))
-    assert contrast_first[0, :, 0].tolist() == [255, 0]
-
-
 @pytest.mark.parametrize("seed", range(20))
 def test_the_boxes_frame_the_same_things_after_everything(seed: int) -> None:
     everything = Augmentation(
@@ -220,6 +118,84 @@ def test_augmentation_keeps_to_the_image_and_float32() -> None:
         assert new_boxes.dtype == np.float32 and len(new_boxes) == len(labels) > 0
         assert (new_boxes >= -1e-3).all() and (new_boxes <= [48.001, 64.001] * 2).all()
         assert (new_boxes[:, 2:] > new_boxes[:, :2]).all()
+
+
+def test_what_never_happens_draws_no_number() -> None:
+    rng, untouched = np.random.default_rng(0), np.random.default_rng(0)
+    assert not happens(0.0, rng) and rng.random() == untouched.random()
+    assert happens(1.0, rng)
+
+
+EVERYTHING_OF_BEFORE = Augmentation(
+    zoom_out_probability=0.5,
+    scale_jitter_probability=0.5,
+    vertical_flip_probability=0.5,
+    rotate_probability=0.5,
+)
+
+
+@pytest.mark.parametrize(
+    ("augmentation", "number", "expected", "next_draw"),
+    [
+        (Augmentation(), 0, [17.067, 0, 64, 52.513], 803872),
+        (Augmentation(), 1, [20.8, 24.348, 52.8, 59.13], 198317),
+        (Augmentation(), 2, [0, 13.395, 51.478, 64], 976635),
+        (EVERYTHING_OF_BEFORE, 0, [17.067, 11.487, 64, 64], 803872),
+        (EVERYTHING_OF_BEFORE, 1, [24.348, 20.8, 59.13, 52.8], 198317),
+        (EVERYTHING_OF_BEFORE, 2, [8.205, 13.714, 64, 64], 498668),
+    ],
+)
+def test_what_is_off_leaves_samples_and_draws_as_before_it_came(
+    augmentation: Augmentation, number: int, expected: list[float], next_draw: int
+) -> None:
+    """The figures are of the version before hue, blur, mosaic and pasting."""
+    boxes = boxes_of((10, 20, 60, 70), (50, 40, 90, 90))
+    image, rng = np.full((100, 120, 3), 90, np.uint8), np.random.default_rng((0, 1, number))
+    _, (box,), _ = augment(image, boxes, np.array([1, 2]), (64, 64), augmentation, (1, 2, 3), rng)
+    assert np.abs(box - expected).max() < 1e-3
+    assert rng.integers(10**6) == next_draw
+
+
+@pytest.mark.parametrize("seed", range(10))
+@pytest.mark.parametrize("num_truths", [0, 1, 300])
+def test_wide_scale_jitter_after_a_wide_zoom_keeps_a_truth_and_its_place(
+    seed: int, num_truths: int
+) -> None:
+    wide = Augmentation(
+        crop_probability=0.5,
+        zoom_out_probability=0.5,
+        scale_jitter_probability=1,
+        scale_jitter=(0.5, 2.0),
+        flip_probability=0.5,
+        colour_probability=0,
+    )
+    rng = np.random.default_rng(seed)
+    corners = rng.integers(0, (150, 110), (num_truths, 2))
+    boxes = np.concatenate([corners, corners + rng.integers(10, 40, (num_truths, 2))], 1)
+    boxes = boxes.astype(np.float32)
+    image, new_boxes, labels = augment(
+        scene(150, 200, boxes), boxes, np.arange(num_truths), (120, 160), wide, (0, 0, 0), rng
+    )
+    assert image.shape == (120, 160, 3)
+    assert len(new_boxes) == len(labels) >= min(num_truths, 1)
+    assert (new_boxes >= -1e-3).all() and (new_boxes <= [160.001, 120.001] * 2).all()
+    if num_truths == 1:
+        assert np.abs(np.array(bounds(image)) - new_boxes[0]).max() <= 3
+
+
+def test_the_range_of_the_scale_jitter_is_seen() -> None:
+    """A truth in the middle is shown at half to twice its size, and no more."""
+    wide = replace(STILL, scale_jitter_probability=1, scale_jitter=(0.5, 2.0))
+    boxes = boxes_of((95, 95, 105, 105))
+    sides = []
+    for seed in range(200):
+        _, (box,), _ = augment(
+            scene(200, 200, boxes), boxes, np.array([1]), (200, 200), wide, GREY,
+            np.random.default_rng(seed),
+        )  # fmt: skip
+        if (box > 0).all() and (box < 200).all():  # not clipped
+            sides.append(box[2] - box[0])
+    assert 4.8 <= min(sides) < 6 and 16 < max(sides) <= 20.2
 
 
 def test_augmentation_without_anything_only_resizes() -> None:
