@@ -94,6 +94,8 @@ def build_plan(config: Config, steps_per_epoch: int) -> Plan:
         max_bad_steps=config.max_bad_steps,
         ema_decay=config.optimizer.ema_decay,
         accumulate_steps=config.optimizer.accumulate_steps,
+        patience=config.evaluation.patience,
+        smoothing=config.evaluation.smoothing,
     )
 
 

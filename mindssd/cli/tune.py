@@ -13,6 +13,12 @@ if TYPE_CHECKING:
 
 DEFAULT_FOLDS = 3
 
+NO_EFFECT = {
+    "runs_dir",
+    *("evaluation.every_epochs", "evaluation.patience", "evaluation.smoothing"),
+}
+"""Settings that a search decides: where its folder is, and that a training is scored at its end."""
+
 
 def tune(
     overrides: Overrides = None,
@@ -63,7 +69,7 @@ def tune(
         job = Job(resume, seconds, console)
     else:
         for key in read_overrides(overrides or ()):
-            if key in ("runs_dir", "evaluation.every_epochs"):
+            if key in NO_EFFECT:
                 raise ConfigError(f"{key} changes nothing here: see `mindssd tune --help`")
         recipe = DEFAULT_RECIPE if config is None else config
         settings = load_config(recipe, overrides or ())

@@ -18,6 +18,8 @@ SWITCHES = {
     "augment.blur_sigma": "augment.blur_probability",
     "augment.copy_paste_cover": "augment.copy_paste_probability",
     "schedule.warmup_start": "schedule.warmup_epochs",
+    "evaluation.patience": "evaluation.every_epochs",
+    "evaluation.smoothing": "evaluation.every_epochs",
 }
 """Keys that say how something is done, and the keys that turn it on where they are not 0."""
 
@@ -72,7 +74,7 @@ def _made_idle_by(key: str, value: Any, settings: Tree) -> str | None:
     if key in WINDOWS and value != 0 and settings[MOSAIC] == 1:
         return MOSAIC
     switch = SWITCHES.get(key)
-    if switch is None or value == 0:
+    if switch is None or value in (0, None):
         return None
     stand_in = STAND_INS.get(switch)
     if stand_in is not None and settings[stand_in] is not None:
@@ -86,7 +88,9 @@ def remarks(config: Config, engine: str, num_images: int, num_devices: int) -> I
     `engine` is the one that `config.engine` came to, on `num_devices` processes, for `num_images`
     training images.
     """
-    yield from _remarks_on_length(config, -(-num_images // (config.batch_size * num_devices)))
+    steps_per_epoch = -(-num_images // (config.batch_size * num_devices))
+    yield from _remarks_on_length(config, steps_per_epoch)
+    yield from _remarks_on_evaluations(config, steps_per_epoch)
     pretrained = config.backbone_ckpt_path or config.initial_weights
     if config.backbone.frozen_layers > 0 and not pretrained:
         yield (
@@ -99,6 +103,26 @@ def remarks(config: Config, engine: str, num_images: int, num_devices: int) -> I
         yield (
             f"optimizer.loss_scale={config.optimizer.loss_scale:g} is MindSpore's: PyTorch's "
             "precisions need none"
+        )
+
+
+def _remarks_on_evaluations(config: Config, steps_per_epoch: int) -> Iterator[str]:
+    """What waits for more evaluations than a run has."""
+    evaluation, steps, epochs = config.evaluation, config.schedule.total_steps, config.epochs
+    if steps is not None:
+        epochs = -(-steps // steps_per_epoch)
+    if isinstance(evaluation.every_epochs, str) or isinstance(epochs, str):
+        return
+    count = -(-epochs // evaluation.every_epochs) if evaluation.every_epochs else 1
+    if evaluation.patience is not None and evaluation.patience >= count - 1:
+        yield (
+            f"evaluation.patience={evaluation.patience} with {count} evaluations: the run never "
+            "ends early; evaluation.every_epochs makes more of them"
+        )
+    if evaluation.smoothing > count:
+        yield (
+            f"evaluation.smoothing={evaluation.smoothing} with {count} evaluations: a score is the "
+            "mean of all so far"
         )
 
 

@@ -41,6 +41,7 @@ BESIDE_TRAINING = (
     *("device", "data_dir", "backbone_ckpt_path", "initial_weights", "runs_dir", "name"),
     *("num_workers", "max_bad_steps", "deterministic"),
     *("evaluation.every_epochs", "evaluation.protocol", "evaluation.batch_size"),
+    *("evaluation.patience", "evaluation.smoothing"),
 )
 """Keys that a run may change on its way and still take the same steps."""
 

@@ -192,6 +192,11 @@ class EvaluationConfig(_Group, frozen=True):
     """Evaluate after each so many epochs; 0 only after the last."""
     protocol: Literal["coco", "mindcv"] = "coco"
     batch_size: Count = 8
+    patience: Count | None = None
+    """End the run after so many evaluations without a better score (Goodfellow et al., Deep
+    Learning, algorithm 7.1); none: at its last step."""
+    smoothing: Count = 1
+    """The mean AP of the last so many evaluations is the score; that of the best is kept."""
 
 
 class Config(_Group, frozen=True):

@@ -60,7 +60,7 @@ class Checkpoint:
     """The number of steps done."""
     origin: Origin
     best: float | None
-    """The best mAP so far; None before the first evaluation."""
+    """The best score so far; None before the first evaluation."""
     skipped_steps: int
     elapsed_s: float
     evaluation_due: bool = False
@@ -69,6 +69,10 @@ class Checkpoint:
     """The figures (`StepResult`) of the steps that the next line of the log will be the mean of."""
     losses: Mapping[str, Any] = field(default_factory=dict)
     """What `Losses` knows; nothing of a run of version 1."""
+    aps: Sequence[float] = ()
+    """Of all evaluations in turn; none of a run of before they were kept."""
+    since_best: int = 0
+    """Evaluations without a better score."""
     format_version: int = FORMAT_VERSION
     """Of the file that it was read from; the origin's settings are as that version has them."""
 
@@ -93,6 +97,8 @@ def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
         "evaluation_due": checkpoint.evaluation_due,
         "unlogged": checkpoint.unlogged,
         "losses": checkpoint.losses,
+        "aps": checkpoint.aps,
+        "since_best": checkpoint.since_best,
     }
     metadata = {"format": FORMAT, "position": json.dumps(position)}
     metadata["checksum"] = _checksum(arrays, metadata["position"])
@@ -155,6 +161,9 @@ def read_checkpoint(path: Path) -> Checkpoint:
             evaluation_due=position["evaluation_due"],
             unlogged=position["unlogged"],
             losses=position["losses"],
+            # Not in files that were written before scores were smoothed, of either version.
+            aps=position.get("aps", ()),
+            since_best=position.get("since_best", 0),
             format_version=found,
         )
     except (SafetensorError, KeyError, TypeError, ValueError) as error:

@@ -3,7 +3,7 @@
 import json
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, astuple
 
@@ -16,6 +16,7 @@ from mindssd.training.plan import WAY_OUT, Actions, Metrics, Outcome, Plan
 from mindssd.training.progress import Display
 from mindssd.training.run_folder import Log, NoLog, RunFolder
 from mindssd.training.schedule import Schedule, ema_decay
+from mindssd.training.scores import Scores
 from mindssd.training.signals import Stopped, StopRequest
 from mindssd.types import Batch
 
@@ -52,7 +53,7 @@ class TrainingLoop:
         self.stop = stop
         self.group = group or SingleProcessGroup()
         self.step = 0
-        self.best: float | None = None
+        self.scores = Scores()
         self.skipped_steps = 0
         self.elapsed_s = 0.0
         self.losses = Losses()
@@ -70,7 +71,7 @@ class TrainingLoop:
         self.network.load_parameters(checkpoint.parameters)
         self.stepper.load_state(checkpoint.stepper)
         self.step = checkpoint.step
-        self.best = checkpoint.best
+        self.scores = Scores(list(checkpoint.aps), checkpoint.best, checkpoint.since_best)
         self.skipped_steps = checkpoint.skipped_steps
         self.elapsed_s = checkpoint.elapsed_s
         self._evaluation_due = checkpoint.evaluation_due
@@ -87,10 +88,10 @@ class TrainingLoop:
         metrics: Metrics = {}
         while True:
             if self._evaluation_due:
-                metrics = self._evaluate(self.step // self.plan.steps_per_epoch)
+                metrics = self._evaluate(self.scores.add)
                 self._evaluation_due = False
                 self._save_last()
-            if self.step >= self.plan.total_steps:
+            if self.step >= self.plan.total_steps or self._waited_enough():
                 break
             self._run_epoch(batches)
             self._evaluation_due = self.plan.evaluates_after(self.step // self.plan.steps_per_epoch)
@@ -98,15 +99,31 @@ class TrainingLoop:
             self._save_last()
             self.stop.check()
         if not metrics:
-            metrics = self._evaluate(self.plan.epochs)
+            metrics = self._evaluate(self.scores.add_again)
         return Outcome(
             metrics=metrics,
-            best=self.best if self.best is not None else 0.0,
+            best=self.scores.best or 0.0,
             skipped_steps=self.skipped_steps,
             unreadable_images=tuple(sorted(self._unreadable)),
             elapsed_s=time.monotonic() - self._started,
             losses=self.losses,
         )
+
+    def _waited_enough(self) -> bool:
+        """Whether to end before the last step, as no score has been better for long; then say it.
+
+        The processes of a group have the same scores, and so come to the same.
+        """
+        patience, waited = self.plan.patience, self.scores.since_best
+        if patience is None or waited < patience:
+            return False
+        epoch, best = self.step // self.plan.steps_per_epoch, self.scores.best
+        self.log.event("stopped_early", self.step, best=best, since_best=waited)
+        self.display.say(
+            f"ends after epoch {epoch} of {self.plan.epochs}: no score of the last {waited} "
+            f"evaluations was better than {_number(best)} (evaluation.patience={patience})"
+        )
+        return True
 
     def _run_epoch(self, batches: Iterator[Batch]) -> None:
         """Run up to the next epoch's end."""
@@ -233,22 +250,23 @@ class TrainingLoop:
         images = sum(count for _, count in list(self._recent)[1:])
         return images / seconds if seconds > 0 else 0.0
 
-    def _evaluate(self, epoch: int) -> Metrics:
+    def _evaluate(self, add_score: Callable[[float | None, int], bool]) -> Metrics:
+        """Evaluate the weights as they stand, and keep them if that makes the best score."""
+        epoch, smoothing = self.step // self.plan.steps_per_epoch, self.plan.smoothing
         with self._averaged_parameters():
             with self.display.waiting("evaluating"):
                 metrics = self.actions.evaluate()
             self.log.metrics(self.step, metrics)
-            self.display.say(
-                f"epoch {epoch}: AP {_number(metrics['AP'])}, AP50 {_number(metrics['AP50'])}"
-            )
+            is_best = add_score(metrics["AP"], smoothing)
+            said = f"epoch {epoch}: AP {_number(metrics['AP'])}, AP50 {_number(metrics['AP50'])}"
+            if smoothing > 1:
+                said += f", mean AP of the last {smoothing}: {self.scores.last(smoothing):.4f}"
+            self.display.say(said)
             picture = None if self.folder is None else self.actions.sample_picture()
             if picture is not None:
                 self.log.picture("detections", picture, self.step)
-            ap = metrics["AP"] or 0.0
-            if self.best is None or ap > self.best:
-                self.best = ap
-                if self.folder is not None:
-                    self.actions.save_model(self.network.parameters(), metrics)
+            if is_best and self.folder is not None:
+                self.actions.save_model(self.network.parameters(), metrics)
         self._recent.clear()
         return metrics
 
@@ -281,12 +299,14 @@ class TrainingLoop:
                 stepper=self.stepper.state(),
                 step=self.step,
                 origin=self.origin,
-                best=self.best,
+                best=self.scores.best,
                 skipped_steps=self.skipped_steps,
                 elapsed_s=self.elapsed_s,
                 evaluation_due=self._evaluation_due,
                 unlogged=[astuple(result) for result in self._results],
                 losses=asdict(self.losses),
+                aps=self.scores.aps,
+                since_best=self.scores.since_best,
             ),
         )
 

@@ -28,6 +28,10 @@ class Plan:
     max_bad_steps: int
     ema_decay: float | None
     accumulate_steps: int = 1
+    patience: int | None = None
+    """The run ends after so many evaluations without a better score; None: at its last step."""
+    smoothing: int = 1
+    """A score is the mean AP of the last so many evaluations."""
 
     @property
     def total_steps(self) -> int:
@@ -58,6 +62,7 @@ class Outcome:
     metrics: Metrics
     """Of the last evaluation."""
     best: float
+    """The best score: an AP, or the mean of the last ones where the plan smooths."""
     skipped_steps: int
     unreadable_images: tuple[int, ...]
     elapsed_s: float

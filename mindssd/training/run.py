@@ -153,6 +153,8 @@ class Run:
             say(f"{len(outcome.unreadable_images)} training images could not be read")
         undefined = last is not None and last.ap is None
         best = "AP undefined without truths" if undefined else f"best AP {outcome.best:.4f}"
+        if self.plan.smoothing > 1 and not undefined:
+            best += f" as the mean of {self.plan.smoothing} evaluations"
         say(
             f"{best}, after {outcome.elapsed_s:.0f} s: {self.folder.best_file}",
             f"try it:  mindssd predict {self.folder.best_file} PHOTO",

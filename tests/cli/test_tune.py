@@ -16,7 +16,7 @@ def test_what_a_search_needs_is_named(mindssd, tmp_path, monkeypatch):
     assert mindssd("tune", "--config", "small").fault.startswith("small is neither a file nor a")
     assert mindssd("tune", "--resume", "absent").fault.startswith("absent is no folder of a search")
     assert mindssd("tune").fault.startswith("data_dir is not set")
-    for setting in ("runs_dir=there", "evaluation.every_epochs=5"):
+    for setting in ("runs_dir=there", "evaluation.every_epochs=5", "evaluation.patience=5"):
         key = setting.partition("=")[0]
         assert mindssd("tune", setting).fault.startswith(f"{key} changes nothing here")
     assert not (tmp_path / "tunes").exists()

@@ -175,6 +175,44 @@ def test_a_run_says_what_its_settings_do_not_do(overrides, engine, remark):
     assert list(remarks(load_config(RECIPE, overrides), engine, 320, 1)) == [remark]
 
 
+@pytest.mark.parametrize("setting", ["patience=3", "smoothing=3"])
+def test_what_several_evaluations_are_for_is_refused_with_one(setting: str) -> None:
+    settings = ["evaluation.every_epochs=0", f"evaluation.{setting}"]
+    idle = r"changes nothing while evaluation\.every_epochs is 0"
+    with pytest.raises(ConfigError, match=idle):
+        load_config(RECIPE, settings)
+    load_config(RECIPE, ["evaluation.every_epochs=0", "evaluation.patience=null"])
+    assert load_config(RECIPE, settings[1:]).evaluation != load_config(RECIPE).evaluation
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        # 10 steps an epoch; 8 epochs, evaluated after 2, 4, 6 and 8.
+        (["epochs=8", "evaluation.patience=2", "evaluation.smoothing=4"], []),
+        (
+            ["epochs=8", "evaluation.patience=3"],
+            ["evaluation.patience=3 with 4 evaluations: the run never ends early"],
+        ),
+        (
+            ["schedule.total_steps=71", "evaluation.patience=3"],
+            ["evaluation.patience=3 with 4 evaluations: the run never ends early"],
+        ),
+        (
+            ["epochs=8", "evaluation.smoothing=5"],
+            ["evaluation.smoothing=5 with 4 evaluations: a score is the mean of all so far"],
+        ),
+    ],
+)
+def test_waiting_for_more_evaluations_than_there_are_is_remarked_upon(
+    settings: list[str], expected: list[str]
+) -> None:
+    config = load_config(RECIPE, ["evaluation.every_epochs=2", *settings])
+    said = list(remarks(config, "torch", 320, 1))
+    assert len(said) == len(expected)
+    assert all(line.startswith(start) for line, start in zip(said, expected, strict=True))
+
+
 def test_what_does_something_is_not_remarked_upon():
     settings = ["sync_batch_norm=true", "optimizer.loss_scale=512", "backbone.frozen_layers=5"]
     config = load_config(RECIPE, [*settings, "initial_weights=a.safetensors"])

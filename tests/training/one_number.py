@@ -111,11 +111,11 @@ class Evaluations:
     """Gives the AP values in turn, and remembers what it saw."""
 
     network: FakeNetwork
-    values: list[float]
+    values: list[float | None]
     seen: list[float] = field(default_factory=list)
     saved: list[tuple[float, float]] = field(default_factory=list)
 
-    def evaluate(self) -> dict[str, float]:
+    def evaluate(self) -> dict[str, float | None]:
         ap = self.values[len(self.seen)]
         self.seen.append(float(self.network.w[0]))
         return {"AP": ap, "AP50": ap}
@@ -167,7 +167,7 @@ class Run:
         self,
         folder: Path,
         plan: Plan,
-        values: tuple[float, ...] = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6),
+        values: tuple[float | None, ...] = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6),
         bad_steps: tuple[int, ...] = (),
         stop_after: int | None = None,
     ) -> None:

@@ -1,6 +1,7 @@
 """What a run needs to go on, in one file that is whole or not there."""
 
 import errno
+import json
 import os
 import signal
 import subprocess
@@ -58,6 +59,22 @@ def test_a_checkpoint_comes_back_bit_for_bit(tmp_path, best):
     assert read.stepper.scalars == written.stepper.scalars
     assert (read.step, read.origin, read.best) == (7, written.origin, best)
     assert (read.skipped_steps, read.elapsed_s) == (2, 12.5)
+
+
+def test_a_checkpoint_keeps_its_scores_and_one_without_them_has_none(tmp_path, monkeypatch):
+    path = tmp_path / "a"
+    write_checkpoint(path, _checkpoint(aps=[0.1, 1 / 3], since_best=2))
+    read = read_checkpoint(path)
+    assert (read.aps, read.since_best) == ([0.1, 1 / 3], 2)
+    # As it was written before scores were smoothed.
+    dumps = json.dumps
+    older = {"aps", "since_best"}
+    monkeypatch.setattr(
+        "mindssd.training.checkpoint.json.dumps",
+        lambda tree: dumps({key: value for key, value in tree.items() if key not in older}),
+    )
+    write_checkpoint(path, _checkpoint(aps=[0.1], since_best=2))
+    assert (list(read_checkpoint(path).aps), read_checkpoint(path).since_best) == ([], 0)
 
 
 def test_a_stepper_that_carries_nothing_is_a_checkpoint_too(tmp_path):
