@@ -80,14 +80,15 @@ class EpochOrders:
 
         An epoch has N images in any case, so its steps are those of one without factors.
         """
-        if epoch not in self._made:
-            while len(self._made) > 1:  # steps at the turn of an epoch alternate between two
-                self._made.pop(next(iter(self._made)))
+        made = self._made.get(epoch)
+        if made is None:
             order = epoch_order(self.num_images, self.seed, epoch)
             if self._factors is not None:
                 order = _balanced(order, self._factors, _generator(self.seed, epoch, 2))
-            self._made[epoch] = order, occurrences(order)
-        return self._made[epoch]
+            made = order, occurrences(order)
+            # Steps at the turn of an epoch alternate between two.
+            self._made = {**dict(list(self._made.items())[-1:]), epoch: made}
+        return made
 
 
 def epoch_order(num_images: int, seed: int, epoch: int) -> Array:

@@ -54,6 +54,10 @@ def test_a_class_counts_once_an_image_however_many_truths_it_has() -> None:
     assert repeat_factors(counts, 1.0) == pytest.approx([2**0.5] * 2)
 
 
+def test_one_class_in_every_image_is_not_rare() -> None:
+    assert repeat_factors(counts_of([1], [1, 1], num_classes=1), 1.0).tolist() == [1, 1]
+
+
 def test_crowds_do_not_count(make_samples: MakeSamples) -> None:
     samples = make_samples(4, background=(0,), crowds=(1,))  # leaves "even" in 2 and "odd" in 3
     counts = ClassCounts.of(samples.dataset)
