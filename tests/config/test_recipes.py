@@ -109,6 +109,15 @@ def _stated(tree: dict) -> dict:
 
 
 @pytest.mark.parametrize("recipe", recipe_names())
+def test_no_recipe_turns_on_what_was_never_measured(recipe):
+    config = load_config(recipe)
+    assert config.repeat_threshold == 0
+    for name in ("hue", "blur_probability", "mosaic_probability", "copy_paste_probability"):
+        assert getattr(config.augment, name) == 0
+    assert (config.evaluation.patience, config.evaluation.smoothing) == (None, 1)
+
+
+@pytest.mark.parametrize("recipe", recipe_names())
 def test_a_recipe_never_copies_what_it_inherits(recipe):
     tree = yaml.safe_load(_text(recipe))
     inherited: dict = {}
