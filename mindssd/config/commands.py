@@ -9,7 +9,8 @@ from mindssd.errors import ConfigError
 
 _EVALUATED = ("data_dir", "evaluation.protocol", "evaluation.batch_size")
 
-EVAL_TRAINED = (*_EVALUATED, "device", "engine", "precision", "deterministic")
+_DETECTED = ("detection.soft_sigma", "detection.vote_iou")
+EVAL_TRAINED = (*_EVALUATED, *_DETECTED, "device", "engine", "precision", "deterministic")
 EVAL_EXPORTED = (*_EVALUATED, "device", "precision")
 
 _NETWORK = (

@@ -175,6 +175,17 @@ class NormalizationConfig(_Group, frozen=True):
     std: tuple[Positive, Positive, Positive] = (0.229, 0.224, 0.225)
 
 
+class DetectionConfig(_Group, frozen=True):
+    """How detections follow from what the network gives, beyond NMS; the model's file says it."""
+
+    soft_sigma: Positive | None = None
+    """Soft-NMS (arXiv:1704.04503) where detections are ranked, as in evaluation: overlap lowers
+    scores instead of suppressing. Gaussian; the paper's sigma is 0.5."""
+    vote_iou: Fraction | None = None
+    """A detection's box is the weighted mean of its class's candidates with more than this IoU to
+    it (box voting, arXiv:1505.01749)."""
+
+
 class EvaluationConfig(_Group, frozen=True):
     every_epochs: Natural | Auto = 1
     """Evaluate after each so many epochs; 0 only after the last."""
@@ -225,4 +236,5 @@ class Config(_Group, frozen=True):
     schedule: ScheduleConfig = ScheduleConfig()
     augment: AugmentConfig = AugmentConfig()
     normalization: NormalizationConfig = NormalizationConfig()
+    detection: DetectionConfig = DetectionConfig()
     evaluation: EvaluationConfig = EvaluationConfig()

@@ -7,6 +7,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
+import msgspec
 from rich.console import Console
 
 from mindssd.build.data import build_dataset, with_classes_of
@@ -16,7 +17,7 @@ from mindssd.build.network import build_default_boxes, recipe_of
 from mindssd.build.predictor import build_predictor, normalization
 from mindssd.config.commands import EXPORT, require_taken
 from mindssd.config.load import override
-from mindssd.config.schema import Config
+from mindssd.config.schema import Config, DetectionConfig
 from mindssd.data.dataset import DetectionDataset
 from mindssd.deploy.manifest import FOR_PEOPLE, MAX_DETECTIONS, InGraphNMS, Manifest
 from mindssd.deploy.samples import readable_images
@@ -137,6 +138,9 @@ class _Export:
             dataset = with_classes_of(build_dataset(config, "val"), metadata.class_names, path)
             for line in dataset.report.lines():
                 self._say(line)
+        if settings.nms is not None and config.detection != DetectionConfig():
+            self._say("NMS inside is greedy: its detections are without soft-NMS and box voting")
+            config = msgspec.structs.replace(config, detection=DetectionConfig())
         self.compared = COMPARED if settings.nms is None else _selection_of(settings.nms)
         self.engine = Reference(
             build_predictor(config, model.network, model.class_names, self.compared, batch_size=1),
