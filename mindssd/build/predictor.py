@@ -40,6 +40,7 @@ def build_predictor(
         ),
         class_names=class_names,
         batch_size=batch_size,
+        keeps_aspect=config.image_fit == "letterbox",
     )
 
 

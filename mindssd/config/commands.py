@@ -14,7 +14,7 @@ EVAL_TRAINED = (*_EVALUATED, *_DETECTED, "device", "engine", "precision", "deter
 EVAL_EXPORTED = (*_EVALUATED, "device", "precision")
 
 _NETWORK = (
-    *("image_size", "backbone.name", "backbone.out_indices"),
+    *("image_size", "image_fit", "backbone.name", "backbone.out_indices"),
     *(key for key, found in KEYS.items() if found.kinds and key != "head.class_prior"),
     *("matching.variances", "normalization.mean", "normalization.std"),
 )

@@ -219,6 +219,9 @@ class Config(_Group, frozen=True):
     # A fixed-length tuple in a union crashes msgspec 0.22; a bounded one is checked the same.
     image_size: Side | Annotated[tuple[Side, ...], Meta(min_length=2, max_length=2)] = 300
     """Pixels, or [height, width]."""
+    image_fit: Literal["stretch", "letterbox"] = "stretch"
+    """Of a picture of another shape: stretched to `image_size`, as the reference does, or its
+    aspect kept and the rest filled with the mean colour."""
     batch_size: Count = 32
     """Images a step."""
     epochs: Count | Auto = 500

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from mindssd.geometry.boxes import pairwise_iou
-from mindssd.images import resize
+from mindssd.images import canvas_size, resize
 from mindssd.types import Array, ImageSize
 
 Window = tuple[int, int, int, int]
@@ -59,17 +59,21 @@ def augment(
     augmentation: Augmentation,
     fill: Colour,
     rng: np.random.Generator,
+    keeps_aspect: bool = False,
 ) -> tuple[Array, Array, Array]:
     """Change an image and its truths at random, and bring them to the network's size.
 
     `image` (H, W, 3) uint8, `boxes` (n, 4) in its pixels, `labels` (n,). Gives the image as
     (*size, 3) uint8, the m ≤ n truths whose centre it still shows, clipped, in its pixels, and
-    their labels. `fill` is the colour around a zoomed-out image. n = 0 is background.
+    their labels. `fill` is the colour around a zoomed-out image. With `keeps_aspect` more is shown
+    at the right or below, until what is seen has the shape of `size`. n = 0 is background.
     """
     window = choose_window((image.shape[0], image.shape[1]), boxes, augmentation, rng)
     turns = int(rng.integers(1, 4)) if rng.random() < augmentation.rotate_probability else 0
     # A quarter turn exchanges the sides, so render those of before it.
     rendered_size = size if turns % 2 == 0 else (size[1], size[0])
+    if keeps_aspect:
+        window = widened(window, rendered_size)
     boxes, labels = truths_in_window(boxes, labels, window)
     image, boxes = render(image, boxes, window, rendered_size, fill)
     if turns:
@@ -118,6 +122,13 @@ def scale_window(window: Window, scale: float, rng: np.random.Generator) -> Wind
     left = x1 + round(rng.random() * (x2 - x1 - width))
     top = y1 + round(rng.random() * (y2 - y1 - height))
     return left, top, left + width, top + height
+
+
+def widened(window: Window, size: ImageSize) -> Window:
+    """The window with more at its right or lower side, so that it has the shape of `size`."""
+    x1, y1, x2, y2 = window
+    height, width = canvas_size((y2 - y1, x2 - x1), size)
+    return x1, y1, x1 + width, y1 + height
 
 
 def min_iou_crop(

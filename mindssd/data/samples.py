@@ -8,7 +8,7 @@ from mindssd.data.augment import Augmentation, augment
 from mindssd.data.dataset import DetectionDataset, on_picture
 from mindssd.data.targets import Targets
 from mindssd.errors import ImageError
-from mindssd.images import Normalization, normalise, read_image, resize
+from mindssd.images import Normalization, letterbox, letterboxed_size, normalise, read_image, resize
 from mindssd.types import Array, ImageSize, Sample
 
 
@@ -16,7 +16,8 @@ from mindssd.types import Array, ImageSize, Sample
 class TrainingSamples:
     """Reads, augments and encodes the images of a data set.
 
-    Without `augmentation` an image is resized, as in evaluation. Crowds are no truths.
+    Without `augmentation` an image is resized, as in evaluation, with its aspect if `keeps_aspect`.
+    Crowds are no truths.
     """
 
     dataset: DetectionDataset
@@ -25,6 +26,7 @@ class TrainingSamples:
     augmentation: Augmentation | None
     targets: Targets
     seed: int
+    keeps_aspect: bool = False
 
     def __len__(self) -> int:
         return len(self.dataset)
@@ -74,10 +76,17 @@ class TrainingSamples:
         shown = (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
         boxes, labels = boxes[shown], labels[shown]
         if self.augmentation is None:
-            height, width = self.image_size
-            scale = np.array([width / size[1], height / size[0]] * 2, np.float32)
-            return resize(image, self.image_size), boxes * scale, labels
+            if self.keeps_aspect:
+                rows, columns = letterboxed_size(size, self.image_size)
+                fitted = letterbox(image, self.image_size, self.normalization.fill)
+            else:
+                rows, columns = self.image_size
+                fitted = resize(image, self.image_size)
+            scale = np.array([columns / size[1], rows / size[0]] * 2, np.float32)
+            return fitted, boxes * scale, labels
         rng = np.random.default_rng((self.seed, epoch, index))
-        red, green, blue = (255 * mean for mean in self.normalization.mean)
-        fill = (red, green, blue)
-        return augment(image, boxes, labels, self.image_size, self.augmentation, fill, rng)
+        fill = self.normalization.fill
+        return augment(
+            *(image, boxes, labels, self.image_size, self.augmentation, fill, rng),
+            keeps_aspect=self.keeps_aspect,
+        )

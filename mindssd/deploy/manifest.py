@@ -78,6 +78,11 @@ class Manifest:
         num_rows = self.nms.max_detections
         return PostProcessSelected(num_rows, selection=selection, class_ids=class_ids)
 
+    @property
+    def keeps_aspect(self) -> bool:
+        """Whether a picture is fitted into the network's image, not stretched to it."""
+        return self.metadata.config.get("image_fit") == "letterbox"
+
     def refinement(self) -> Refinement:
         """The model's own, by its configuration; NMS inside leaves nothing to refine."""
         if self.nms is not None:
