@@ -116,7 +116,7 @@ accuracy: $(STAMP) ## What the recipe for small data reaches on ACCURACY_DATA, b
 # Trainings are benchmarks too, with targets of their own because they take an hour.
 bench: $(STAMP) ## Every claim about speed, measured in turn
 	@set -eu; \
-	for script in $(filter-out benchmarks/bccd_training.py benchmarks/accuracy.py,$(sort $(wildcard benchmarks/*.py))); do \
+	for script in $(filter-out benchmarks/bccd_training.py $(wildcard benchmarks/accuracy*.py),$(sort $(wildcard benchmarks/*.py))); do \
 		echo "== $$script"; \
 		$(BIN)/python $$script; \
 	done

@@ -52,6 +52,12 @@ class Normalization:
     mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
     std: tuple[float, float, float] = (0.229, 0.224, 0.225)
 
+    @property
+    def fill(self) -> tuple[float, float, float]:
+        """The mean colour, in 0..255, which becomes 0: what stands where there is no image."""
+        red, green, blue = (255 * mean for mean in self.mean)
+        return red, green, blue
+
 
 def read_image(path: str | Path, expected_size: ImageSize | None = None) -> Array:
     """Read an image file as (H, W, 3) uint8 RGB; `expected_size` as in `decode_image`.
@@ -162,11 +168,43 @@ def _log_once(source: str, remark: str) -> None:
 
 
 def resize(image: Array, size: ImageSize) -> Array:
-    """Resize (H, W, 3) to `size` bilinearly; like the reference, without keeping the aspect."""
+    """Resize (H, W, 3) to `size` bilinearly; like the reference, without keeping the aspect.
+
+    `letterbox` keeps it.
+    """
     if image.shape[:2] == tuple(size):
         return image
     height, width = size
     return cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR)
+
+
+def canvas_size(size: ImageSize, network: ImageSize) -> ImageSize:
+    """The least area of the network's shape that holds a picture of `size`, in its pixels."""
+    height, width = size
+    rows, columns = network
+    return max(height, round(width * rows / columns)), max(width, round(height * columns / rows))
+
+
+def letterboxed_size(size: ImageSize, network: ImageSize) -> ImageSize:
+    """The rows and columns of the network's image that a letterboxed picture of `size` fills."""
+    canvas = canvas_size(size, network)
+    rows, columns = (
+        max(1, round(side * whole / part))
+        for side, whole, part in zip(size, network, canvas, strict=True)
+    )
+    return rows, columns
+
+
+def letterbox(image: Array, size: ImageSize, fill: tuple[float, float, float]) -> Array:
+    """Resize (H, W, 3) into the upper left of `size` with its aspect kept; the rest is `fill`."""
+    inner = letterboxed_size((image.shape[0], image.shape[1]), size)
+    shown = resize(image, inner)
+    if inner == tuple(size):
+        return shown
+    result = np.empty((*size, 3), np.uint8)
+    result[:] = np.array(fill).round()
+    result[: inner[0], : inner[1]] = shown
+    return result
 
 
 def normalise(image: Array, normalization: Normalization) -> Array:

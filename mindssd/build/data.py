@@ -94,6 +94,7 @@ def build_samples(
         ),
         targets=Targets(default_boxes, config.matching.variances, matcher(config)),
         seed=config.seed,
+        keeps_aspect=config.image_fit == "letterbox",
     )
 
 

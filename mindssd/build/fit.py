@@ -64,7 +64,7 @@ def _grid_scale(
     if scale is not None:
         return scale, f"that of {config.initial_weights}"
     size = image_size(config)
-    sides, weights = truth_sides(dataset, size)
+    sides, weights = truth_sides(dataset, size, config.image_fit == "letterbox")
     if not len(sides):
         return UNFITTED_SCALE, "as the annotations do not say how large the images are"
     octave = [2 ** (index / boxes.scales_per_octave) for index in range(boxes.scales_per_octave)]
@@ -92,7 +92,9 @@ def level_steps(size: ImageSize, grids: tuple[Grid, ...]) -> list[float]:
     ]
 
 
-def truth_sides(dataset: DetectionDataset, size: ImageSize) -> tuple[Array, Array]:
+def truth_sides(
+    dataset: DetectionDataset, size: ImageSize, keeps_aspect: bool = False
+) -> tuple[Array, Array]:
     """The truths' sides in pixels at the network's `size`, and what each counts: (n,) float64 each.
 
     A side is the root of the area. All classes count alike, however many truths they have. Left out
@@ -102,7 +104,10 @@ def truth_sides(dataset: DetectionDataset, size: ImageSize) -> tuple[Array, Arra
     corners = clipped_corners(dataset.boxes_xywh, sizes).astype(np.float64)
     extent = corners[:, 2:] - corners[:, :2]
     used = (extent > 0).all(axis=1) & (sizes > 0).all(axis=1) & ~dataset.is_crowd
-    share = extent[used] / sizes[used, ::-1]
+    canvas = sizes[used]
+    if keeps_aspect:
+        canvas = np.maximum(canvas, canvas[:, ::-1] * [size[0] / size[1], size[1] / size[0]])
+    share = extent[used] / canvas[:, ::-1]
     labels = dataset.labels[used]
     weights = 1.0 / np.maximum(np.bincount(labels, minlength=1), 1)[labels]
     return np.sqrt(share.prod(axis=1) * size[0] * size[1]), weights

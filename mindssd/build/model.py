@@ -203,4 +203,5 @@ def deployed_predictor(session: Session, selection: Selection, batch_size: int) 
         postprocess=manifest.postprocess(selection),
         class_names=metadata.class_names,
         batch_size=batch_size,
+        keeps_aspect=manifest.keeps_aspect,
     )

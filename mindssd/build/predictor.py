@@ -7,6 +7,7 @@ from mindssd.build.network import build_default_boxes, image_size
 from mindssd.config.schema import Config
 from mindssd.engines.base import Network
 from mindssd.geometry.postprocess import PostProcess
+from mindssd.geometry.refinement import Refinement
 from mindssd.geometry.selection import Selection
 from mindssd.images import Normalization
 from mindssd.inference.predictor import Predictor
@@ -33,9 +34,13 @@ def build_predictor(
             default_boxes=build_default_boxes(config, network.grids),
             variances=config.matching.variances,
             selection=selection,
+            refinement=Refinement(
+                soft_sigma=config.detection.soft_sigma, vote_iou=config.detection.vote_iou
+            ),
         ),
         class_names=class_names,
         batch_size=batch_size,
+        keeps_aspect=config.image_fit == "letterbox",
     )
 
 

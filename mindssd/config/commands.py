@@ -9,11 +9,12 @@ from mindssd.errors import ConfigError
 
 _EVALUATED = ("data_dir", "evaluation.protocol", "evaluation.batch_size")
 
-EVAL_TRAINED = (*_EVALUATED, "device", "engine", "precision", "deterministic")
+_DETECTED = ("detection.soft_sigma", "detection.vote_iou")
+EVAL_TRAINED = (*_EVALUATED, *_DETECTED, "device", "engine", "precision", "deterministic")
 EVAL_EXPORTED = (*_EVALUATED, "device", "precision")
 
 _NETWORK = (
-    *("image_size", "backbone.name", "backbone.out_indices"),
+    *("image_size", "image_fit", "backbone.name", "backbone.out_indices"),
     *(key for key, found in KEYS.items() if found.kinds and key != "head.class_prior"),
     *("matching.variances", "normalization.mean", "normalization.std"),
 )

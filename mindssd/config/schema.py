@@ -187,6 +187,17 @@ class NormalizationConfig(_Group, frozen=True):
     std: tuple[Positive, Positive, Positive] = (0.229, 0.224, 0.225)
 
 
+class DetectionConfig(_Group, frozen=True):
+    """How detections follow from what the network gives, beyond NMS; the model's file says it."""
+
+    soft_sigma: Positive | None = None
+    """Soft-NMS (arXiv:1704.04503) where detections are ranked, as in evaluation: overlap lowers
+    scores instead of suppressing. Gaussian; the paper's sigma is 0.5."""
+    vote_iou: Fraction | None = None
+    """A detection's box is the weighted mean of its class's candidates with more than this IoU to
+    it (box voting, arXiv:1505.01749)."""
+
+
 class EvaluationConfig(_Group, frozen=True):
     every_epochs: Natural | Auto = 1
     """Evaluate after each so many epochs; 0 only after the last."""
@@ -225,6 +236,9 @@ class Config(_Group, frozen=True):
     # A fixed-length tuple in a union crashes msgspec 0.22; a bounded one is checked the same.
     image_size: Side | Annotated[tuple[Side, ...], Meta(min_length=2, max_length=2)] = 300
     """Pixels, or [height, width]."""
+    image_fit: Literal["stretch", "letterbox"] = "stretch"
+    """Of a picture of another shape: stretched to `image_size`, as the reference does, or its
+    aspect kept and the rest filled with the mean colour."""
     batch_size: Count = 32
     """Images a step."""
     epochs: Count | Auto = 500
@@ -245,4 +259,5 @@ class Config(_Group, frozen=True):
     schedule: ScheduleConfig = ScheduleConfig()
     augment: AugmentConfig = AugmentConfig()
     normalization: NormalizationConfig = NormalizationConfig()
+    detection: DetectionConfig = DetectionConfig()
     evaluation: EvaluationConfig = EvaluationConfig()

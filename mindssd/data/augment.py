@@ -21,6 +21,7 @@ from mindssd.data.windows import (
     render,
     scale_window,
     truths_in_window,
+    widened,
     zoom_out,
 )
 from mindssd.geometry.boxes import pairwise_iou
@@ -83,14 +84,16 @@ def augment(
     augmentation: Augmentation,
     fill: Colour,
     rng: np.random.Generator,
+    keeps_aspect: bool = False,
     others: Sequence[Picture] = (),
 ) -> Picture:
     """Change an image and its truths at random, and bring them to the network's size.
 
     `image` (H, W, 3) uint8, `boxes` (n, 4) in its pixels, `labels` (n,). Gives the image as
     (*size, 3) uint8, the m ≤ n truths whose centre it still shows, clipped, in its pixels, and
-    their labels. `fill` is the colour around a zoomed-out image. n = 0 is background. With three
-    `others` it is a mosaic of the four, which takes the place of cropping, zooming and scaling.
+    their labels. `fill` is the colour around a zoomed-out image. With `keeps_aspect` more is shown
+    at the right or below, until what is seen has the shape of `size`. n = 0 is background. With
+    three `others` it is a mosaic of the four, in place of cropping, zooming and scaling.
     """
     window = None
     if not others:
@@ -99,8 +102,11 @@ def augment(
     # A quarter turn exchanges the sides, so render those of before it.
     rendered_size = size if turns % 2 == 0 else (size[1], size[0])
     if window is None:
-        image, boxes, labels = mosaic([Picture(image, boxes, labels), *others], rendered_size, rng)
+        pictures = [Picture(image, boxes, labels), *others]
+        image, boxes, labels = mosaic(pictures, rendered_size, fill, rng, keeps_aspect)
     else:
+        if keeps_aspect:
+            window = widened(window, rendered_size)
         boxes, labels = truths_in_window(boxes, labels, window)
         image, boxes = render(image, boxes, window, rendered_size, fill)
     if turns:

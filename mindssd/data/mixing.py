@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from mindssd.data.windows import Picture, Window, render, truths_in_window
+from mindssd.data.windows import Colour, Picture, Window, render, truths_in_window
+from mindssd.images import canvas_size
 from mindssd.types import Array, ImageSize
 
 MOSAIC_SPLIT = (0.3, 0.7)
@@ -16,17 +17,21 @@ PASTED_SHARE = 0.5
 PASTE_TRIALS = 10
 """So many places are drawn for an object; where none will do it is left out."""
 
-BLACK = (0.0, 0.0, 0.0)
-"""Never seen: the windows here lie within their images."""
 
-
-def mosaic(pictures: Sequence[Picture], size: ImageSize, rng: np.random.Generator) -> Picture:
+def mosaic(
+    pictures: Sequence[Picture],
+    size: ImageSize,
+    fill: Colour,
+    rng: np.random.Generator,
+    keeps_aspect: bool = False,
+) -> Picture:
     """Show parts of four pictures beside each other at `size` (arXiv:2004.10934, figure 3).
 
     Each shows what fits its quarter with both sides scaled alike, from so small that the longer
     share of the picture is seen whole up to as large as the picture alone would be. A picture with
     truths shows the centre of one of them at least; those whose centre is lost are dropped, the
-    others clipped. Without truths any part will do.
+    others clipped. Without truths any part will do. With `keeps_aspect` a picture is one that has
+    the shape of `size`, for `fill` at its right or below.
     """
     height, width = size
     x, y = (round(side * rng.uniform(*MOSAIC_SPLIT)) for side in (width, height))
@@ -35,9 +40,10 @@ def mosaic(pictures: Sequence[Picture], size: ImageSize, rng: np.random.Generato
     boxes, labels = [], []
     for picture, (x1, y1, x2, y2) in zip(pictures, quarters, strict=True):
         share = ((x2 - x1) / width, (y2 - y1) / height)
-        window = _part(picture, share, rng)
+        seen = (picture.image.shape[0], picture.image.shape[1])
+        window = _part(picture, canvas_size(seen, size) if keeps_aspect else seen, share, rng)
         kept, kept_labels = truths_in_window(picture.boxes, picture.labels, window)
-        shown, kept = render(picture.image, kept, window, (y2 - y1, x2 - x1), BLACK)
+        shown, kept = render(picture.image, kept, window, (y2 - y1, x2 - x1), fill)
         image[y1:y2, x1:x2] = shown
         boxes.append(kept + np.array([x1, y1] * 2, np.float32))
         labels.append(kept_labels)
@@ -45,22 +51,29 @@ def mosaic(pictures: Sequence[Picture], size: ImageSize, rng: np.random.Generato
 
 
 def copy_paste(
-    picture: Picture, source: Picture, max_cover: float, rng: np.random.Generator
+    picture: Picture,
+    source: Picture,
+    scale: tuple[float, float],
+    max_cover: float,
+    rng: np.random.Generator,
 ) -> Picture:
     """Paste a random half of a source's objects somewhere into a picture.
 
-    After arXiv:2012.07177, with boxes for masks: an object's whole rectangle is pasted, at the same
-    share of the sides as it had. All truths whose centre that rectangle holds come with it,
-    clipped. Of no truth that was there, or was pasted before, may more than `max_cover` be covered;
-    as that is a share of the truth, no IoU with it is larger. A source without truths gives none.
+    After arXiv:2012.07177, with boxes for masks: an object's whole rectangle is pasted, its height
+    and width times `scale`, unless that is larger than the picture. All truths whose centre the
+    rectangle holds come with it, clipped. Of no truth that was there, or was pasted before, may
+    more than `max_cover` be covered; as that is a share of the truth, no IoU with it is larger. A
+    source without truths gives none.
     """
     image = picture.image.copy()
     boxes, labels = picture.boxes, picture.labels
     covered = np.zeros(len(boxes))
     for index in np.flatnonzero(rng.random(len(source.boxes)) < PASTED_SHARE):
-        patch = _cut_out(source, source.boxes[index], (image.shape[0], image.shape[1]))
+        patch = _cut_out(source, source.boxes[index], scale)
         height, width = patch.image.shape[:2]
         room = np.array([image.shape[1] - width, image.shape[0] - height])
+        if room.min() < 0:
+            continue
         corners = np.floor(rng.random((PASTE_TRIALS, 2)) * (room + 1)).astype(np.int64)
         shares = covered + _shares_covered(boxes, corners, (width, height))  # (T, n)
         good = (shares <= max_cover).all(axis=1)
@@ -75,12 +88,18 @@ def copy_paste(
     return Picture(image, boxes, labels)
 
 
-def _part(picture: Picture, share: tuple[float, float], rng: np.random.Generator) -> Window:
-    """Choose the window of a picture that a quarter shows, which has this share of both sides."""
+def _part(
+    picture: Picture, seen: ImageSize, share: tuple[float, float], rng: np.random.Generator
+) -> Window:
+    """Choose the window of a picture that a quarter shows, which has this `share` of both sides.
+
+    `seen` is the size that the picture alone would be shown with, its own or one of more below or
+    at the right. Where the window is larger than the picture it begins with it.
+    """
     scale = rng.uniform(max(share), 1)
     sides = np.array([picture.image.shape[1], picture.image.shape[0]])  # x, y
-    extent = np.clip((sides * share / scale).round().astype(np.int64), 1, sides)
-    low, high = np.zeros(2, np.int64), sides - extent
+    extent = np.maximum((np.array(seen[::-1]) * share / scale).round().astype(np.int64), 1)
+    low, high = np.zeros(2, np.int64), np.maximum(sides - extent, 0)
     if len(picture.boxes):
         x1, y1, x2, y2 = picture.boxes[int(rng.integers(len(picture.boxes)))].astype(np.float64)
         centre = np.array([x1 + x2, y1 + y2]) / 2
@@ -91,17 +110,18 @@ def _part(picture: Picture, share: tuple[float, float], rng: np.random.Generator
     return left, top, left + int(extent[0]), top + int(extent[1])
 
 
-def _cut_out(source: Picture, box: Array, size: ImageSize) -> Picture:
-    """Cut out a box with all that is in it, scaled as its picture would be to become `size`."""
+def _cut_out(source: Picture, box: Array, scale: tuple[float, float]) -> Picture:
+    """Cut out a box with all that is in it, and scale its height and width."""
     height, width = source.image.shape[:2]
     x1, y1 = (int(value) for value in np.floor(box[:2]))
     x2, y2 = (int(value) for value in np.ceil(box[2:]))
     x1, y1 = min(max(x1, 0), width - 1), min(max(y1, 0), height - 1)
     window = (x1, y1, max(min(x2, width), x1 + 1), max(min(y2, height), y1 + 1))
-    new_height = max(1, round((window[3] - y1) * size[0] / height))
-    new_width = max(1, round((window[2] - x1) * size[1] / width))
+    new_height = max(1, round((window[3] - y1) * scale[0]))
+    new_width = max(1, round((window[2] - x1) * scale[1]))
     boxes, labels = truths_in_window(source.boxes, source.labels, window)
-    image, boxes = render(source.image, boxes, window, (new_height, new_width), BLACK)
+    black = (0.0, 0.0, 0.0)  # never seen: the window lies within the image
+    image, boxes = render(source.image, boxes, window, (new_height, new_width), black)
     return Picture(image, boxes, labels)
 
 

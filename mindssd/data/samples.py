@@ -10,7 +10,15 @@ from mindssd.data.mixing import copy_paste
 from mindssd.data.targets import Targets
 from mindssd.data.windows import Picture
 from mindssd.errors import ImageError
-from mindssd.images import Normalization, normalise, read_image, resize
+from mindssd.images import (
+    Normalization,
+    canvas_size,
+    letterbox,
+    letterboxed_size,
+    normalise,
+    read_image,
+    resize,
+)
 from mindssd.types import ImageSize, Sample
 
 
@@ -18,7 +26,8 @@ from mindssd.types import ImageSize, Sample
 class TrainingSamples:
     """Reads, augments and encodes the images of a data set.
 
-    Without `augmentation` an image is resized, as in evaluation. Crowds are no truths.
+    Without `augmentation` an image is resized, as in evaluation, with its aspect if `keeps_aspect`.
+    Crowds are no truths.
     """
 
     dataset: DetectionDataset
@@ -27,6 +36,7 @@ class TrainingSamples:
     augmentation: Augmentation | None
     targets: Targets
     seed: int
+    keeps_aspect: bool = False
 
     def __len__(self) -> int:
         return len(self.dataset)
@@ -67,26 +77,46 @@ class TrainingSamples:
         The image (H, W, 3) uint8 at the network's size, its truths' boxes (n, 4) in its pixels and
         labels (n,). ImageError where the image cannot be read.
         """
-        image, boxes, labels = picture = self._read(index)
+        picture = self._read(index)
         if self.augmentation is None:
-            height, width = self.image_size
-            scale = np.array([width / image.shape[1], height / image.shape[0]] * 2, np.float32)
-            return Picture(resize(image, self.image_size), boxes * scale, labels)
+            return self._resized(picture)
         # (…, 0) would be the same as without it, and (…, 0, 1) that of the epoch's order.
         again = (2 + repeat,) if repeat else ()
         rng = np.random.default_rng((self.seed, epoch, index, *again))
         if happens(self.augmentation.copy_paste_probability, rng):
             source = self._source_of_objects(rng)
             if source is not None:
-                picture = copy_paste(picture, source, self.augmentation.copy_paste_cover, rng)
+                mine, theirs = self._canvas(picture), self._canvas(source)
+                scale = (mine[0] / theirs[0], mine[1] / theirs[1])
+                cover = self.augmentation.copy_paste_cover
+                picture = copy_paste(picture, source, scale, cover, rng)
         others: list[Picture] = []
         if happens(self.augmentation.mosaic_probability, rng):
             drawn = rng.integers(len(self), size=3).tolist()
             # In place of one that cannot be read, which its own sample tells: this one.
             others = [self._read_if_whole(other) or picture for other in drawn]
-        red, green, blue = (255 * mean for mean in self.normalization.mean)
-        fill = (red, green, blue)
-        return augment(*picture, self.image_size, self.augmentation, fill, rng, others)
+        return augment(
+            *(*picture, self.image_size, self.augmentation, self.normalization.fill, rng),
+            keeps_aspect=self.keeps_aspect,
+            others=others,
+        )
+
+    def _resized(self, picture: Picture) -> Picture:
+        image, boxes, labels = picture
+        size = (image.shape[0], image.shape[1])
+        if self.keeps_aspect:
+            rows, columns = letterboxed_size(size, self.image_size)
+            fitted = letterbox(image, self.image_size, self.normalization.fill)
+        else:
+            rows, columns = self.image_size
+            fitted = resize(image, self.image_size)
+        scale = np.array([columns / size[1], rows / size[0]] * 2, np.float32)
+        return Picture(fitted, boxes * scale, labels)
+
+    def _canvas(self, picture: Picture) -> ImageSize:
+        """The part of a picture's plane, in its pixels, that becomes the network's image."""
+        size = (picture.image.shape[0], picture.image.shape[1])
+        return canvas_size(size, self.image_size) if self.keeps_aspect else size
 
     def _read(self, index: int) -> Picture:
         """An image as its file has it, and its truths; ImageError where it cannot be read."""

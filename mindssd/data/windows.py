@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mindssd.images import resize
+from mindssd.images import canvas_size, resize
 from mindssd.types import Array, ImageSize
 
 Window = tuple[int, int, int, int]
@@ -38,6 +38,13 @@ def scale_window(window: Window, scale: float, rng: np.random.Generator) -> Wind
     left = x1 + round(rng.random() * (x2 - x1 - width))
     top = y1 + round(rng.random() * (y2 - y1 - height))
     return left, top, left + width, top + height
+
+
+def widened(window: Window, size: ImageSize) -> Window:
+    """The window with more at its right or lower side, so that it has the shape of `size`."""
+    x1, y1, x2, y2 = window
+    height, width = canvas_size((y2 - y1, x2 - x1), size)
+    return x1, y1, x1 + width, y1 + height
 
 
 def truths_in_window(boxes: Array, labels: Array, window: Window) -> tuple[Array, Array]:

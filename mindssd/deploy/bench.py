@@ -24,7 +24,7 @@ from mindssd.deploy.sessions.opening import (
 from mindssd.deploy.sessions.session import RuntimeSettings
 from mindssd.errors import ConfigError, EngineError
 from mindssd.files import write_file
-from mindssd.images import decode_image, normalise, resize
+from mindssd.images import decode_image
 from mindssd.inference.detector import Detector
 from mindssd.inference.predictor import Predictor
 from mindssd.platform import peak_memory_mb
@@ -147,7 +147,7 @@ def _one(detector: Detector, data: bytes) -> tuple[float, float, float, float, f
     clock = [time.perf_counter()]
     picture = decode_image(data, "image")
     clock.append(time.perf_counter())
-    image = normalise(resize(picture, predictor.image_size), predictor.normalization)[None]
+    image = predictor.prepare(picture)[None]
     clock.append(time.perf_counter())
     outputs = predictor.forward(image)
     clock.append(time.perf_counter())

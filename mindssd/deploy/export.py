@@ -7,16 +7,17 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
+import msgspec
 from rich.console import Console
 
 from mindssd.build.data import build_dataset, with_classes_of
 from mindssd.build.graph import export_mindir, raw_onnx
 from mindssd.build.model import deployed_predictor, described_config, load_model
 from mindssd.build.network import build_default_boxes, recipe_of
-from mindssd.build.predictor import build_predictor, normalization
+from mindssd.build.predictor import build_predictor
 from mindssd.config.commands import EXPORT, require_taken
 from mindssd.config.load import override
-from mindssd.config.schema import Config
+from mindssd.config.schema import Config, DetectionConfig
 from mindssd.data.dataset import DetectionDataset
 from mindssd.deploy.manifest import FOR_PEOPLE, MAX_DETECTIONS, InGraphNMS, Manifest
 from mindssd.deploy.samples import readable_images
@@ -32,7 +33,6 @@ from mindssd.evaluation.protocol import COCO, Protocol
 from mindssd.evaluation.scores import Evaluation
 from mindssd.files import require_writable
 from mindssd.geometry.selection import Selection
-from mindssd.images import normalise, resize
 from mindssd.inference.predictor import Predictor
 from mindssd.types import Array
 from mindssd.weights.safetensors_file import ModelMetadata
@@ -137,6 +137,9 @@ class _Export:
             dataset = with_classes_of(build_dataset(config, "val"), metadata.class_names, path)
             for line in dataset.report.lines():
                 self._say(line)
+        if settings.nms is not None and config.detection != DetectionConfig():
+            self._say("NMS inside is greedy: its detections are without soft-NMS and box voting")
+            config = msgspec.structs.replace(config, detection=DetectionConfig())
         self.compared = COMPARED if settings.nms is None else _selection_of(settings.nms)
         self.engine = Reference(
             build_predictor(config, model.network, model.class_names, self.compared, batch_size=1),
@@ -229,9 +232,8 @@ class _Export:
     def _training_images(self, count: int) -> Iterator[Array]:
         """Some training images, prepared as for prediction."""
         dataset: DetectionDataset = build_dataset(self.config, "train")
-        norm, size = normalization(self.config), self.metadata.image_size
         for image in readable_images(dataset, count, self._say):
-            yield normalise(resize(image, size), norm)
+            yield self.engine.predictor.prepare(image)
 
     def _mindir(self, manifest: Manifest, target: Path) -> None:
         num_classes = len(self.metadata.class_names)

@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from mindssd.errors import ConfigError, WeightsError
 from mindssd.geometry.postprocess import PostProcessDecoded, PostProcessSelected
+from mindssd.geometry.refinement import Refinement
 from mindssd.geometry.selection import Selection
 from mindssd.weights.safetensors_file import FORMAT, ModelMetadata, from_strings, to_strings
 
@@ -68,9 +69,26 @@ class Manifest:
     ) -> PostProcessDecoded | PostProcessSelected:
         """How to go on from the file's outputs."""
         if self.nms is None:
-            return PostProcessDecoded(self.num_boxes, selection=selection, class_ids=class_ids)
+            return PostProcessDecoded(
+                self.num_boxes,
+                selection=selection,
+                class_ids=class_ids,
+                refinement=self.refinement(),
+            )
         num_rows = self.nms.max_detections
         return PostProcessSelected(num_rows, selection=selection, class_ids=class_ids)
+
+    @property
+    def keeps_aspect(self) -> bool:
+        """Whether a picture is fitted into the network's image, not stretched to it."""
+        return self.metadata.config.get("image_fit") == "letterbox"
+
+    def refinement(self) -> Refinement:
+        """The model's own, by its configuration; NMS inside leaves nothing to refine."""
+        if self.nms is not None:
+            return Refinement()
+        asked = self.metadata.config.get("detection", {})
+        return Refinement(soft_sigma=asked.get("soft_sigma"), vote_iou=asked.get("vote_iou"))
 
     def shown(self) -> Selection:
         """What is shown by default: `FOR_PEOPLE`, or NMS inside where that is narrower."""

@@ -110,7 +110,8 @@ def compare(engine: Predictor, deployed: Predictor, images: Sequence[Array]) -> 
             box = max(box, float(np.abs((boxes - others) * pixels).max(initial=0)))
             score = max(score, float(np.abs(scores - other_scores).max(initial=0)))
         (ours,), (theirs,) = engine.detect([image]), deployed.detect([image])
-        scale = pixels / np.array([image.shape[1], image.shape[0]] * 2, np.float32)
+        rows, columns = engine.filled((image.shape[0], image.shape[1]))
+        scale = np.array([columns / image.shape[1], rows / image.shape[0]] * 2, np.float32)
         pairs, unmatched = _pair(ours, theirs, scale, engine.postprocess.selection)
         num_detections += len(ours)
         num_unmatched += unmatched

@@ -8,6 +8,7 @@ import numpy as np
 from mindssd.geometry.boxes import clip, unit_to_pixels
 from mindssd.geometry.coding import Variances, decode
 from mindssd.geometry.default_boxes import DefaultBoxes
+from mindssd.geometry.refinement import Refinement
 from mindssd.geometry.selection import Selection
 from mindssd.types import Array, ImageSize
 
@@ -21,8 +22,20 @@ class _Selecting:
     """Detect these classes alone; None: all."""
 
 
+@dataclass(frozen=True, eq=False, kw_only=True)
+class _Refining(_Selecting):
+    """The two that see all candidates."""
+
+    refinement: Refinement = field(default_factory=Refinement)
+
+    def refined(self, boxes: Array, scores: Array) -> tuple[Array, Array, Array]:
+        """The detections of boxes (A, 4) and scores (A, C), as the forms give them."""
+        found = self.refinement.select(self.selection, boxes, scores, self.class_ids)
+        return found[0], found[1], found[2].astype(np.int32)
+
+
 @dataclass(frozen=True, eq=False)
-class PostProcess(_Selecting):
+class PostProcess(_Refining):
     """Turns one image's raw offsets and logits into boxes, scores and classes."""
 
     default_boxes: DefaultBoxes
@@ -53,6 +66,10 @@ class PostProcess(_Selecting):
             offsets = offsets.astype(np.float32, copy=False)
             boxes_unit = decode(offsets, self.default_boxes.boxes_cxcywh, self.variances)
             boxes = clip(unit_to_pixels(boxes_unit, image_size), image_size)
+        if not self.refinement.is_none:
+            with np.errstate(over="ignore", invalid="ignore"):
+                scores = np.nan_to_num(sigmoid(logits[:, 1:].astype(np.float32, copy=False)))
+            return self.refined(boxes, scores)
         # The sigmoid rises, so scores above the threshold are logits above its logit, in the same
         # order: it need be taken of the kept ones alone.
         rank_threshold = _logit(self.selection.score_threshold)
@@ -64,7 +81,7 @@ class PostProcess(_Selecting):
 
 
 @dataclass(frozen=True, eq=False)
-class PostProcessDecoded(_Selecting):
+class PostProcessDecoded(_Refining):
     """The same from `num_boxes` boxes and scores that the network has decoded itself."""
 
     num_boxes: int
@@ -77,6 +94,8 @@ class PostProcessDecoded(_Selecting):
     ) -> tuple[Array, Array, Array]:
         """Detect in one image: boxes (A, 4) as its fractions and scores (A, C), no background."""
         boxes = clip(unit_to_pixels(boxes_unit, image_size), image_size)
+        if not self.refinement.is_none:
+            return self.refined(boxes, scores)
         box_indices, class_ids = self.selection.select(
             boxes, scores, self.selection.score_threshold, self.class_ids
         )

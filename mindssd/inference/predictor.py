@@ -16,12 +16,22 @@ from typing import TypeVar
 import numpy as np
 
 from mindssd.errors import ImageError
+from mindssd.geometry.boxes import clip
 from mindssd.geometry.postprocess import (
     PostProcess,
     PostProcessDecoded,
     PostProcessSelected,
 )
-from mindssd.images import Normalization, as_rgb, decode_image, normalise, read_image, resize
+from mindssd.images import (
+    Normalization,
+    as_rgb,
+    decode_image,
+    letterbox,
+    letterboxed_size,
+    normalise,
+    read_image,
+    resize,
+)
 from mindssd.platform import available_cores
 from mindssd.types import Array, Detections, ImageRecord, ImageSize
 
@@ -49,8 +59,9 @@ class Predictor:
     """Detects objects with a network that was compiled for batches of `batch_size` images.
 
     `forward` is called from one thread, always with (batch_size, 3, H, W) for `image_size` (H, W):
-    a short batch is filled up with zeros. `num_threads` threads read, prepare and post-process
-    beside it in `stream`.
+    a short batch is filled up with zeros. With `keeps_aspect` a picture is not stretched to that
+    size, but fills its upper left as far as its shape allows. `num_threads` threads read, prepare
+    and post-process beside it in `stream`.
     """
 
     forward: Forward
@@ -59,6 +70,7 @@ class Predictor:
     postprocess: AnyPostProcess
     class_names: tuple[str, ...]
     batch_size: int = 1
+    keeps_aspect: bool = False
     num_threads: int = field(default_factory=_default_threads)
 
     def __post_init__(self) -> None:
@@ -77,14 +89,14 @@ class Predictor:
         results: list[Detections] = []
         for batch in _batches(images, self.batch_size):
             pictures = [as_rgb(image) for image in batch]
-            outputs = self._forward([self._prepare(picture) for picture in pictures])
+            outputs = self._forward([self.prepare(picture) for picture in pictures])
             for index, picture in enumerate(pictures):
                 results.append(self.finish([x[index] for x in outputs], _size(picture)))
         return results
 
     def outputs(self, image: Array) -> list[Array]:
         """What the network gives for one image, as its `postprocess` takes it."""
-        return [output[0] for output in self._forward([self._prepare(as_rgb(image))])]
+        return [output[0] for output in self._forward([self.prepare(as_rgb(image))])]
 
     def stream(self, sources: Iterable[Source]) -> Generator[Detections | ImageError, None, None]:
         """Detect in images as they come, reading and preparing the next ones meanwhile.
@@ -120,7 +132,7 @@ class Predictor:
             except ImageError as error:
                 return error
             kept = picture if keep_images else empty
-            return _Loaded(kept, _size(picture), self._prepare(picture))
+            return _Loaded(kept, _size(picture), self.prepare(picture))
 
         def finish(
             loaded: "_Loaded | ImageError", outputs: Sequence[Array]
@@ -148,8 +160,17 @@ class Predictor:
         finally:
             pool.shutdown(cancel_futures=True)
 
-    def _prepare(self, picture: Array) -> Array:
-        return normalise(resize(picture, self.image_size), self.normalization)
+    def prepare(self, picture: Array) -> Array:
+        """What the network is given of a picture (h, w, 3) uint8: (3, H, W) float32."""
+        if self.keeps_aspect:
+            fitted = letterbox(picture, self.image_size, self.normalization.fill)
+        else:
+            fitted = resize(picture, self.image_size)
+        return normalise(fitted, self.normalization)
+
+    def filled(self, size: ImageSize) -> ImageSize:
+        """The rows and columns of the network's image that a picture of `size` fills."""
+        return letterboxed_size(size, self.image_size) if self.keeps_aspect else self.image_size
 
     def _forward(self, images: Sequence[Array | None]) -> tuple[Array, ...]:
         """Run at most `batch_size` prepared images, None and what is wanting as zeros."""
@@ -174,7 +195,16 @@ class Predictor:
         """Detections from one image's outputs, in pixels of an image of `size`."""
         # Its own arguments are checked by shape above, which no type can say.
         postprocess: Callable[..., tuple[Array, Array, Array]] = self.postprocess
-        boxes, scores, class_ids = postprocess(*outputs, size)
+        if not self.keeps_aspect:
+            boxes, scores, class_ids = postprocess(*outputs, size)
+            return Detections(boxes, scores, class_ids, self.class_names)
+        boxes, scores, class_ids = postprocess(*outputs, self.image_size)
+        rows, columns = self.filled(size)
+        scale = np.array([size[1] / columns, size[0] / rows] * 2, np.float32)
+        boxes = clip(boxes * scale, size)
+        # What lies beside the picture is none of it.
+        shown = (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
+        boxes, scores, class_ids = boxes[shown], scores[shown], class_ids[shown]
         return Detections(boxes, scores, class_ids, self.class_names)
 
 
