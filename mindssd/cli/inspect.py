@@ -58,7 +58,7 @@ def inspect(
         task = bar.add_task("reading images", total=None)
         inspection, datasets = look(
             settings,
-            Path(recipe).stem,
+            recipe,
             lambda done, total: bar.update(task, completed=done, total=total),
         )
     print_summary(inspection, console)

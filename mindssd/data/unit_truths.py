@@ -33,6 +33,13 @@ class UnitTruths:
             self.boxes[places], self.labels[places], self.rows[places], self.images[places]
         )
 
+    def sample(self, limit: int) -> "UnitTruths":
+        """At most so many of them, the same each time, in order."""
+        if len(self) <= limit:
+            return self
+        chosen = np.random.default_rng(0).choice(len(self), limit, replace=False)
+        return self.at(np.sort(chosen))
+
     def of_images(self) -> Iterator[slice]:
         """The truths of each image that has any."""
         starts = np.flatnonzero(np.diff(self.images, prepend=-1))

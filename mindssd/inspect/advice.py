@@ -13,11 +13,23 @@ EXAMPLES = 5
 
 
 def advice(inspection: Inspection) -> list[str]:
-    """The most pressing first; a line that says so where nothing is to be done."""
+    """The most pressing first; the command to train with at the end, where one can."""
     lines = [*inspection.problems, *_of_images(inspection), *_of_default_boxes(inspection)]
     lines += inspection.class_remarks
     lines += _of_boxes(inspection)
-    return lines or ["nothing stands in the way of training"]
+    if not inspection.problems:
+        then = "then" if lines else "nothing stands in the way"
+        lines.append(f"{then}:  mindssd train {_recipe(inspection)}data_dir={inspection.data_dir}")
+    return lines
+
+
+def _recipe(inspection: Inspection) -> str:
+    anchors = inspection.anchors
+    return "" if anchors is None else f"--config {anchors.recipe} "
+
+
+def _many(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def _of_images(inspection: Inspection) -> Iterator[str]:
@@ -31,12 +43,12 @@ def _of_images(inspection: Inspection) -> Iterator[str]:
     within = alike.num_alike - alike.num_groups
     if within and alike.num_alike * 10 > alike.num_images:
         yield (
-            f"{within} images add little, as each is nearly the same as another: of a series keep "
-            "the few that differ"
+            f"{_many(within, 'image')} could go without loss, being nearly the same as "
+            "another: of a series keep the few that differ"
         )
     if alike.unreadable:
         yield (
-            f"{len(alike.unreadable)} image files cannot be read, such as "
+            f"{_many(len(alike.unreadable), 'image file')} cannot be read, such as "
             f"{alike.unreadable[0].image.file_name}: fetch or save them again"
         )
 
@@ -67,7 +79,8 @@ def alike_words(alike: Alike) -> list[str]:
     else:
         lines = [
             f"{alike.num_alike} of {alike.num_images} images are nearly the same as another, in "
-            f"{alike.num_groups} groups; {alike.num_equal_files} are files that are there twice"
+            f"{_many(alike.num_groups, 'group')}; "
+            f"files that are there twice: {alike.num_equal_files}"
         ]
         lines += [
             f"{pair.first.part} {pair.first.file_name} and {pair.second.part} "
@@ -75,7 +88,7 @@ def alike_words(alike: Alike) -> list[str]:
             for pair in alike.pairs[:EXAMPLES]
         ]
     if alike.num_flat:
-        lines.append(f"{alike.num_flat} images of one colour were compared byte by byte alone")
+        lines.append(f"{_many(alike.num_flat, 'image')} of one colour: compared byte by byte alone")
     if alike.num_left_out:
         lines.append(f"{alike.num_left_out} pairs came near and were too many to look at")
     return lines
@@ -91,8 +104,8 @@ def _of_boxes(inspection: Inspection) -> Iterator[str]:
     count = sum(sum(kinds.values()) for kinds in inspection.num_suspects.values())
     if count:
         yield (
-            f"{count} boxes look like mistakes: look at them (on the page that --html writes), and "
-            "correct those that are"
+            f"boxes that look like mistakes: {count}; look at each (on the page that "
+            "--html writes), and correct what is a mistake"
         )
 
 

@@ -13,6 +13,7 @@ from mindssd.build.reach import ATSS_IOU, reach
 from mindssd.config.load import load_config, override
 from mindssd.config.schema import Config, GridBoxesConfig
 from mindssd.data.dataset import DetectionDataset
+from mindssd.data.folds import subset
 from mindssd.data.unit_truths import UnitTruths
 from mindssd.geometry.default_boxes import Grid
 from mindssd.types import Array, ImageSize
@@ -28,6 +29,9 @@ SLACK = 0.01
 
 SAMPLE = 2000
 """So many truths are tried."""
+
+FITTED_TO = 5000
+"""So many images `auto` is fitted to for each trial."""
 
 LARGER = (4 / 3, 5 / 3, 2, 8 / 3, 10 / 3, 4)
 """Image sizes to try, as multiples of the present one."""
@@ -65,13 +69,15 @@ class Option:
 class Trials:
     """What is tried on: the settings as asked, `auto` included, and a sample of the truths.
 
-    `grids` are those at the settings' image size.
+    `grids` are those at the settings' image size; `sizes` (n, 2) of the truths' images. `dataset`
+    is what `auto` is fitted to.
     """
 
     config: Config
     dataset: DetectionDataset
     grids: tuple[Grid, ...]
     truths: UnitTruths
+    sizes: Array
 
     @property
     def size(self) -> ImageSize:
@@ -95,14 +101,6 @@ class Trials:
         return float(shares.mean())
 
 
-def sample(truths: UnitTruths, limit: int = SAMPLE) -> UnitTruths:
-    """At most so many of the truths, the same each time."""
-    if len(truths) <= limit:
-        return truths
-    chosen = np.random.default_rng(0).choice(len(truths), limit, replace=False)
-    return truths.at(np.sort(chosen))
-
-
 def options(
     config: Config, dataset: DetectionDataset, grids: tuple[Grid, ...], truths: UnitTruths
 ) -> list[Option]:
@@ -113,7 +111,9 @@ def options(
     """
     if not len(truths):
         return []
-    trials = Trials(config, dataset, grids, sample(truths))
+    tried = truths.sample(SAMPLE)
+    sizes = dataset.sizes[tried.images]
+    trials = Trials(config, _some_images(dataset), grids, tried, sizes)
     before = trials.reached(())
     now = trials.mean(before)
     if now >= GOOD:
@@ -122,12 +122,12 @@ def options(
     boxes, boxes_score = _best_boxes(trials, ())
     if boxes:
         found.append(_option(trials, "default boxes", boxes, before))
-    sizes = list(_sizes(trials.size))
-    larger, larger_score = _first_good([((size,), trials.score((size,))) for size in sizes])
+    larger_sizes = list(_sizes(trials.size))
+    larger, larger_score = _first_good([((s,), trials.score((s,))) for s in larger_sizes])
     found.append(_option(trials, "image size", larger, before))
-    both = [_best_boxes(trials, (size,)) for size in sizes]
+    both = [_best_boxes(trials, (size,)) for size in larger_sizes]
     settings, score = _first_good(
-        [((size, *b), s) for size, (b, s) in zip(sizes, both, strict=True)]
+        [((size, *b), s) for size, (b, s) in zip(larger_sizes, both, strict=True)]
     )
     if score >= max(boxes_score, larger_score) + ENOUGH:
         found.append(_option(trials, "image size and default boxes", settings, before))
@@ -141,6 +141,14 @@ def advised(found: Sequence[Option]) -> Option | None:
         return None
     goal = min(GOOD, max(option.score for option in found)) - SLACK
     return next(option for option in found if option.score >= goal)
+
+
+def _some_images(dataset: DetectionDataset) -> DetectionDataset:
+    """Enough of the images to fit `auto` to, time and again."""
+    if len(dataset) <= FITTED_TO:
+        return dataset
+    chosen = np.random.default_rng(0).choice(len(dataset), FITTED_TO, replace=False)
+    return subset(dataset, np.sort(chosen))
 
 
 Tried = tuple[tuple[str, ...], float]
@@ -222,7 +230,7 @@ def _tiles(trials: Trials, before: Array) -> list[Option]:
 
     It looks at the whole image as well, so that what is reached already stays so.
     """
-    sizes = trials.dataset.sizes[trials.truths.images]
+    sizes = trials.sizes
     longest = float(np.median(sizes.max(axis=1)))
     tried = []
     for part in TILES:

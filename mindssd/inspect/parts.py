@@ -80,7 +80,12 @@ def class_remarks(parts: Mapping[str, Part]) -> list[str]:
     """What is worth knowing about the classes, a line each: absent, rare, out of balance."""
     remarks = []
     for name, part in parts.items():
-        absent = [word for word, count in part.boxes_of_classes.items() if not count]
+        absent = [
+            word
+            for word, count in part.boxes_of_classes.items()
+            # What train lacks is said of train.
+            if not count and (name == "train" or parts["train"].boxes_of_classes.get(word))
+        ]
         if absent and part.num_boxes:
             way_out = (
                 "they cannot be learned"

@@ -66,6 +66,8 @@ def test_a_run_says_in_one_line_how_many_are_reached_and_where_few_are_who_tells
         "default boxes: 1 of 2 truths (50%) have one with IoU over 0.5; `mindssd inspect birds` "
         "says which have none and what would help"
     )
+    many = dataset(1, [(1, 23, 23)] * 60_000)
+    assert "50000 of 50000 truths, drawn from 60000, (100%)" in reach_line(config, grids, many)
     assert f"IoU over {ATSS_IOU:g}" in reach_line(
         load_config("small_data", ["default_boxes.grid_scale=4"]),
         GRIDS["small_data"],

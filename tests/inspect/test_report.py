@@ -56,8 +56,9 @@ def test_it_finds_what_is_odd(odd_set):
     assert found.num_suspects == {"train": {"twins": 1}, "val": {}}
     said = "\n".join(advice(found))
     assert "of 2 validation images 1 is nearly the same as training images" in said
-    assert "1 image files cannot be read, such as 4.png" in said
+    assert "1 image file cannot be read, such as 4.png" in said
     assert "val has no boxes of dog" in said
+    assert said.endswith(f"then:  mindssd train --config small_data data_dir={odd_set}")
 
 
 def test_the_json_holds_it_all(odd_set, tmp_path):
