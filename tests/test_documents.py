@@ -24,7 +24,8 @@ from mindssd.config.schema import Config
 from mindssd.evaluation.protocol import PROTOCOLS
 from mindssd.evaluation.scores import Evaluation
 from mindssd.files import CACHE_VARIABLE
-from mindssd.weights.download import BASE_URL_VARIABLE, PUBLISHED
+from mindssd.weights.download import BASE_URL_VARIABLE
+from mindssd.weights.published import PUBLISHED
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCUMENTS = [
@@ -300,7 +301,7 @@ def test_each_number_of_an_evaluation_is_documented():
     assert [name for name in PROTOCOLS if f"`{name}`" not in stated] == []
 
 
-def test_each_published_backbone_is_documented():
+def test_each_published_name_is_documented():
     stated = read("docs/weights.md")
     assert [b.name for b in PUBLISHED.values() if f"`{b.name}`" not in stated] == []
 

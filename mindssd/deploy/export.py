@@ -14,6 +14,7 @@ from mindssd.build.graph import export_mindir, raw_onnx
 from mindssd.build.model import deployed_predictor, described_config, load_model
 from mindssd.build.network import build_default_boxes, recipe_of
 from mindssd.build.predictor import build_predictor, normalization
+from mindssd.build.published import find_model
 from mindssd.config.commands import EXPORT, require_taken
 from mindssd.config.load import override
 from mindssd.config.schema import Config
@@ -83,14 +84,20 @@ def export_model(
     if settings.format == "ckpt":
         require_taken(overrides, (), "`mindssd export --format ckpt`")
     require_taken(overrides, EXPORT, "`mindssd export`")
+    suffix = (".int8" if settings.int8 else "") + SUFFIXES[settings.format]
+    # A published detector's lies where the command is given, not in the cache.
+    out = (settings.out or path.with_suffix(suffix)).expanduser()
+
+    def say(line: str) -> None:
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+    path = find_model(path, say)
     if is_deployed(path):
         raise ConfigError(f"{path} is exported already; give the model that it was made from")
     metadata = read_description(path)
     if metadata is None:
         raise ConfigError(f"{path} does not describe itself; convert it first (docs/weights.md)")
     config = override(described_config(metadata, path), overrides)
-    suffix = (".int8" if settings.int8 else "") + SUFFIXES[settings.format]
-    out = (settings.out or path.with_suffix(suffix)).expanduser()
     require_writable(out)
     if settings.int8 and config.data_dir is None:
         raise ConfigError("--int8 needs data_dir=PATH: training images to measure ranges on")
@@ -100,7 +107,7 @@ def export_model(
         else:
             export = _Export(path, config, metadata, settings, console)
             export.run(temporary)
-    console.print(f"written: {out}", highlight=False, markup=False, soft_wrap=True)
+    say(f"written: {out}")
     return out
 
 

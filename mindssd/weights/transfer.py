@@ -62,13 +62,23 @@ def read_weights(path: str | Path) -> tuple[dict[str, Array], Kind, ModelMetadat
     path = Path(path).expanduser()
     metadata = read_description(path)
     tensors = read_tensors(path) if is_safetensors(path) else read_checkpoint(path)
+    parameters, kind = canonical_parameters(path, tensors)
+    return parameters, kind, metadata
+
+
+def canonical_parameters(path: Path, tensors: Mapping[str, Array]) -> tuple[dict[str, Array], Kind]:
+    """A checkpoint's parameters under canonical names, float32, and what its names were.
+
+    Training state is left out. WeightsError, with `path`, for names of no one kind, and values that
+    are no numbers or not finite.
+    """
     names = without_training_state(tensors)
     try:
         kind = detect_kind(names)
         mapped = to_canonical(names, kind)
     except WeightsError as error:
         raise WeightsError(f"{path}: {error}") from error
-    return {mapped[name]: _as_float32(path, name, tensors[name]) for name in names}, kind, metadata
+    return {mapped[name]: _as_float32(path, name, tensors[name]) for name in names}, kind
 
 
 def read_description(path: str | Path) -> ModelMetadata | None:
