@@ -197,7 +197,9 @@ def _keys(struct: msgspec.inspect.StructType, prefix: str) -> Iterator[tuple[str
         elif field.name in KINDS:
             yield from _keys_of_kinds(field, f"{field.name}.")
         else:
-            yield prefix + field.name, _values(field.type), _default(field.default)
+            made = field.default_factory
+            default = field.default if made is msgspec.NODEFAULT else made()
+            yield prefix + field.name, _values(field.type), _default(default)
 
 
 def _keys_of_kinds(field: msgspec.inspect.Field, prefix: str) -> Iterator[tuple[str, str, str]]:
@@ -225,6 +227,8 @@ def _values(kind: msgspec.inspect.Type) -> str:
             return f"list{_length(kind)}: {_values(kind.item_type)}"
         case msgspec.inspect.StrType():
             return "text"
+        case msgspec.inspect.DictType():
+            return f"{_values(kind.value_type)} by {_values(kind.key_type)}"
         case msgspec.inspect.BoolType():
             return "`true`, `false`"
         case msgspec.inspect.NoneType():

@@ -34,7 +34,9 @@ def load_initial_weights(
         said.append(f"backbone from {path}: {report.summary()}")
     if config.initial_weights is not None:
         path = find_model(config.initial_weights, said.append)
-        parameters, report = start_from_detector(path, network.parameters(), class_names)
+        parameters, report = start_from_detector(
+            path, network.parameters(), class_names, config.class_map
+        )
         network.load_parameters(parameters)
         said.append(f"detector from {config.initial_weights}: {report.summary()}")
     return said

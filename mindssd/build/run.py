@@ -58,7 +58,7 @@ def resume_run(path: Path, overrides: Sequence[str] = (), adapt: bool = False) -
     for key in ("name", "runs_dir"):
         if getattr(config, key) != getattr(saved, key):
             raise ConfigError(f"--resume {path} stays in its folder; leave {key}=… out")
-    for key in ("backbone_ckpt_path", "initial_weights"):
+    for key in ("backbone_ckpt_path", "initial_weights", "class_map"):
         if getattr(config, key) != getattr(saved, key):
             raise ConfigError(
                 f"--resume {path} goes on with the run's own weights; leave {key}=… out, or start "

@@ -11,8 +11,8 @@ from safetensors.numpy import save
 from mindssd.errors import WeightsError
 from mindssd.weights.safetensors_file import (
     ModelMetadata,
-    is_safetensors,
     from_strings,
+    is_safetensors,
     read_metadata,
     read_model,
     read_tensors,
