@@ -78,6 +78,11 @@ DETECTORS = (
 PUBLISHED: dict[str, Published] = {file.name: file for file in (*BACKBONES, *DETECTORS)}
 
 
+def published_detectors() -> list[PublishedDetector]:
+    """The detectors alone."""
+    return [file for file in PUBLISHED.values() if isinstance(file, PublishedDetector)]
+
+
 def names_of(kind: str) -> list[str]:
     """The names of a kind, `backbone` or `detector`."""
     return [name for name, file in PUBLISHED.items() if file.kind == kind]
