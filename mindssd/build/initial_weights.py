@@ -6,6 +6,7 @@ from mindssd.engines.base import Network
 from mindssd.errors import WeightsError
 from mindssd.weights.download import resolve_backbone
 from mindssd.weights.progress import show_progress
+from mindssd.weights.published import names_of
 from mindssd.weights.transfer import FitReport, load_backbone, start_from_detector
 
 
@@ -34,9 +35,20 @@ def load_initial_weights(
         said.append(f"backbone from {path}: {report.summary()}")
     if config.initial_weights is not None:
         path = find_model(config.initial_weights, said.append)
-        parameters, report = start_from_detector(
-            path, network.parameters(), class_names, config.class_map
-        )
+        try:
+            parameters, report = start_from_detector(
+                path, network.parameters(), class_names, config.class_map
+            )
+        except WeightsError as error:
+            raise WeightsError(f"{error}{_way_out(config.initial_weights)}") from error
         network.load_parameters(parameters)
         said.append(f"detector from {config.initial_weights}: {report.summary()}")
     return said
+
+
+def _way_out(name: str) -> str:
+    """What a published detector that does not fit is good for; nothing of another file."""
+    if name not in names_of("detector"):
+        return ""
+    recipe = name.replace("ssd_", "finetune_")
+    return f"; --config {recipe} has its network, and backbone_ckpt_path={name} takes its backbone"

@@ -315,6 +315,15 @@ def test_a_training_starts_from_it_by_name(server: Any) -> None:
             np.testing.assert_array_equal(ours[name], theirs[name])
 
 
+def test_where_its_network_is_another_the_way_out_is_told(server: Any) -> None:
+    pytest.importorskip("torch")
+    settings = ["engine=torch", "device=CPU", f"initial_weights={NAME}"]
+    config = load_config("small_data", settings)
+    network = build_network(config, build_engine(config), 2)
+    with pytest.raises(WeightsError, match=r"does not fit .*; --config finetune_mobilenetv2 has"):
+        load_initial_weights(config, network, ("a", "b"))
+
+
 def test_its_backbone_alone_starts_another_network(server: Any) -> None:
     pytest.importorskip("torch")
     settings = ["engine=torch", "device=CPU", f"backbone_ckpt_path={NAME}"]
