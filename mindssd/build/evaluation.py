@@ -39,12 +39,10 @@ def evaluate_model(
 ) -> Evaluation:
     """Score the model at `path` on the validation images of `data_dir` (in `overrides`).
 
-    `path` may be a published detector's name.
-
-    `overrides` may set what an evaluation depends on, and what the model is only where its file
-    does not say it: see `config.commands`. `recipe` is for files that do not describe their
-    network; a model's own description wins. Without `protocol_name` the config's
-    `evaluation.protocol` decides.
+    `path` may be a published detector's name. `overrides` may set what an evaluation depends on,
+    and what the model is only where its file does not say it: see `config.commands`. `recipe` is
+    for files that do not describe their network; a model's own description wins. Without
+    `protocol_name` the config's `evaluation.protocol` decides.
     """
 
     def say(line: str) -> None:

@@ -20,11 +20,7 @@ from mindssd.weights.coco_categories import COCO_CATEGORIES
 from mindssd.weights.download import DEFAULT_BASE_URL, fetch, sha256_of
 from mindssd.weights.mindspore_checkpoint import read_checkpoint
 from mindssd.weights.progress import show_progress
-from mindssd.weights.published import (
-    PUBLISHED,
-    PublishedDetector,
-    find_published,
-)
+from mindssd.weights.published import PUBLISHED, PublishedDetector, find_published
 from mindssd.weights.safetensors_file import ModelMetadata, read_metadata, write_model
 from mindssd.weights.transfer import canonical_parameters, num_classes, shapes_of
 

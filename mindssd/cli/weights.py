@@ -83,4 +83,5 @@ def _print_table() -> None:
 def _fetch(name: str) -> None:
     from mindssd.build.published import fetch_published
 
-    typer.echo(f"{name}: {fetch_published(name, typer.echo)}")
+    path = fetch_published(name, lambda line: typer.echo(line, err=True))
+    typer.echo(f"{name}: {path}")

@@ -77,6 +77,7 @@ def export_model(
 ) -> Path:
     """Make the file, verify it, and only then give it its name; returns that.
 
+    `path` may be a published detector's name; the file is then by default of that name, here.
     `overrides` may set `data_dir`, whose validation images are then evaluated on both sides, and
     whose training images calibrate int8, and what the engine runs on. MindSSDError where the
     result is not the engine's, within tolerance; then no file is left.

@@ -87,9 +87,10 @@ def test_an_export_of_it_lies_where_the_command_was_given(mindssd: Command, here
 
 
 def test_fetching_it_makes_the_model(mindssd: Command, here: Path) -> None:
-    lines = mindssd("weights", "fetch", NAME).out.splitlines()
-    assert len(lines) == 2
-    path = Path(lines[1].removeprefix(f"{NAME}: "))
+    done = mindssd("weights", "fetch", NAME)
+    (line,) = done.out.splitlines()
+    assert "is now the model" in done.err
+    path = Path(line.removeprefix(f"{NAME}: "))
     assert read_metadata(path).class_names[0] == "person"
 
 
