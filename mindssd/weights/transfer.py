@@ -253,7 +253,8 @@ def start_from_detector(
     except WeightsError as error:
         raise WeightsError(f"{path} does not fit the network: {error}") from error
     to_load = {name: moved.get(name, to_load.get(name, array)) for name, array in initial.items()}
-    said = "" if tuple(metadata.class_names) == tuple(class_names) else classes.summary()
+    same = tuple(metadata.class_names) == tuple(class_names)
+    said = f"all {len(class_names)} classes taken from it" if same else classes.summary()
     return to_load, FitReport(tuple(to_load), classes=said)
 
 

@@ -57,7 +57,7 @@ def _expected(theirs, ours, boxes):
 @pytest.mark.parametrize(
     ("theirs", "ours", "said"),
     [
-        (("cat", "dog"), ("cat", "dog"), ""),
+        (("cat", "dog"), ("cat", "dog"), "; all 2 classes taken from it"),
         (("cat", "dog"), ("dog", "cat"), "; 2 classes taken from it: dog, cat"),
         (("cat", "dog"), ("cat", "fox"), "; 1 classes taken from it: cat, 1 start fresh: fox"),
         (
