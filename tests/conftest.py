@@ -42,6 +42,8 @@ LONGEST = (
     "engines/test_backbone_families.py",
     "test_end_to_end.py",
     "engines/test_golden_steps.py",
+    "build/test_finetune.py",
+    "cli/test_published.py",
     "engines/test_golden_networks.py",
     "engines/test_both_engines.py",
     "test_guest.py",

@@ -24,7 +24,8 @@ from mindssd.config.schema import Config
 from mindssd.evaluation.protocol import PROTOCOLS
 from mindssd.evaluation.scores import Evaluation
 from mindssd.files import CACHE_VARIABLE
-from mindssd.weights.download import BASE_URL_VARIABLE, PUBLISHED
+from mindssd.weights.download import BASE_URL_VARIABLE
+from mindssd.weights.published import PUBLISHED
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCUMENTS = [
@@ -196,7 +197,9 @@ def _keys(struct: msgspec.inspect.StructType, prefix: str) -> Iterator[tuple[str
         elif field.name in KINDS:
             yield from _keys_of_kinds(field, f"{field.name}.")
         else:
-            yield prefix + field.name, _values(field.type), _default(field.default)
+            made = field.default_factory
+            default = field.default if made is msgspec.NODEFAULT else made()
+            yield prefix + field.name, _values(field.type), _default(default)
 
 
 def _keys_of_kinds(field: msgspec.inspect.Field, prefix: str) -> Iterator[tuple[str, str, str]]:
@@ -224,6 +227,8 @@ def _values(kind: msgspec.inspect.Type) -> str:
             return f"list{_length(kind)}: {_values(kind.item_type)}"
         case msgspec.inspect.StrType():
             return "text"
+        case msgspec.inspect.DictType():
+            return f"{_values(kind.value_type)} by {_values(kind.key_type)}"
         case msgspec.inspect.BoolType():
             return "`true`, `false`"
         case msgspec.inspect.NoneType():
@@ -300,7 +305,7 @@ def test_each_number_of_an_evaluation_is_documented():
     assert [name for name in PROTOCOLS if f"`{name}`" not in stated] == []
 
 
-def test_each_published_backbone_is_documented():
+def test_each_published_name_is_documented():
     stated = read("docs/weights.md")
     assert [b.name for b in PUBLISHED.values() if f"`{b.name}`" not in stated] == []
 

@@ -9,6 +9,7 @@ from rich.progress import Progress
 from mindssd.build.data import build_dataset, training_classes, with_classes_of
 from mindssd.build.model import deployed_predictor, described_config, load_model
 from mindssd.build.predictor import build_predictor
+from mindssd.build.published import find_model
 from mindssd.config.commands import (
     EVAL_EXPORTED,
     EVAL_TRAINED,
@@ -38,11 +39,16 @@ def evaluate_model(
 ) -> Evaluation:
     """Score the model at `path` on the validation images of `data_dir` (in `overrides`).
 
-    `overrides` may set what an evaluation depends on, and what the model is only where its file
-    does not say it: see `config.commands`. `recipe` is for files that do not describe their
-    network; a model's own description wins. Without `protocol_name` the config's
-    `evaluation.protocol` decides.
+    `path` may be a published detector's name. `overrides` may set what an evaluation depends on,
+    and what the model is only where its file does not say it: see `config.commands`. `recipe` is
+    for files that do not describe their network; a model's own description wins. Without
+    `protocol_name` the config's `evaluation.protocol` decides.
     """
+
+    def say(line: str) -> None:
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+    path = find_model(path, say)
     session = _session(path, recipe, overrides) if is_deployed(path) else None
     config = _config(path, session, recipe, overrides)
     dataset = build_dataset(config, "val")
@@ -54,11 +60,11 @@ def evaluate_model(
     predictor = _predictor(path, session, config, class_names, protocol)
     dataset = with_classes_of(dataset, predictor.class_names, path)
     for line in dataset.report.lines():
-        console.print(line, highlight=False, markup=False, soft_wrap=True)
+        say(line)
     with counted_remarks() as remarks:
         evaluation = evaluate_with_bar(predictor, dataset, protocol, console)
     for line in remarks.lines():
-        console.print(line, highlight=False, markup=False, soft_wrap=True)
+        say(line)
     return evaluation
 
 

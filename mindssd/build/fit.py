@@ -10,6 +10,7 @@ import msgspec
 import numpy as np
 
 from mindssd.build.network import UNFITTED_SCALE, image_size
+from mindssd.build.published import Say, find_model
 from mindssd.build.training import num_epochs
 from mindssd.config.schema import Config, GridBoxesConfig
 from mindssd.data.dataset import DetectionDataset
@@ -49,7 +50,10 @@ def fit(
         config = msgspec.structs.replace(config, evaluation=evaluation)
     boxes = config.default_boxes
     if isinstance(boxes, GridBoxesConfig) and boxes.grid_scale == "auto":
-        scale, reason = _grid_scale(config, boxes, dataset, grids)
+        scale = _scale_of_detector(config.initial_weights, said.append)
+        reason = f"that of {config.initial_weights}"
+        if scale is None:
+            scale, reason = _grid_scale(config, boxes, dataset, grids)
         boxes = msgspec.structs.replace(boxes, grid_scale=scale)
         config = msgspec.structs.replace(config, default_boxes=boxes)
         said.append(f"default_boxes.grid_scale={scale:g}, {reason}")
@@ -59,10 +63,7 @@ def fit(
 def _grid_scale(
     config: Config, boxes: GridBoxesConfig, dataset: DetectionDataset, grids: tuple[Grid, ...]
 ) -> tuple[float, str]:
-    """The scale, and why: of the detector that is started from, of the truths, or RetinaNet's."""
-    scale = _scale_of_detector(config.initial_weights)
-    if scale is not None:
-        return scale, f"that of {config.initial_weights}"
+    """The scale, and why: that of the truths, or RetinaNet's."""
     size = image_size(config)
     sides, weights = truth_sides(dataset, size, config.image_fit == "letterbox")
     if not len(sides):
@@ -76,9 +77,9 @@ def _grid_scale(
     )
 
 
-def _scale_of_detector(path: str | None) -> float | None:
+def _scale_of_detector(path: str | None, say: Say) -> float | None:
     """The scale of the default boxes of a detector that describes itself."""
-    metadata = None if path is None else read_description(path)
+    metadata = None if path is None else read_description(find_model(path, say))
     scale = {} if metadata is None else metadata.config.get("default_boxes", {})
     value = scale.get("grid_scale")
     return float(value) if isinstance(value, int | float) else None

@@ -1,4 +1,4 @@
-"""A model of any kind from its file: `load` is the one entry."""
+"""A model of any kind, from its file or by its name: `load` is the one entry."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -8,6 +8,7 @@ from typing import Any
 from mindssd.build.engine import build_engine
 from mindssd.build.network import build_network
 from mindssd.build.predictor import build_predictor
+from mindssd.build.published import find_model
 from mindssd.config.load import from_tree, with_values
 from mindssd.config.schema import Config, GridBoxesConfig
 from mindssd.deploy.manifest import FOR_PEOPLE
@@ -97,7 +98,7 @@ def load(
     precision: str | None = None,
     threads: int | None = None,
 ) -> Detector:
-    """Open a trained model's file; see `mindssd.load`.
+    """Open a trained model by its file, or a published detector by its name; see `mindssd.load`.
 
     Detections are for people: of the `classes` named, or else of all, above `score_threshold`; then
     where two overlap by more than `iou_threshold` the better one alone, whatever its class; and of
@@ -115,6 +116,7 @@ def load(
         raise ConfigError(f"batch_size is {batch_size}; expected at least 1")
     if overlap is not None and tile is None:
         raise ConfigError(f"overlap is {overlap} without tile; give both, or neither")
+    path = find_model(path)
     if is_deployed(path):
         if engine is not None:
             raise ConfigError(f"{path} runs on runtime=onnxruntime or openvino; leave engine out")

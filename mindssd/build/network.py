@@ -1,8 +1,7 @@
-"""A network from its configuration: its structure, its default boxes, its initial values."""
+"""A network from its configuration: its structure and its default boxes."""
 
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 
@@ -23,11 +22,9 @@ from mindssd.engines.base import (
     PerLevelHead,
     SharedHead,
 )
-from mindssd.errors import ConfigError, WeightsError
+from mindssd.errors import ConfigError
 from mindssd.geometry.default_boxes import DefaultBoxes, GridDefaultBoxes, PaperDefaultBoxes
 from mindssd.types import Array, ImageSize
-from mindssd.weights.download import Progress, resolve_backbone
-from mindssd.weights.transfer import FitReport, load_backbone, start_from_detector
 
 
 def image_size(config: Config) -> ImageSize:
@@ -120,38 +117,6 @@ def class_prior_biases(
     }
 
 
-def load_initial_weights(
-    config: Config,
-    network: Network,
-    class_names: tuple[str, ...],
-    progress: Progress | None = None,
-) -> list[str]:
-    """Load what the config starts from; return a line to print for each file.
-
-    A detector has a backbone of its own, so that of `backbone_ckpt_path` is not asked for then.
-    """
-    shapes = {name: value.shape for name, value in network.parameters().items()}
-    said = []
-    report: FitReport
-    if config.backbone_ckpt_path is not None and config.initial_weights is None:
-        try:
-            path = resolve_backbone(config.backbone_ckpt_path, progress)
-            parameters, report = load_backbone(path, shapes)
-        except WeightsError as error:
-            raise WeightsError(
-                f"{error}; backbone_ckpt_path=PATH names another file, null does without one"
-            ) from error
-        network.load_parameters(parameters)
-        said.append(f"backbone from {path}: {report.summary()}")
-    if config.initial_weights is not None:
-        parameters, report = start_from_detector(
-            Path(config.initial_weights).expanduser(), network.parameters(), class_names
-        )
-        network.load_parameters(parameters)
-        said.append(f"detector from {config.initial_weights}: {report.summary()}")
-    return said
-
-
 def build_default_boxes(config: Config, grids: tuple[tuple[int, int], ...]) -> DefaultBoxes:
     return default_box_scheme(config).generate(image_size(config), grids)
 
@@ -159,7 +124,8 @@ def build_default_boxes(config: Config, grids: tuple[tuple[int, int], ...]) -> D
 def recipe_of(config: Config) -> str | None:
     """The recipe whose network this is, whatever else was changed; None of no recipe's.
 
-    A recipe's network is also one whose default boxes were fitted to a data set.
+    A recipe's network is also one whose default boxes were fitted to a data set. A recipe that
+    starts from another one's detector has the network of that one.
     """
 
     def network(of: Config, scale: float | None) -> tuple[object, ...]:
@@ -170,6 +136,8 @@ def recipe_of(config: Config) -> str | None:
 
     for name in recipe_names():
         recipe = load_config(name)
+        if recipe.initial_weights is not None:
+            continue
         boxes = recipe.default_boxes
         fitted = isinstance(boxes, GridBoxesConfig) and boxes.grid_scale == "auto"
         scale = UNFITTED_SCALE if fitted else None

@@ -54,7 +54,7 @@ def model_metadata(
 ) -> ModelMetadata:
     """The description that a model's file carries."""
     # Where this machine keeps its files is nobody else's business.
-    own = ("data_dir", "backbone_ckpt_path", "initial_weights", "name", "runs_dir")
+    own = ("data_dir", "backbone_ckpt_path", "initial_weights", "class_map", "name", "runs_dir")
     defaults = Config()
     return ModelMetadata(
         config={**config_tree, **{key: getattr(defaults, key) for key in own}},

@@ -11,7 +11,8 @@ import msgspec
 from mindssd.build.data import build_dataset, build_loader, build_samples, sampling_lines
 from mindssd.build.engine import build_engine
 from mindssd.build.fit import fit
-from mindssd.build.network import build_default_boxes, build_network, load_initial_weights
+from mindssd.build.initial_weights import load_initial_weights
+from mindssd.build.network import build_default_boxes, build_network
 from mindssd.build.predictor import build_predictor, model_metadata
 from mindssd.build.reach import reach_line
 from mindssd.build.training import build_origin, build_plan, build_schedule, read_origin, step_spec
@@ -31,7 +32,6 @@ from mindssd.training.resume import carry_over
 from mindssd.training.run import Run
 from mindssd.training.run_folder import RunFolder
 from mindssd.training.validation import Validation
-from mindssd.weights.progress import show_progress
 from mindssd.weights.safetensors_file import ModelMetadata
 
 Datasets = tuple[DetectionDataset, DetectionDataset]
@@ -59,7 +59,7 @@ def resume_run(path: Path, overrides: Sequence[str] = (), adapt: bool = False) -
     for key in ("name", "runs_dir"):
         if getattr(config, key) != getattr(saved, key):
             raise ConfigError(f"--resume {path} stays in its folder; leave {key}=… out")
-    for key in ("backbone_ckpt_path", "initial_weights"):
+    for key in ("backbone_ckpt_path", "initial_weights", "class_map"):
         if getattr(config, key) != getattr(saved, key):
             raise ConfigError(
                 f"--resume {path} goes on with the run's own weights; leave {key}=… out, or start "
@@ -115,8 +115,10 @@ def with_absolute_paths(config: Config) -> Config:
     changes: dict[str, str] = {}
     for key in ("data_dir", "backbone_ckpt_path", "initial_weights"):
         value = getattr(config, key)
-        if value is not None and Path(value).expanduser().exists():
-            changes[key] = str(Path(value).expanduser().resolve())
+        path = None if value is None else Path(value).expanduser()
+        # A folder that is called as published weights are is not what is meant.
+        if path is not None and (path.is_file() or (path.is_dir() and key == "data_dir")):
+            changes[key] = str(path.resolve())
     return msgspec.structs.replace(config, **changes)
 
 
@@ -181,9 +183,7 @@ class _Parts:
         self.origin = build_origin(self.config, self.train_set, engine.group)
 
     def load_initial_weights(self) -> list[str]:
-        with show_progress("backbone") as progress:
-            names = self.train_set.class_names
-            return load_initial_weights(self.config, self.network, names, progress)
+        return load_initial_weights(self.config, self.network, self.train_set.class_names)
 
     def run(self) -> Run:
         config, network, group = self.config, self.network, self.engine.group

@@ -8,7 +8,10 @@ import typer
 
 def bench(
     model: Annotated[
-        Path, typer.Argument(help="An exported model, or best.safetensors.", show_default=False)
+        Path,
+        typer.Argument(
+            help="An exported model, best.safetensors, or a published name.", show_default=False
+        ),
     ],
     images: Annotated[
         list[Path] | None,

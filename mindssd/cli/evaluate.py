@@ -15,7 +15,10 @@ class ProtocolName(StrEnum):
 def evaluate(
     model: Annotated[
         Path,
-        typer.Argument(help="A trained model: best.safetensors, or a .ckpt.", show_default=False),
+        typer.Argument(
+            help="A trained model: best.safetensors, a published name, or a .ckpt.",
+            show_default=False,
+        ),
     ],
     overrides: Annotated[
         list[str] | None,
@@ -44,6 +47,9 @@ def evaluate(
     """Evaluate a model on the validation images under `data_dir`.
 
     `mindssd eval runs/NAME/best.safetensors data_dir=PATH`
+
+    `mindssd eval ssd_mobilenetv2 data_dir=coco2017` scores a published detector, see `mindssd
+    models`.
 
     `--protocol coco`: every image, crowds ignored, 100 detections an image: COCO's own numbers.
     `--protocol mindcv`: as MindCV's SSD example scores itself: detections above 0.1, at most 100 a

@@ -19,7 +19,10 @@ class Format(StrEnum):
 def export(
     context: typer.Context,
     model: Annotated[
-        Path, typer.Argument(help="A trained model: best.safetensors.", show_default=False)
+        Path,
+        typer.Argument(
+            help="A trained model: best.safetensors, or a published name.", show_default=False
+        ),
     ],
     overrides: Annotated[
         list[str] | None,
@@ -33,7 +36,9 @@ def export(
     out: Annotated[
         Path | None,
         typer.Option(
-            metavar="FILE", help="By default beside the model, by its name.", show_default=False
+            metavar="FILE",
+            help="By default beside the model, by its name; of a published one, here.",
+            show_default=False,
         ),
     ] = None,
     nms: Annotated[

@@ -14,6 +14,7 @@ from mindssd.cli.doctor import doctor
 from mindssd.cli.evaluate import evaluate
 from mindssd.cli.export import export
 from mindssd.cli.inspect import inspect
+from mindssd.cli.models import models
 from mindssd.cli.predict import predict
 from mindssd.cli.train import train
 from mindssd.cli.tune import tune
@@ -49,6 +50,8 @@ def options(
 
     `mindssd train --config demo data_dir=data/demo`
 
+    Without any training:  `mindssd predict ssd_mobilenetv2 photo.jpg`
+
     Your own images: a folder with `annotations/instances_train2017.json`,
     `annotations/instances_val2017.json`, `train2017/` and `val2017/` is all it takes.
     """
@@ -62,6 +65,7 @@ app.command()(predict)
 app.command()(export)
 app.command()(bench)
 app.command()(demo)
+app.command()(models)
 app.command()(weights)
 app.command()(doctor)
 

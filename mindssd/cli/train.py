@@ -44,6 +44,8 @@ def train(
     `mindssd train data_dir=PATH`
 
     Recipes: `small_data` (tens to thousands of images: it fits itself to them), `small_data_416`,
+    `finetune_mobilenetv2`, `finetune_mobilenetv3`, `finetune_resnet50_fpn` (such sets from MindCV's
+    detectors of COCO, fetched once),
     `ssd_mobilenetv2`, `ssd_mobilenetv3`, `ssd_resnet50_fpn` (MindCV's, for COCO),
     `ssd_mobilenetv2_atss`, `demo`.
 

@@ -1,4 +1,4 @@
-"""`mindssd weights`: the published backbones, what is in the cache, and fetching them."""
+"""`mindssd weights`: what MindCV publishes, what is in the cache, and fetching it."""
 
 from typing import Annotated
 
@@ -19,20 +19,26 @@ def weights(
         ),
     ] = None,
 ) -> None:
-    """List MindCV's published ImageNet backbones, or fetch them into the cache.
+    """List MindCV's published weights, or fetch them into the cache.
 
-    A pretrained backbone needs far fewer images and epochs. Fetch one, and
-    name it in training:
-
-    `mindssd weights fetch mobilenet_v2_100`
+    A **backbone** knows ImageNet's pictures. With one, a training needs far fewer
+    images and epochs:
 
     `mindssd train … backbone_ckpt_path=mobilenet_v2_100`
 
-    The same command continues a transfer that broke off. Each file is checked
+    A **detector** knows COCO's 80 classes. Its name stands for a model wherever one
+    is asked for, and in a training for what it starts from:
+
+    `mindssd predict ssd_mobilenetv2 photo.jpg`
+
+    `mindssd train … initial_weights=ssd_mobilenetv2`
+
+    Each is fetched when it is first named. `mindssd weights fetch NAME` does that
+    alone, and continues a transfer that broke off. Each file is checked
     against the hash in its name. MINDSSD_CACHE chooses another folder,
     MINDSSD_WEIGHTS_URL a mirror of MindCV's server.
     """
-    from mindssd.weights.download import PUBLISHED, find_published
+    from mindssd.weights.published import PUBLISHED, find_published
 
     if not words:
         _print_table()
@@ -55,18 +61,19 @@ def _print_table() -> None:
     from rich.table import Table
 
     from mindssd.files import cache_dir
-    from mindssd.weights.download import PUBLISHED, cached_path
+    from mindssd.weights.download import cached_path
+    from mindssd.weights.published import PUBLISHED
 
     table = Table(box=None, pad_edge=False)
-    for heading in ("name", "recipe", "size", "cached"):
+    for heading in ("name", "kind", "recipe", "size", "cached"):
         table.add_column(heading, justify="right" if heading == "size" else "left", no_wrap=True)
-    for backbone in PUBLISHED.values():
-        path = cached_path(backbone)
+    for published in PUBLISHED.values():
+        path = cached_path(published)
         if path.exists():
             size, cached = f"{path.stat().st_size / 1e6:.1f} MB", "yes"
         else:
-            size, cached = f"about {backbone.megabytes} MB", "no"
-        table.add_row(backbone.name, backbone.recipe, size, cached)
+            size, cached = f"about {published.megabytes} MB", "no"
+        table.add_row(published.name, published.kind, published.recipe, size, cached)
     console = Console()
     console.print(table)
     console.print(f"cache: {cache_dir()}", markup=False, highlight=False, soft_wrap=True)
@@ -74,9 +81,7 @@ def _print_table() -> None:
 
 
 def _fetch(name: str) -> None:
-    from mindssd.weights.download import fetch
-    from mindssd.weights.progress import show_progress
+    from mindssd.build.published import fetch_published
 
-    with show_progress(name) as progress:
-        path = fetch(name, progress)
+    path = fetch_published(name, lambda line: typer.echo(line, err=True))
     typer.echo(f"{name}: {path}")

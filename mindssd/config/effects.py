@@ -42,6 +42,9 @@ CHOICES = {
 }
 """Keys that belong to one choice of another key, and that choice."""
 
+ADDITIONS = {"class_map": "initial_weights"}
+"""Keys that say more of another key, where that is not null."""
+
 STAND_INS = {
     "epochs": "schedule.total_steps",
     "schedule.warmup_epochs": "schedule.warmup_steps",
@@ -58,9 +61,8 @@ def require_effect(asked: Tree, tree: Tree, where: str) -> None:
     for key, value in flatten(asked):
         decides = _made_idle_by(key, value, settings)
         if decides is not None:
-            raise ConfigError(
-                f"{where}: {key} changes nothing while {decides} is {settings[decides]}"
-            )
+            value = "null" if settings[decides] is None else settings[decides]
+            raise ConfigError(f"{where}: {key} changes nothing while {decides} is {value}")
 
 
 def _made_idle_by(key: str, value: Any, settings: Tree) -> str | None:
@@ -68,6 +70,9 @@ def _made_idle_by(key: str, value: Any, settings: Tree) -> str | None:
     if key in CHOICES:
         choice, needed = CHOICES[key]
         return choice if settings[choice] != needed else None
+    if key.partition(".")[0] in ADDITIONS:
+        needed = ADDITIONS[key.partition(".")[0]]
+        return needed if settings[needed] is None and value else None
     stand_in = STAND_INS.get(key)
     if stand_in is not None and settings[stand_in] is not None:
         return stand_in

@@ -35,10 +35,14 @@ _TYPES = {"int": "integer", "float": "number", "str": "text", "bool": "true or f
 }
 """msgspec's names of types, and those of docs/training.md."""
 
+_PART = "_"
+"""What the name of a part begins with."""
+
 _STEPS: Steps = {1: without_other_kinds}
 
 BESIDE_TRAINING = (
-    *("device", "data_dir", "backbone_ckpt_path", "initial_weights", "runs_dir", "name"),
+    *("device", "data_dir", "backbone_ckpt_path", "initial_weights", "class_map"),
+    *("runs_dir", "name"),
     *("num_workers", "max_bad_steps", "deterministic"),
     *("evaluation.every_epochs", "evaluation.protocol", "evaluation.batch_size"),
     *("evaluation.patience", "evaluation.smoothing"),
@@ -48,6 +52,11 @@ BESIDE_TRAINING = (
 
 def recipe_names() -> list[str]:
     """The recipes that come with mindssd."""
+    return [name for name in _files() if not name.startswith(_PART)]
+
+
+def _files() -> list[str]:
+    """The recipes, and parts that several of them inherit."""
     files = resources.files("mindssd.config.recipes").iterdir()
     return sorted(Path(file.name).stem for file in files if file.name.endswith(".yaml"))
 
@@ -189,7 +198,10 @@ def _lists(value: Any) -> Any:
 
 
 def _read_tree(source: str, seen: tuple[str, ...] = ()) -> Tree:
-    """The YAML of a recipe or file with all that it inherits laid under it."""
+    """The YAML of a recipe or file with all that it inherits laid under it.
+
+    Of several that it inherits, each is laid over those before it.
+    """
     if source in seen:
         raise ConfigError(f"{source} inherits from itself: {' -> '.join((*seen, source))}")
     text, folder = _read_text(source, seen[-1] if seen else None)
@@ -200,16 +212,17 @@ def _read_tree(source: str, seen: tuple[str, ...] = ()) -> Tree:
     if not isinstance(tree, dict):
         raise ConfigError(f"{source}: expected keys and values, found {type(tree).__name__}")
     tree = upgrade(tree, read_version(tree.pop(VERSION_KEY, None), source), _STEPS)
-    parent = tree.pop("inherits", None)
-    if parent is None:
-        return tree
-    if folder is not None and (folder / str(parent)).is_file():
-        parent = str(folder / str(parent))
-    return _merge(_read_tree(str(parent), (*seen, source)), tree)
+    parents = tree.pop("inherits", None) or []
+    under: Tree = {}
+    for parent in map(str, parents if isinstance(parents, list) else [parents]):
+        if folder is not None and (folder / parent).is_file():
+            parent = str(folder / parent)
+        under = _merge(under, _read_tree(parent, (*seen, source)))
+    return _merge(under, tree)
 
 
 def _read_text(source: str, child: str | None) -> tuple[str, Path | None]:
-    if source in recipe_names():
+    if source in (_files() if child else recipe_names()):
         recipe = resources.files("mindssd.config.recipes") / f"{source}.yaml"
         return recipe.read_text(encoding="utf-8"), None
     path = Path(source).expanduser()
@@ -296,7 +309,7 @@ def _is_text(key: str, value: str) -> bool:
 
 def _explain(message: str, tree: Mapping[str, Any]) -> str:
     """msgspec says what was expected and where; add the value that was found there."""
-    text, _, path = message.partition(" - at `$.")
+    text, _, path = message.replace("`key` in ", "").partition(" - at `$.")
     key = path.rstrip("`")
     if not key:
         return text
@@ -307,6 +320,8 @@ def _explain(message: str, tree: Mapping[str, Any]) -> str:
     kind = KEYS[key].type if key in KEYS else None
     if Auto in get_args(kind) and ("enum" in text or "str" in text):
         return f"{key}={value!r}: expected a number or auto"
+    if key == "class_map":
+        return f"{key}={value!r}: expected {{CLASS: CLASS THERE, …}}, names as no and 1 in quotes"
     if text.startswith("Invalid enum value"):
         return f"{key}={value!r}: expected one of {', '.join(get_args(kind))}"
     text = re.sub(

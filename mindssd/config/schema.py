@@ -229,7 +229,10 @@ class Config(_Group, frozen=True):
     backbone_ckpt_path: str | None = None
     """A MindCV backbone checkpoint, or the name of a published one (see `mindssd weights`)."""
     initial_weights: str | None = None
-    """A trained detector to start from; for other classes its class layers start afresh."""
+    """A trained detector to start from, a file or the name of a published one; classes that it has
+    too keep their rows of the class layers, others start afresh."""
+    class_map: dict[str, str] = {}
+    """Of the data set's classes, under which other name `initial_weights` has them."""
     runs_dir: str = "runs"
     name: str | None = None
     """The run's folder under runs_dir; by default the recipe, data set and time."""

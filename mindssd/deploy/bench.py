@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from mindssd.build.model import load
+from mindssd.build.published import find_model
 from mindssd.deploy.sessions.opening import (
     PRECISIONS,
     installed_runtimes,
@@ -58,7 +59,11 @@ class Result:
 def bench_model(
     path: Path, images: Sequence[Path], runs: int, batch_size: int, threads: int | None
 ) -> list[Result]:
-    """Measure each runtime and precision that can open the file, one after the other."""
+    """Measure each runtime and precision that can open the file, one after the other.
+
+    `path` may be a published detector's name.
+    """
+    path = find_model(path)
     files = [read_bytes(image) for image in images] or [drawn_photo()]
     for data, image in zip(files, images, strict=False):
         decode_image(data, str(image))  # an error now, before anything is measured

@@ -15,6 +15,7 @@ from mindssd.build.graph import export_mindir, raw_onnx
 from mindssd.build.model import deployed_predictor, described_config, load_model
 from mindssd.build.network import build_default_boxes, recipe_of
 from mindssd.build.predictor import build_predictor
+from mindssd.build.published import find_model
 from mindssd.config.commands import EXPORT, require_taken
 from mindssd.config.load import override
 from mindssd.config.schema import Config, DetectionConfig
@@ -76,6 +77,7 @@ def export_model(
 ) -> Path:
     """Make the file, verify it, and only then give it its name; returns that.
 
+    `path` may be a published detector's name; the file is then by default of that name, here.
     `overrides` may set `data_dir`, whose validation images are then evaluated on both sides, and
     whose training images calibrate int8, and what the engine runs on. MindSSDError where the
     result is not the engine's, within tolerance; then no file is left.
@@ -83,14 +85,20 @@ def export_model(
     if settings.format == "ckpt":
         require_taken(overrides, (), "`mindssd export --format ckpt`")
     require_taken(overrides, EXPORT, "`mindssd export`")
+    suffix = (".int8" if settings.int8 else "") + SUFFIXES[settings.format]
+    # A published detector's lies where the command is given, not in the cache.
+    out = (settings.out or path.with_suffix(suffix)).expanduser()
+
+    def say(line: str) -> None:
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+    path = find_model(path, say)
     if is_deployed(path):
         raise ConfigError(f"{path} is exported already; give the model that it was made from")
     metadata = read_description(path)
     if metadata is None:
         raise ConfigError(f"{path} does not describe itself; convert it first (docs/weights.md)")
     config = override(described_config(metadata, path), overrides)
-    suffix = (".int8" if settings.int8 else "") + SUFFIXES[settings.format]
-    out = (settings.out or path.with_suffix(suffix)).expanduser()
     require_writable(out)
     if settings.int8 and config.data_dir is None:
         raise ConfigError("--int8 needs data_dir=PATH: training images to measure ranges on")
@@ -100,7 +108,7 @@ def export_model(
         else:
             export = _Export(path, config, metadata, settings, console)
             export.run(temporary)
-    console.print(f"written: {out}", highlight=False, markup=False, soft_wrap=True)
+    say(f"written: {out}")
     return out
 
 

@@ -12,6 +12,7 @@ from typing import Any
 from rich.console import Console
 
 from mindssd.build.model import load
+from mindssd.build.published import find_model
 from mindssd.errors import ConfigError, ImageError, MindSSDError
 from mindssd.files import looks_like_address, shown
 from mindssd.images import IMAGE_SUFFIXES, counted_remarks
@@ -54,7 +55,7 @@ def predict_files(
     out = outputs.out.expanduser()
     naming = Naming(sources, outputs.save, out)
     _require_other_files(sources, out, naming.names.values())
-    detector = load(model, **settings)
+    detector = load(find_model(model, lambda line: say(console, line)), **settings)
     unit = "frame" if all(isinstance(source, Video) for source in sources) else "image"
     tally = Tally(unit)
     with stop or Stop() as ended, counted_remarks() as remarks:

@@ -1,5 +1,6 @@
 """Write a file so that a reader sees the old one or the whole new one, never a part."""
 
+import difflib
 import errno
 import shutil
 from collections.abc import Iterator
@@ -9,6 +10,7 @@ from typing import IO
 
 from mindssd.errors import WeightsError
 from mindssd.files import FileAside, shown
+from mindssd.weights.published import PUBLISHED
 
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 
@@ -50,7 +52,17 @@ def read_bytes(path: Path) -> bytes:
 def describe_read_error(path: Path, error: OSError) -> WeightsError:
     """Say in one line why `path` could not be read, and the way out."""
     if isinstance(error, FileNotFoundError):
-        return WeightsError(f"{shown(path)}: no such file; check the path")
+        return WeightsError(f"{shown(path)}: no such file; check the path{_perhaps_a_name(path)}")
     if isinstance(error, IsADirectoryError):
         return WeightsError(f"{path}: is a folder; give the checkpoint file inside it")
     return WeightsError(f"{path}: cannot be read ({error.strerror or error})")
+
+
+def _perhaps_a_name(path: Path) -> str:
+    """What a plain word may have been meant as: one of the published names."""
+    if len(path.parts) != 1 or path.suffix:
+        return ""
+    near = difflib.get_close_matches(path.name, PUBLISHED, n=1)
+    if near:
+        return f"; or did you mean {near[0]}?"
+    return f", or name what is published: {', '.join(PUBLISHED)}"

@@ -4,46 +4,92 @@ A class layer that predicts for k default boxes of a cell has k · (C + 1) rows:
 background's, then each class's, in the order of the class names.
 """
 
+import difflib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
-from mindssd.errors import WeightsError
+from mindssd.errors import ConfigError, WeightsError
 from mindssd.types import Array
 
 CLASS_PREDICTION = re.compile(r"head\.classes\.(?:\d+\.)?predict\.(?:weight|bias)")
+NO_MAP: Mapping[str, str] = MappingProxyType({})
 _NUM_EXAMPLES = 3
+_NUM_OWN = 12
+"""A data set's own classes, which are few as a rule, are named up to so many."""
 
 
 @dataclass(frozen=True)
 class ClassRows:
-    """Which classes keep the rows that a checkpoint has for them, which start fresh, and which of
-    the checkpoint's have no place."""
+    """Which classes take which rows of a checkpoint, which start fresh, and which of the
+    checkpoint's have no place."""
 
-    kept: tuple[str, ...]
+    taken: Mapping[str, str]
+    """Of the network's classes, in their order, the checkpoint's class whose rows they take."""
     fresh: tuple[str, ...]
     left_out: tuple[str, ...]
 
-    @classmethod
-    def of(cls, theirs: Sequence[str], ours: Sequence[str]) -> "ClassRows":
-        return cls(
-            kept=tuple(name for name in ours if name in theirs),
-            fresh=tuple(name for name in ours if name not in theirs),
-            left_out=tuple(name for name in theirs if name not in ours),
-        )
-
     def summary(self) -> str:
         """Part of a line for the log."""
+        taken = [o if o == theirs else f"{o} from {theirs}" for o, theirs in self.taken.items()]
         parts = [
-            f"{len(names)} {what}: {some(names)}"
-            for what, names in (
-                ("classes taken from it", self.kept),
-                ("start fresh", self.fresh),
-                ("left out", self.left_out),
+            f"{len(names)} {what}: {some(names, limit)}"
+            for what, names, limit in (
+                ("classes taken from it", taken, _NUM_OWN),
+                ("start fresh", self.fresh, _NUM_OWN),
+                ("left out", self.left_out, _NUM_EXAMPLES),
             )
             if names
         ]
+        respelled = self._respelled()
+        if respelled:
+            pairs = ", ".join(f"{ours}: {theirs}" for ours, theirs in respelled.items())
+            parts.append(f"class_map={{{pairs}}} would take these too")
         return ", ".join(parts)
+
+    def _respelled(self) -> dict[str, str]:
+        """Fresh classes that are left out under another spelling."""
+        plain = {_plain(name): name for name in self.left_out}
+        return {name: plain[_plain(name)] for name in self.fresh if _plain(name) in plain}
+
+
+def class_rows(
+    theirs: Sequence[str], ours: Sequence[str], class_map: Mapping[str, str], source: str
+) -> ClassRows:
+    """Find for each of our classes the checkpoint's of the same name, or of the one mapped to it.
+
+    `class_map` has the checkpoint's class by ours. ConfigError where it names a class that is not
+    there, or gives one that the checkpoint has by its own name the rows of another; `source` is the
+    checkpoint, for that.
+    """
+    for own, other in class_map.items():
+        if own not in ours:
+            raise _unknown(own, "the data set", ours)
+        if other not in theirs:
+            raise _unknown(other, source, theirs)
+        if own in theirs and other != own:
+            raise ConfigError(
+                f"class_map: {own} is a class of {source} too and keeps its rows, so that {other} "
+                "cannot give it others; leave it out"
+            )
+    sources = {name: name if name in theirs else class_map.get(name) for name in ours}
+    taken = {name: other for name, other in sources.items() if other is not None}
+    return ClassRows(
+        taken=taken,
+        fresh=tuple(name for name in ours if name not in taken),
+        left_out=tuple(name for name in theirs if name not in taken.values()),
+    )
+
+
+def _unknown(name: str, owner: str, known: Sequence[str]) -> ConfigError:
+    near = difflib.get_close_matches(name, known, n=1)
+    hint = f"; did you mean {near[0]}?" if near else ""
+    return ConfigError(f"class_map: {owner} has no class {name!r}: {', '.join(known)}{hint}")
+
+
+def _plain(name: str) -> str:
+    return " ".join(re.sub(r"[_-]", " ", name.casefold()).split())
 
 
 def move_rows(
@@ -51,14 +97,16 @@ def move_rows(
     initial: Mapping[str, Array],
     theirs: Sequence[str],
     ours: Sequence[str],
+    taken: Mapping[str, str],
 ) -> dict[str, Array]:
-    """The class layers of `initial` with a checkpoint's rows for background and shared classes.
+    """The class layers of `initial` with a checkpoint's rows for background and `taken` classes.
 
-    `theirs` and `ours` are the class names of the checkpoint and of the network. Names of layers
-    are on both sides. WeightsError where a layer has not as many rows as classes and boxes need.
+    `theirs` and `ours` are the class names of the checkpoint and of the network, `taken` has the
+    checkpoint's class by ours. Names of layers are on both sides. WeightsError where a layer has
+    not as many rows as classes and boxes need.
     """
-    rows = [0, *(1 + ours.index(name) for name in ours if name in theirs)]
-    sources = [0, *(1 + theirs.index(name) for name in ours if name in theirs)]
+    rows = [0, *(1 + ours.index(name) for name in taken)]
+    sources = [0, *(1 + theirs.index(name) for name in taken.values())]
     moved = {}
     for name, fresh in initial.items():
         if not CLASS_PREDICTION.fullmatch(name):
@@ -76,10 +124,10 @@ def move_rows(
     return moved
 
 
-def some(names: Sequence[str]) -> str:
+def some(names: Sequence[str], limit: int = _NUM_EXAMPLES) -> str:
     """The first few names."""
-    more = ", …" if len(names) > _NUM_EXAMPLES else ""
-    return ", ".join(names[:_NUM_EXAMPLES]) + more
+    more = ", …" if len(names) > limit else ""
+    return ", ".join(names[:limit]) + more
 
 
 def _by_box(rows: Array, num_classes: int) -> Array | None:

@@ -1,15 +1,10 @@
-"""MindCV's published backbones: fetched once into a cache, resumable, checked against their hash.
-
-A published name ends in the first eight hex digits of the file's SHA-256. The addresses are those
-of MindCV 0.3.0's `default_cfgs`.
-"""
+"""Fetch what MindCV publishes: once, into a cache, resumable, checked against its hash."""
 
 import hashlib
 import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
-from dataclasses import dataclass
 from http.client import HTTPException, HTTPResponse
 from pathlib import Path
 from ssl import SSLCertVerificationError
@@ -21,6 +16,7 @@ from mindssd.errors import WeightsError
 from mindssd.files import CACHE_VARIABLE, cache_dir
 from mindssd.platform import lock
 from mindssd.weights.atomic import describe_read_error, describe_write_error
+from mindssd.weights.published import PUBLISHED, Published, find_published, names_of
 
 DEFAULT_BASE_URL = "https://download.mindspore.cn/toolkits/mindcv"
 BASE_URL_VARIABLE = "MINDSSD_WEIGHTS_URL"
@@ -33,73 +29,24 @@ _TIMEOUT_S = 30.0
 _MAX_TRIES = 3
 
 
-@dataclass(frozen=True)
-class PublishedBackbone:
-    """One file of MindCV's, under its MindCV model name."""
-
-    name: str
-    recipe: str
-    path: str
-    """Below the base address."""
-    megabytes: int
-    """About: four bytes for each of the model's parameters."""
-
-    @property
-    def file_name(self) -> str:
-        return self.path.rpartition("/")[2]
-
-    @property
-    def hash_prefix(self) -> str:
-        """The first eight hex digits of the file's SHA-256."""
-        return self.file_name.removesuffix(".ckpt").rpartition("-")[2]
+def cached_path(published: Published) -> Path:
+    """Where this file lies, or will lie, in the cache."""
+    return cache_dir() / published.file_name
 
 
-PUBLISHED = {
-    backbone.name: backbone
-    for backbone in (
-        PublishedBackbone(
-            "mobilenet_v2_100",
-            "ssd_mobilenetv2",
-            "mobilenet/mobilenetv2/mobilenet_v2_100-d5532038.ckpt",
-            14,
-        ),
-        PublishedBackbone(
-            "mobilenet_v3_large_100",
-            "ssd_mobilenetv3",
-            "mobilenet/mobilenetv3/mobilenet_v3_large_100-1279ad5f.ckpt",
-            22,
-        ),
-        PublishedBackbone("resnet50", "ssd_resnet50_fpn", "resnet/resnet50-e0733ab8.ckpt", 102),
-    )
-}
-
-
-def cached_path(backbone: PublishedBackbone) -> Path:
-    """Where this backbone lies, or will lie, in the cache."""
-    return cache_dir() / backbone.file_name
-
-
-def address(backbone: PublishedBackbone) -> str:
+def address(published: Published) -> str:
     """Its URL: MindCV's, or below the mirror that `MINDSSD_WEIGHTS_URL` names."""
     base = os.environ.get(BASE_URL_VARIABLE) or DEFAULT_BASE_URL
     if urlsplit(base).scheme not in ("http", "https"):
         raise WeightsError(f"{BASE_URL_VARIABLE}={base}: expected an http:// or https:// address")
-    return f"{base.rstrip('/')}/{backbone.path}"
-
-
-def find_published(name: str) -> PublishedBackbone:
-    """The published backbone of this name, or WeightsError with the names that there are."""
-    if name not in PUBLISHED:
-        raise WeightsError(
-            f"{name!r} is not a published backbone; there are {', '.join(PUBLISHED)}"
-        )
-    return PUBLISHED[name]
+    return f"{base.rstrip('/')}/{published.path}"
 
 
 def resolve_backbone(path_or_name: str | Path, progress: Progress | None = None) -> Path:
     """The path itself where it is a file, or that of a published name, fetched if absent.
 
-    A folder that happens to be called like a published backbone is passed over.
+    A detector's name gives its file too, which holds a backbone. A folder that happens to be called
+    like a published file is passed over.
     """
     path = Path(path_or_name).expanduser()
     if path.is_file():
@@ -108,26 +55,27 @@ def resolve_backbone(path_or_name: str | Path, progress: Progress | None = None)
         return fetch(str(path_or_name), progress)
     what = "a folder, not a checkpoint" if path.is_dir() else "no such file"
     raise WeightsError(
-        f"{path_or_name}: {what}; nor is it a published backbone; these are {', '.join(PUBLISHED)}"
+        f"{path_or_name}: {what}; nor is it a published backbone; these are "
+        f"{', '.join(names_of('backbone'))}"
     )
 
 
 def fetch(name: str, progress: Progress | None = None) -> Path:
-    """The cached file of a published backbone, downloaded if absent, its hash checked either way.
+    """The cached file of a published name, downloaded if absent, its hash checked either way.
 
     What an interrupted transfer left is kept as FILE.part and continued next time. Two processes
     that fetch at once share one download. Raises WeightsError in one line, with what to do by hand.
     """
-    backbone = find_published(name)
-    path = cached_path(backbone)
+    published = find_published(name)
+    path = cached_path(published)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with _exclusive(path):
             if not path.exists():
-                _download(backbone, path, progress)
-            elif not _hash_of(path).startswith(backbone.hash_prefix):
+                _download(published, path, progress)
+            elif not sha256_of(path).startswith(published.hash_prefix):
                 raise WeightsError(
-                    f"{path}: its SHA-256 does not begin with {backbone.hash_prefix}: it is "
+                    f"{path}: its SHA-256 does not begin with {published.hash_prefix}: it is "
                     "damaged or another file; delete it and fetch it again"
                 )
     except OSError as error:
@@ -138,13 +86,23 @@ def fetch(name: str, progress: Progress | None = None) -> Path:
 @contextmanager
 def _exclusive(path: Path) -> Iterator[None]:
     """Let one process at a time fetch `path`; the lock goes with the process that holds it."""
-    with path.with_name(path.name + ".lock").open("w") as file:
-        with suppress(OSError):  # a system without locks: the file still gets its name at its end
-            lock(file.fileno())
-        yield
+    lock_file = path.with_name(path.name + ".lock")
+    while True:
+        with lock_file.open("w") as file:
+            with suppress(OSError):  # a system without locks: the file still gets its name last
+                lock(file.fileno())
+            if not os.fstat(file.fileno()).st_nlink:
+                continue  # the process before has removed it: another one may lock its successor
+            try:
+                yield
+            finally:
+                with suppress(OSError):  # Windows removes no open file
+                    lock_file.unlink()
+            return
 
 
-def _hash_of(path: Path) -> str:
+def sha256_of(path: Path) -> str:
+    """The file's SHA-256 in hex; WeightsError where it cannot be read."""
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
@@ -152,8 +110,8 @@ def _hash_of(path: Path) -> str:
         raise describe_read_error(path, error) from error
 
 
-def _download(backbone: PublishedBackbone, path: Path, progress: Progress | None) -> None:
-    url = address(backbone)
+def _download(published: Published, path: Path, progress: Progress | None) -> None:
+    url = address(published)
     part = path.with_name(path.name + ".part")
     by_hand = f"or download {url} elsewhere and put it at {path}"
     reason = ""
@@ -163,13 +121,13 @@ def _download(backbone: PublishedBackbone, path: Path, progress: Progress | None
             reason = "" if response is None else _append(response, part, progress)
         if reason:
             continue
-        if _hash_of(part).startswith(backbone.hash_prefix):
+        if sha256_of(part).startswith(published.hash_prefix):
             part.replace(path)
             return
         part.unlink()
         if not resumed:
             raise WeightsError(
-                f"{url}: the SHA-256 of what came does not begin with {backbone.hash_prefix}; it "
+                f"{url}: the SHA-256 of what came does not begin with {published.hash_prefix}; it "
                 f"was deleted; try again, set {BASE_URL_VARIABLE} to a mirror, {by_hand}"
             )
         # The part came from another version of the file or was damaged: begin anew.

@@ -42,6 +42,8 @@ class ModelMetadata:
     metrics: dict[str, float] = field(default_factory=dict)
     """What the evaluation of these parameters gave; empty where there was none. NaN is kept."""
     engine: str = ""
+    origin: dict[str, str] = field(default_factory=dict)
+    """Of a model that was trained elsewhere: its source, licence and what else is known."""
     mindssd_version: str = field(default_factory=lambda: version("mindssd"))
     format_version: int = FORMAT_VERSION
 
@@ -168,7 +170,7 @@ def from_strings(path: Path, strings: Mapping[str, str]) -> ModelMetadata:
     try:
         writer = json.loads(strings["mindssd_version"])
         format_version = read_version(json.loads(strings.get(KEY, "null")), str(path), writer)
-        names = [entry.name for entry in fields(ModelMetadata) if entry.name != KEY]
+        names = [entry.name for entry in fields(ModelMetadata) if entry.name not in (KEY, "origin")]
         values = {name: json.loads(strings[name]) for name in names}
         height, width = values["image_size"]
         metrics = {name: math.nan if x is None else x for name, x in values["metrics"].items()}
@@ -182,11 +184,16 @@ def from_strings(path: Path, strings: Mapping[str, str]) -> ModelMetadata:
             grids=tuple((rows, columns) for rows, columns in values["grids"]),
             metrics=metrics,
             engine=values["engine"],
+            origin=_texts(json.loads(strings.get("origin", "{}"))),
             mindssd_version=writer,
             format_version=format_version,
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise WeightsError(f"{path}: its description is damaged ({error!r})") from error
+
+
+def _texts(values: dict[str, str]) -> dict[str, str]:
+    return {str(name): str(text) for name, text in values.items()}
 
 
 def _three(values: list[float]) -> tuple[float, float, float]:

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
-from mindssd.errors import WeightsError
+from mindssd.errors import ConfigError, WeightsError
 from mindssd.types import Array
-from mindssd.weights.class_rows import CLASS_PREDICTION, ClassRows, move_rows, some
+from mindssd.weights.class_rows import CLASS_PREDICTION, NO_MAP, class_rows, move_rows, some
 from mindssd.weights.mindspore_checkpoint import read_checkpoint
 from mindssd.weights.names import Kind, detect_kind, to_canonical, without_training_state
 from mindssd.weights.safetensors_file import (
@@ -62,13 +62,23 @@ def read_weights(path: str | Path) -> tuple[dict[str, Array], Kind, ModelMetadat
     path = Path(path).expanduser()
     metadata = read_description(path)
     tensors = read_tensors(path) if is_safetensors(path) else read_checkpoint(path)
+    parameters, kind = canonical_parameters(path, tensors)
+    return parameters, kind, metadata
+
+
+def canonical_parameters(path: Path, tensors: Mapping[str, Array]) -> tuple[dict[str, Array], Kind]:
+    """A checkpoint's parameters under canonical names, float32, and what its names were.
+
+    Training state is left out. WeightsError, with `path`, for names of no one kind, and values that
+    are no numbers or not finite.
+    """
     names = without_training_state(tensors)
     try:
         kind = detect_kind(names)
         mapped = to_canonical(names, kind)
     except WeightsError as error:
         raise WeightsError(f"{path}: {error}") from error
-    return {mapped[name]: _as_float32(path, name, tensors[name]) for name in names}, kind, metadata
+    return {mapped[name]: _as_float32(path, name, tensors[name]) for name in names}, kind
 
 
 def read_description(path: str | Path) -> ModelMetadata | None:
@@ -207,14 +217,18 @@ def load_detector(path: str | Path, expected_shapes: Shapes) -> tuple[dict[str, 
 
 
 def start_from_detector(
-    path: str | Path, initial: Mapping[str, Array], class_names: Sequence[str]
+    path: str | Path,
+    initial: Mapping[str, Array],
+    class_names: Sequence[str],
+    class_map: Mapping[str, str] = NO_MAP,
 ) -> tuple[dict[str, Array], FitReport]:
     """Fit a detector's checkpoint to a network that is to learn classes of its own.
 
     `initial` are the network's parameters, `class_names` its classes. Everything but the class
     layers must fit as in `fit`. Of these, classes that the checkpoint names too keep their rows,
-    whatever their order and number; the others stay as they are in `initial`. A checkpoint that
-    does not name its classes, or has none of these, leaves the class layers as they are.
+    whatever their order and number, and so do those that `class_map` gives a name there; others
+    stay as they are in `initial`. A checkpoint that does not name its classes, or has none of
+    these, leaves the class layers as they are. ConfigError for a map that names what is not there.
     """
     parameters, metadata = _read_detector(path)
     layers = [name for name in initial if CLASS_PREDICTION.fullmatch(name)]
@@ -225,17 +239,22 @@ def start_from_detector(
     if absent:
         raise WeightsError(f"{path} does not fit the network: {_examples(absent)} missing")
     if metadata is None:
+        if class_map:
+            raise ConfigError(
+                f"class_map: {path} does not name its classes; converted, it does (docs/weights.md)"
+            )
         reason = "it does not name its classes; converted, it does (docs/weights.md)"
         return to_load, FitReport(tuple(to_load), tuple(layers), classes=reason)
-    classes = ClassRows.of(metadata.class_names, class_names)
-    if not classes.kept:
+    classes = class_rows(metadata.class_names, class_names, class_map, str(path))
+    if not classes.taken:
         return to_load, FitReport(tuple(to_load), tuple(layers), classes=classes.summary())
     try:
-        moved = move_rows(parameters, initial, metadata.class_names, class_names)
+        moved = move_rows(parameters, initial, metadata.class_names, class_names, classes.taken)
     except WeightsError as error:
         raise WeightsError(f"{path} does not fit the network: {error}") from error
     to_load = {name: moved.get(name, to_load.get(name, array)) for name, array in initial.items()}
-    said = "" if tuple(metadata.class_names) == tuple(class_names) else classes.summary()
+    same = tuple(metadata.class_names) == tuple(class_names)
+    said = f"all {len(class_names)} classes taken from it" if same else classes.summary()
     return to_load, FitReport(tuple(to_load), classes=said)
 
 

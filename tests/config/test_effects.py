@@ -5,7 +5,15 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from mindssd.config.effects import CHOICES, MOSAIC, STAND_INS, SWITCHES, WINDOWS, remarks
+from mindssd.config.effects import (
+    ADDITIONS,
+    CHOICES,
+    MOSAIC,
+    STAND_INS,
+    SWITCHES,
+    WINDOWS,
+    remarks,
+)
 from mindssd.config.keys import KEYS
 from mindssd.config.load import load_config, recipe_names
 from mindssd.errors import ConfigError
@@ -14,7 +22,12 @@ RECIPE = "ssd_mobilenetv2"
 
 
 def test_what_needs_and_what_is_needed_are_keys():
-    pairs = {**SWITCHES, **STAND_INS, **{key: choice for key, (choice, _) in CHOICES.items()}}
+    pairs = {
+        **SWITCHES,
+        **STAND_INS,
+        **ADDITIONS,
+        **{key: choice for key, (choice, _) in CHOICES.items()},
+    }
     assert set(pairs) | set(pairs.values()) | WINDOWS | {MOSAIC} <= set(KEYS)
 
 
@@ -46,6 +59,14 @@ def test_a_setting_that_another_turns_off_is_refused(overrides, needed):
 @pytest.mark.parametrize(
     ("overrides", "idle"),
     [
+        (
+            ["class_map={auto: car}"],
+            "class_map changes nothing while initial_weights is null",
+        ),
+        (
+            ["class_map.auto=car"],
+            "class_map.auto changes nothing while initial_weights is null",
+        ),
         (
             ["matching.nearest_cells=5"],
             "matching.nearest_cells changes nothing while matching.assignment is iou",

@@ -6,7 +6,14 @@ import msgspec
 import pytest
 import yaml
 
-from mindssd.config.load import from_tree, load_config, override, to_tree, to_yaml
+from mindssd.config.load import (
+    from_tree,
+    load_config,
+    override,
+    recipe_names,
+    to_tree,
+    to_yaml,
+)
 from mindssd.config.schema import Config
 from mindssd.errors import ConfigError
 
@@ -171,6 +178,33 @@ def test_a_whole_group_may_be_given_and_is_checked_too():
     assert config.schedule.final_factor == Config().schedule.final_factor  # the schema's default
     with pytest.raises(ConfigError, match=r"unknown key schedule\.rate"):
         load_config(RECIPE, ["schedule={rate: 0.1}"])
+
+
+def test_of_several_that_a_file_inherits_the_later_lies_over_the_one_before(write):
+    write("sub/short.yaml", "epochs: 3\nschedule: {learning_rate: 0.02}\n")
+    path = write("sub/mine.yaml", "inherits: [ssd_resnet50_fpn, short.yaml]\nbatch_size: 2\n")
+    config, parent = load_config(path), load_config("ssd_resnet50_fpn")
+    assert (config.epochs, config.batch_size, config.schedule.learning_rate) == (3, 2, 0.02)
+    assert (config.neck, config.image_size) == (parent.neck, 640)
+    assert config.schedule.warmup_start == parent.schedule.warmup_start
+    path = write("sub/other.yaml", "inherits: [short.yaml, ssd_resnet50_fpn]\n")
+    assert load_config(path).epochs == parent.epochs
+
+
+def test_a_part_of_recipes_is_none_by_itself():
+    assert "_finetune" not in recipe_names()
+    with pytest.raises(ConfigError, match="_finetune is neither a file nor a recipe"):
+        load_config("_finetune")
+
+
+def test_a_map_of_classes_is_of_names(write):
+    settings = ["initial_weights=a.safetensors", "class_map={auto: car}", "class_map.taxi=car"]
+    config = load_config(RECIPE, settings)
+    assert config.class_map == {"auto": "car", "taxi": "car"}
+    assert load_config(write("again.yaml", to_yaml(config))) == config
+    for value in ("auto", "{auto: 3}", "{no: car}", "[auto, car]", ""):
+        with pytest.raises(ConfigError, match=r"class_map=.*: expected \{CLASS: CLASS THERE"):
+            load_config(RECIPE, ["initial_weights=a", f"class_map={value}"])
 
 
 def test_a_file_inherits_a_recipe_key_by_key(write):

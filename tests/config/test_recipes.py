@@ -8,6 +8,7 @@ import yaml
 from mindssd.config.keys import KEYS, flatten
 from mindssd.config.load import load_config, recipe_names, to_tree
 from mindssd.config.schema import Config
+from mindssd.weights.published import names_of
 
 # What DESIGN.md says of the reference, key by key.
 FACTS = {
@@ -120,14 +121,29 @@ def test_no_recipe_turns_on_what_was_never_measured(recipe):
 @pytest.mark.parametrize("recipe", recipe_names())
 def test_a_recipe_never_copies_what_it_inherits(recipe):
     tree = yaml.safe_load(_text(recipe))
-    inherited: dict = {}
-    parent = tree.pop("inherits", None)
-    while parent is not None:
-        above = yaml.safe_load(_text(parent))
-        parent = above.pop("inherits", None)
-        inherited = _stated(above) | inherited
+    inherited = _inherited(tree.pop("inherits", None))
     copied = {key for key, value in _stated(tree).items() if inherited.get(key) == value}
     assert copied == set()
+
+
+def _inherited(parents: str | list[str] | None) -> dict:
+    """All that is stated above, the last word of each key."""
+    stated: dict = {}
+    for parent in [parents] if isinstance(parents, str) else parents or []:
+        above = yaml.safe_load(_text(parent))
+        stated |= _inherited(above.pop("inherits", None)) | _stated(above)
+    return stated
+
+
+@pytest.mark.parametrize("name", names_of("detector"))
+def test_a_published_detector_is_fine_tuned_as_the_network_that_it_is(name):
+    config, theirs = load_config(name.replace("ssd_", "finetune_")), load_config(name)
+    assert config.initial_weights == name
+    for key in ("image_size", "neck", "head", "default_boxes", "matching", "loss", "normalization"):
+        assert getattr(config, key) == getattr(theirs, key)
+    assert config.backbone.name == theirs.backbone.name
+    assert config.backbone.out_indices == theirs.backbone.out_indices
+    assert config.backbone.frozen_layers > 0 and config.epochs == "auto"
 
 
 def test_no_recipe_could_state_a_number_that_follows_from_others():

@@ -133,7 +133,8 @@ def test_pytorch_reads_mindspores_files_without_mindspore(
     program = f"""
 import os, sys
 from mindssd.build.data import build_dataset
-from mindssd.build.network import build_default_boxes, image_size, load_initial_weights
+from mindssd.build.initial_weights import load_initial_weights
+from mindssd.build.network import build_default_boxes, image_size
 from mindssd.build.predictor import normalization
 from mindssd.config.load import load_config
 from mindssd.build.model import load_model

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from mindssd.errors import WeightsError
+from mindssd.errors import ConfigError, WeightsError
+from mindssd.weights.class_rows import NO_MAP
 from mindssd.weights.mindspore_checkpoint import write_checkpoint
 from mindssd.weights.safetensors_file import ModelMetadata, write_model
 from mindssd.weights.transfer import start_from_detector
@@ -29,14 +30,15 @@ def _detector(head, num_classes, first=0):
     return parameters
 
 
-def _started(folder, head, theirs, ours):
+def _started(folder, head, theirs, ours, class_map=NO_MAP):
     """Start a network of `ours`, whose initial rows are 1000 more, from a model of `theirs`."""
     metadata = ModelMetadata(
         {}, theirs, tuple(range(1, len(theirs) + 1)), (8, 8), (0, 0, 0), (1, 1, 1), ((1, 1),)
     )
     write_model(folder / "theirs.safetensors", _detector(head, len(theirs)), metadata)
     initial = _detector(head, len(ours), first=1000)
-    to_load, report = start_from_detector(folder / "theirs.safetensors", initial, ours)
+    path = folder / "theirs.safetensors"
+    to_load, report = start_from_detector(path, initial, ours, class_map)
     return {**initial, **to_load}, report
 
 
@@ -55,7 +57,7 @@ def _expected(theirs, ours, boxes):
 @pytest.mark.parametrize(
     ("theirs", "ours", "said"),
     [
-        (("cat", "dog"), ("cat", "dog"), ""),
+        (("cat", "dog"), ("cat", "dog"), "; all 2 classes taken from it"),
         (("cat", "dog"), ("dog", "cat"), "; 2 classes taken from it: dog, cat"),
         (("cat", "dog"), ("cat", "fox"), "; 1 classes taken from it: cat, 1 start fresh: fox"),
         (
@@ -80,6 +82,52 @@ def test_classes_in_both_keep_their_rows_for_every_default_box(tmp_path, head, t
         assert not parameters[f"head.boxes.{layer}predict.bias"].any()
     assert not parameters["backbone.features_0.weight"].any()
     assert report.summary().startswith(f"{len(parameters)} tensors loaded{said}")
+
+
+@pytest.mark.parametrize("head", BOXES)
+def test_a_class_may_take_the_rows_of_one_with_another_name(tmp_path, head):
+    """Two may take the same; a class of the same name goes before and needs no map."""
+    theirs, ours = ("car", "dog", "emu"), ("auto", "fox", "dog", "taxi")
+    mapped = {"auto": "car", "taxi": "car", "dog": "dog"}
+    parameters, report = _started(tmp_path, head, theirs, ours, mapped)
+    for layer, boxes in zip(_layers(head), BOXES[head], strict=True):
+        expected = _expected(theirs, ("car", "fox", "dog", "car"), boxes)
+        assert parameters[f"head.classes.{layer}predict.bias"].tolist() == expected
+        assert parameters[f"head.classes.{layer}predict.weight"][:, 1, 2, 0].tolist() == expected
+    assert (
+        "; 3 classes taken from it: auto from car, dog, taxi from car, 1 start" in report.summary()
+    )
+    assert report.summary().endswith("1 start fresh: fox, 1 left out: emu")
+
+
+@pytest.mark.parametrize(
+    ("class_map", "said"),
+    [
+        ({"auot": "car"}, r"the data set has no class 'auot': auto, dog; did you mean auto\?"),
+        ({"auto": "cra"}, r"theirs\.safetensors has no class 'cra': car, dog; did you mean car\?"),
+        ({"dog": "car"}, r"dog is a class of .* too and keeps its rows, so that car cannot"),
+    ],
+)
+def test_a_map_of_what_is_not_there_is_refused(tmp_path, class_map, said):
+    with pytest.raises(ConfigError, match=f"^class_map: .*{said}"):
+        _started(tmp_path, "shared", ("car", "dog"), ("auto", "dog"), class_map)
+
+
+def test_a_map_without_named_classes_to_map_to_is_refused(tmp_path):
+    write_checkpoint(tmp_path / "old.ckpt", _detector("shared", 2))
+    with pytest.raises(ConfigError, match=r"class_map: .*old\.ckpt does not name its classes"):
+        start_from_detector(
+            tmp_path / "old.ckpt", _detector("shared", 2), ("cat", "dog"), {"cat": "car"}
+        )
+
+
+def test_a_class_that_is_only_spelled_otherwise_starts_fresh_and_is_told_of(tmp_path):
+    theirs, ours = ("person", "traffic light", "cat"), ("Person", "traffic_light", "cat")
+    _, report = _started(tmp_path, "shared", theirs, ours)
+    assert "1 classes taken from it: cat, 2 start fresh: Person, traffic_light" in report.summary()
+    assert report.summary().endswith(
+        "class_map={Person: person, traffic_light: traffic light} would take these too"
+    )
 
 
 @pytest.mark.parametrize("head", BOXES)

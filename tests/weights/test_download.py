@@ -1,14 +1,11 @@
 """Fetching a published backbone, from a server on this machine."""
 
 import errno
-import hashlib
 import http.client
 import socket
 import ssl
 import threading
-from dataclasses import replace
 from http.client import RemoteDisconnected
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.error import URLError
 
 import pytest
@@ -16,83 +13,44 @@ import pytest
 from mindssd import files
 from mindssd.errors import WeightsError
 from mindssd.weights import download
+from mindssd.weights.published import PUBLISHED, names_of
+from tests.mirror import mirror, publish
 
 CONTENT = bytes(range(256)) * 1200  # more than one chunk
 NAME = "mobilenet_v2_100"
 
 
-class Handler(BaseHTTPRequestHandler):
-    """Serves CONTENT; the server's attributes say how it misbehaves."""
-
-    def do_GET(self):
-        server = self.server
-        server.requests.append((self.path, self.headers.get("Range")))
-        if server.status != 200:
-            self.send_error(server.status)
-            return
-        start = 0
-        wanted = self.headers.get("Range")
-        if wanted and server.ranges:
-            start = int(wanted.removeprefix("bytes=").removesuffix("-"))
-            if start >= len(server.content):
-                self.send_error(416)
-                return
-            self.send_response(206)
-            end = len(server.content) - 1
-            self.send_header("Content-Range", f"bytes {start}-{end}/{end + 1}")
-        else:
-            self.send_response(200)
-        body = server.content[start:]
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        if server.cut_after:
-            body = body[: server.cut_after.pop(0)]
-        self.wfile.write(body)
-
-    def log_message(self, *details):
-        pass
-
-
 @pytest.fixture
 def server(monkeypatch, tmp_path):
     """A mirror on loopback; the published file is CONTENT, the cache a folder of its own."""
-    digest = hashlib.sha256(CONTENT).hexdigest()[:8]
-    backbone = replace(download.PUBLISHED[NAME], path=f"mobilenet/a-{digest}.ckpt")
-    monkeypatch.setitem(download.PUBLISHED, NAME, backbone)
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.requests, server.cut_after = [], []
-    server.content, server.status, server.ranges = CONTENT, 200, True
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    monkeypatch.setenv("no_proxy", "127.0.0.1")
-    url = f"http://127.0.0.1:{server.server_address[1]}/mirror/"
-    monkeypatch.setenv(download.BASE_URL_VARIABLE, url)
-    monkeypatch.setenv(files.CACHE_VARIABLE, str(tmp_path / "cache"))
-    yield server
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with mirror(monkeypatch, tmp_path / "cache") as server:
+        publish(monkeypatch, server, NAME, CONTENT)
+        yield server
 
 
 @pytest.fixture
 def part(server):
     """Where an unfinished transfer is kept."""
-    path = download.cached_path(download.PUBLISHED[NAME])
+    path = download.cached_path(PUBLISHED[NAME])
     path.parent.mkdir(parents=True)
     return path.with_name(path.name + ".part")
 
 
-def test_the_three_published_files_are_those_of_mindcv(monkeypatch):
+def test_the_published_files_are_those_of_mindcv(monkeypatch):
     monkeypatch.delenv(download.BASE_URL_VARIABLE, raising=False)
-    hashes = {name: backbone.hash_prefix for name, backbone in download.PUBLISHED.items()}
-    assert hashes == {
+    assert {name: published.hash_prefix for name, published in PUBLISHED.items()} == {
         "mobilenet_v2_100": "d5532038",
         "mobilenet_v3_large_100": "1279ad5f",
         "resnet50": "e0733ab8",
+        "ssd_mobilenetv2": "5bbd7411",
+        "ssd_mobilenetv3": "53d9f6e9",
+        "ssd_resnet50_fpn": "ac87ddac",
     }
-    assert download.address(download.PUBLISHED["resnet50"]) == (
-        "https://download.mindspore.cn/toolkits/mindcv/resnet/resnet50-e0733ab8.ckpt"
-    )
+    base = "https://download.mindspore.cn/toolkits/mindcv"
+    assert download.address(PUBLISHED["resnet50"]) == f"{base}/resnet/resnet50-e0733ab8.ckpt"
+    for name in names_of("detector"):
+        address = f"{base}/ssd/{name}-{PUBLISHED[name].hash_prefix}.ckpt"
+        assert download.address(PUBLISHED[name]) == address
 
 
 def test_a_file_is_fetched_once_and_then_found(server):
@@ -102,9 +60,9 @@ def test_a_file_is_fetched_once_and_then_found(server):
     assert path.parent == files.cache_dir()
     assert seen[-1] == (len(CONTENT), len(CONTENT)) and len(seen) > 1
     assert download.fetch(NAME) == path
-    backbone = download.PUBLISHED[NAME]
-    assert server.requests == [(f"/mirror/{backbone.path}", None)]
-    assert not list(path.parent.glob("*.part"))
+    published = PUBLISHED[NAME]
+    assert server.requests == [(f"/mirror/{published.path}", None)]
+    assert list(path.parent.iterdir()) == [path]
 
 
 def test_an_unfinished_transfer_is_continued(server, part):
@@ -153,7 +111,7 @@ def test_a_wrong_hash_deletes_what_came_and_says_so(server, part):
     ):
         download.fetch(NAME)
     assert not part.exists()
-    assert not download.cached_path(download.PUBLISHED[NAME]).exists()
+    assert list(part.parent.iterdir()) == []
 
 
 def test_a_damaged_file_in_the_cache_is_not_used(server):
@@ -167,8 +125,13 @@ def test_an_absent_file_names_the_address_and_what_to_do_by_hand(server):
     server.status = 404
     with pytest.raises(WeightsError) as caught:
         download.fetch(NAME)
-    backbone = download.PUBLISHED[NAME]
-    for part in (download.address(backbone), "404", str(download.cached_path(backbone)), "mirror"):
+    published = PUBLISHED[NAME]
+    for part in (
+        download.address(published),
+        "404",
+        str(download.cached_path(published)),
+        "mirror",
+    ):
         assert part in str(caught.value)
     assert "\n" not in str(caught.value)
 
@@ -206,9 +169,7 @@ def test_a_path_or_a_published_name_gives_a_file(server, tmp_path):
         WeightsError, match="vgg16: no such file; nor is it a published backbone; these"
     ):
         download.resolve_backbone("vgg16")
-    with pytest.raises(
-        WeightsError, match="'vgg16' is not a published backbone; there are mobilenet"
-    ):
+    with pytest.raises(WeightsError, match="'vgg16' is not published; there are mobilenet"):
         download.fetch("vgg16")
 
 
@@ -232,7 +193,7 @@ def test_the_cache_lies_where_the_user_says(monkeypatch, tmp_path):
 def test_a_mirror_must_be_an_http_address(monkeypatch):
     monkeypatch.setenv(download.BASE_URL_VARIABLE, "file:///etc")
     with pytest.raises(WeightsError, match=r"MINDSSD_WEIGHTS_URL=file:///etc: expected an http"):
-        download.address(download.PUBLISHED[NAME])
+        download.address(PUBLISHED[NAME])
 
 
 UNREACHABLE = [

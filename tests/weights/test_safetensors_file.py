@@ -11,10 +11,12 @@ from safetensors.numpy import save
 from mindssd.errors import WeightsError
 from mindssd.weights.safetensors_file import (
     ModelMetadata,
+    from_strings,
     is_safetensors,
     read_metadata,
     read_model,
     read_tensors,
+    to_strings,
     write_model,
 )
 
@@ -65,6 +67,18 @@ def test_no_metric_and_a_metric_without_a_value_survive(tmp_path):
     assert math.isnan(read_metadata(tmp_path / "m").metrics["mAP"])
     write_model(tmp_path / "m", PARAMETERS, replace(METADATA, metrics={}))
     assert read_metadata(tmp_path / "m").metrics == {}
+
+
+def test_where_a_model_comes_from_survives_and_may_be_unsaid(tmp_path):
+    """Files of before have no such entry."""
+    origin = {"source": "https://example.org/a.ckpt", "licence": "Apache-2.0"}
+    write_model(tmp_path / "m", PARAMETERS, replace(METADATA, origin=origin))
+    assert read_metadata(tmp_path / "m").origin == origin
+    strings = to_strings(tmp_path / "m", METADATA)
+    del strings["origin"]
+    assert from_strings(tmp_path / "m", strings) == METADATA
+    with pytest.raises(WeightsError, match="its description is damaged"):
+        from_strings(tmp_path / "m", strings | {"origin": "[1]"})
 
 
 def test_half_precision_is_stored_as_float32(tmp_path):
