@@ -51,6 +51,8 @@ class FPNNeckConfig(_Kind, frozen=True, tag="fpn"):
 
     fpn_channels: Count = 256
     fpn_extra_levels: Natural = 2
+    separable: bool = False
+    """A depthwise 3×3 and a 1×1 for each of its 3×3 convolutions (arXiv:1911.09070)."""
 
 
 class _Head(_Kind, frozen=True):
@@ -66,6 +68,8 @@ class SharedHeadConfig(_Head, frozen=True, tag="shared"):
     """One tower for all levels."""
 
     tower_depth: Natural = 4
+    separable: bool = False
+    """A depthwise 3×3 and a 1×1 for each layer of the tower (arXiv:1801.04381, 6.2)."""
 
 
 class PaperBoxesConfig(_Kind, frozen=True, tag="paper"):

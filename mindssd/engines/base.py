@@ -57,6 +57,8 @@ class FPNNeck:
 
     channels: int = 256
     extra_levels: int = 2
+    separable: bool = False
+    """Its 3×3 convolutions are a depthwise 3×3 and a 1×1; see `DEPTHWISE_STD`."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,21 @@ class SharedHead:
     """One tower of 3×3 convolutions for all levels (arXiv:1708.02002), BatchNorm per level."""
 
     tower_depth: int = 4
+    separable: bool = False
+    """Each layer of the tower is a depthwise 3×3 and a 1×1; see `DEPTHWISE_STD`."""
+
+
+WEIGHT_STD = 0.02
+"""The initial spread of the weights in neck and head, cut off at twice that: the reference's."""
+
+DEPTHWISE_STD = 1 / 3
+"""That of a separable convolution's depthwise 3×3.
+
+1 / √9 keeps the spread of what it is given; at 0.02 the BatchNorm behind it would have little but
+its epsilon to divide by. BatchNorm follows the depthwise part and the 1×1, ReLU6 the 1×1 alone:
+without an activation between them they learn faster and better (arXiv:1610.02357, 4.7). In heads
+arXiv:1801.04381, 6.2, has them, in pyramids arXiv:1911.09070.
+"""
 
 
 @dataclass(frozen=True)

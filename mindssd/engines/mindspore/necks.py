@@ -3,7 +3,7 @@
 from mindspore import nn, ops
 
 from mindssd.engines.base import ExtrasNeck, FPNNeck
-from mindssd.engines.mindspore.layers import ConvNorm, convolution
+from mindssd.engines.mindspore.layers import ConvNorm, Separable, convolution
 
 
 class InvertedResidual(nn.Cell):
@@ -54,6 +54,13 @@ class Extras(nn.Cell):
         return levels
 
 
+def _block(channels: int, stride: int, separable: bool) -> nn.Cell:
+    """A 3×3 + BN + ReLU6, or what stands for it."""
+    if separable:
+        return Separable(channels, stride)
+    return ConvNorm(channels, channels, 3, stride, activation=nn.ReLU6())
+
+
 class FPN(nn.Cell):
     """See `FPNNeck`: top-down by bilinear resizing, a 3×3 at each level, stride-2 maps on top."""
 
@@ -61,11 +68,9 @@ class FPN(nn.Cell):
         super().__init__()
         width = spec.channels
         self.lateral = nn.CellList([convolution(c, width, has_bias=True) for c in in_channels])
-        self.output = nn.CellList(
-            [ConvNorm(width, width, 3, activation=nn.ReLU6()) for _ in in_channels]
-        )
+        self.output = nn.CellList([_block(width, 1, spec.separable) for _ in in_channels])
         self.bottom_up = nn.CellList(
-            [ConvNorm(width, width, 3, 2, activation=nn.ReLU6()) for _ in range(spec.extra_levels)]
+            [_block(width, 2, spec.separable) for _ in range(spec.extra_levels)]
         )
         self.num_maps = len(in_channels)
         self.out_channels = [width] * (len(in_channels) + spec.extra_levels)

@@ -60,7 +60,7 @@ class _Detector(nn.Cell):
         if isinstance(spec.head, PerLevelHead):
             self.head = PerLevel(levels, spec.boxes_per_location, columns)
         else:
-            self.head = Shared(levels, spec.boxes_per_location, columns, spec.head.tower_depth)
+            self.head = Shared(spec.head, levels, spec.boxes_per_location, columns)
 
     def construct(self, images):
         return self.head(self.neck(self.backbone(images)))

@@ -4,7 +4,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from mindssd.engines.base import ExtrasNeck, FPNNeck
-from mindssd.engines.torch.layers import BatchNorm, ConvNorm, convolution
+from mindssd.engines.torch.layers import BatchNorm, ConvNorm, Separable, convolution
 
 
 class InvertedResidual(nn.Module):
@@ -52,6 +52,13 @@ class Extras(nn.Module):
         return levels
 
 
+def _block(channels: int, stride: int, separable: bool) -> ConvNorm | Separable:
+    """A 3×3 + BN + ReLU6, or what stands for it."""
+    if separable:
+        return Separable(channels, stride)
+    return ConvNorm(channels, channels, 3, stride)
+
+
 class FPN(nn.Module):
     """See `FPNNeck`: top-down by bilinear resizing, a 3×3 at each level, stride-2 maps on top."""
 
@@ -59,9 +66,9 @@ class FPN(nn.Module):
         super().__init__()
         width = spec.channels
         self.lateral = nn.ModuleList(convolution(c, width, bias=True) for c in in_channels)
-        self.output = nn.ModuleList(ConvNorm(width, width, 3) for _ in in_channels)
+        self.output = nn.ModuleList(_block(width, 1, spec.separable) for _ in in_channels)
         self.bottom_up = nn.ModuleList(
-            ConvNorm(width, width, 3, 2) for _ in range(spec.extra_levels)
+            _block(width, 2, spec.separable) for _ in range(spec.extra_levels)
         )
         self.out_channels = [width] * (len(in_channels) + spec.extra_levels)
 
