@@ -158,6 +158,16 @@ ADAMW = [
 ]
 
 
+PARTS = [
+    "backbone.out_indices=[0, 1]",
+    "backbone.frozen_norm=true",
+    "neck.separable=true",
+    "neck.path_aggregation=true",
+    "head.separable=true",
+    "head.tower_depth=1",
+]
+
+
 def _start_short(
     engine: str, more: list[str], config: Path, shapes_dir: Path, runs_dir: Path
 ) -> None:
@@ -182,8 +192,10 @@ def _last(runs_dir: Path) -> Checkpoint:
         ("mindspore", MindSporeStepper, ADAMW),
         ("torch", TorchStepper, ADAMW),
         ("torch", TorchStepper, []),
+        ("mindspore", MindSporeStepper, PARTS),
+        ("torch", TorchStepper, PARTS),
     ],
-    ids=["mindspore-adamw", "torch-adamw", "torch-sgd"],
+    ids=["mindspore-adamw", "torch-adamw", "torch-sgd", "mindspore-parts", "torch-parts"],
 )
 def test_an_interrupted_run_goes_on_to_the_same_end_bit_for_bit(
     engine, stepper_class, more, quick_config, shapes_dir, tmp_path, monkeypatch

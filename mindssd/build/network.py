@@ -83,7 +83,9 @@ def network_spec(config: Config, num_classes: int) -> NetworkSpec:
 
 def _neck(neck: ExtrasNeckConfig | FPNNeckConfig) -> ExtrasNeck | FPNNeck:
     if isinstance(neck, FPNNeckConfig):
-        return FPNNeck(neck.fpn_channels, neck.fpn_extra_levels, neck.separable)
+        return FPNNeck(
+            neck.fpn_channels, neck.fpn_extra_levels, neck.separable, neck.path_aggregation
+        )
     if len(neck.extra_channels) != len(neck.extra_expand_ratios):
         raise ConfigError(
             f"neck.extra_channels has {len(neck.extra_channels)} values and "

@@ -9,6 +9,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Protocol
 
 from mindssd.errors import EngineError, MindSSDError, WeightsError
@@ -59,6 +60,8 @@ class FPNNeck:
     extra_levels: int = 2
     separable: bool = False
     """Its 3×3 convolutions are a depthwise 3×3 and a 1×1; see `DEPTHWISE_STD`."""
+    path_aggregation: bool = False
+    """From fine to coarse each level, halved, is added to the next (arXiv:1803.01534, 3.1)."""
 
 
 @dataclass(frozen=True)
@@ -101,6 +104,19 @@ class NetworkSpec:
     """Default boxes at each cell, level by level; its length is the number of levels."""
     num_classes: int
     """Without background; the logits have `num_classes + 1` columns, background first."""
+
+
+def require_halving(spec: NetworkSpec, maps: Sequence[tuple[int, int]]) -> None:
+    """Check that a path from fine to coarse can go from each (rows, columns) to the next."""
+    if not isinstance(spec.neck, FPNNeck) or not spec.neck.path_aggregation:
+        return
+    for (rows, columns), following in pairwise(maps):
+        if following != (-(-rows // 2), -(-columns // 2)):
+            raise EngineError(
+                "neck.path_aggregation=true needs maps that halve from each to the next; "
+                f"backbone.out_indices={list(spec.out_indices)} of {spec.backbone} give "
+                f"{rows}×{columns} and then {following[0]}×{following[1]} cells"
+            )
 
 
 @dataclass(frozen=True)

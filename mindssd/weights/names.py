@@ -29,6 +29,7 @@ _PLACEHOLDERS = {
     "rest": r".+",
     "half": r"depthwise|pointwise",
     "separable": r"output|bottom_up",
+    "step": r"down|output",
     "output": r"boxes|classes",
 }
 
@@ -62,10 +63,12 @@ multi_box.cls_layers.0.{affine}                               head.classes.predi
 _OWN_NAMES = """
 neck.{separable}.{k}.{half}.conv.weight
 neck.{separable}.{k}.{half}.norm.{norm}
+neck.path.{k}.{step}.{half}.conv.weight
+neck.path.{k}.{step}.{half}.norm.{norm}
 head.{output}.tower.{d}.{half}.conv.weight
 head.{output}.tower.{d}.{half}.norm.{k}.{norm}
 """
-"""Canonical names of what the reference has not: separable convolutions."""
+"""Canonical names of what the reference has not: separable convolutions, a path up the pyramid."""
 
 _EXPAND_TABLES = {
     "relu6": """

@@ -85,6 +85,8 @@ def test_a_name_that_no_map_knows_is_an_error():
     [
         "neck.output.0.depthwise.conv.weight",
         "neck.bottom_up.1.pointwise.norm.moving_mean",
+        "neck.path.0.down.depthwise.norm.beta",
+        "neck.path.1.output.pointwise.conv.weight",
         "head.boxes.tower.0.depthwise.conv.weight",
         "head.classes.tower.1.pointwise.norm.4.gamma",
     ],
