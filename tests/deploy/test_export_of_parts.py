@@ -9,9 +9,10 @@ import onnxruntime
 import pytest
 from rich.console import Console
 
+from mindssd.build.graph import raw_onnx
 from mindssd.build.model import described_config
 from mindssd.config.load import load_config
-from mindssd.deploy.export import SUFFIXES, ExportSettings, export_model, raw_onnx
+from mindssd.deploy.export import SUFFIXES, ExportSettings, export_model
 from mindssd.deploy.graph import read_raw
 from mindssd.deploy.quantize import Quantizer
 from mindssd.errors import WeightsError
