@@ -165,6 +165,15 @@ DATA = [
     "evaluation={smoothing: 2, patience: 2}",
 ]
 
+PARTS = [
+    "backbone.out_indices=[0, 1]",
+    "backbone.frozen_norm=true",
+    "neck.separable=true",
+    "neck.path_aggregation=true",
+    "head.separable=true",
+    "head.tower_depth=1",
+]
+
 
 def _start_short(
     engine: str, more: list[str], config: Path, shapes_dir: Path, runs_dir: Path
@@ -191,8 +200,17 @@ def _last(runs_dir: Path) -> Checkpoint:
         ("torch", TorchStepper, ADAMW),
         ("torch", TorchStepper, []),
         ("torch", TorchStepper, DATA),
+        ("mindspore", MindSporeStepper, PARTS),
+        ("torch", TorchStepper, PARTS),
     ],
-    ids=["mindspore-adamw", "torch-adamw", "torch-sgd", "torch-data"],
+    ids=[
+        "mindspore-adamw",
+        "torch-adamw",
+        "torch-sgd",
+        "torch-data",
+        "mindspore-parts",
+        "torch-parts",
+    ],
 )
 def test_an_interrupted_run_goes_on_to_the_same_end_bit_for_bit(
     engine, stepper_class, more, quick_config, shapes_dir, tmp_path, monkeypatch

@@ -57,7 +57,7 @@ def network_spec(config: Config, num_classes: int) -> NetworkSpec:
     num_extra = len(neck.channels) if isinstance(neck, ExtrasNeck) else neck.extra_levels
     head: PerLevelHead | SharedHead = PerLevelHead()
     if isinstance(config.head, SharedHeadConfig):
-        head = SharedHead(config.head.tower_depth)
+        head = SharedHead(config.head.tower_depth, config.head.separable)
     num_levels = len(config.backbone.out_indices) + num_extra
     boxes_per_location = default_box_scheme(config).boxes_per_location(num_levels)
     if isinstance(head, SharedHead) and (
@@ -80,7 +80,9 @@ def network_spec(config: Config, num_classes: int) -> NetworkSpec:
 
 def _neck(neck: ExtrasNeckConfig | FPNNeckConfig) -> ExtrasNeck | FPNNeck:
     if isinstance(neck, FPNNeckConfig):
-        return FPNNeck(neck.fpn_channels, neck.fpn_extra_levels)
+        return FPNNeck(
+            neck.fpn_channels, neck.fpn_extra_levels, neck.separable, neck.path_aggregation
+        )
     if len(neck.extra_channels) != len(neck.extra_expand_ratios):
         raise ConfigError(
             f"neck.extra_channels has {len(neck.extra_channels)} values and "

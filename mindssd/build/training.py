@@ -37,7 +37,10 @@ def step_spec(config: Config, parameter_names: list[str]) -> StepSpec:
         clip_norm=optimizer.clip_norm,
         accumulate_steps=optimizer.accumulate_steps,
         ema=optimizer.ema_decay is not None,
-        frozen_prefixes=frozen_prefixes(parameter_names, config.backbone.frozen_layers),
+        frozen_prefixes=(
+            *frozen_prefixes(parameter_names, config.backbone.frozen_layers),
+            *(batch_norms(config, parameter_names) if config.backbone.frozen_norm else ()),
+        ),
         amp_level=optimizer.amp_level,
     )
 
@@ -53,6 +56,22 @@ def frozen_prefixes(parameter_names: list[str], num_layers: int) -> tuple[str, .
             f"backbone.frozen_layers={num_layers}: the backbone has {len(in_order)} layers"
         )
     return tuple(in_order[:num_layers])
+
+
+def batch_norms(config: Config, parameter_names: list[str]) -> tuple[str, ...]:
+    """The backbone's BatchNorms, as `backbone.features_0.1.`; ConfigError where it has none.
+
+    Their scale and shift are frozen with their statistics, as in Faster R-CNN's residual networks
+    (arXiv:1512.03385, appendix A): what they do then is the same for every image, in training and
+    after, and the convolution before each can learn the scale.
+    """
+    end = "moving_mean"
+    found = [n for n in parameter_names if n.startswith("backbone.") and n.endswith(f".{end}")]
+    if not found:
+        raise ConfigError(
+            f"backbone.frozen_norm=true: {config.backbone.name} has no BatchNorm; set it to false"
+        )
+    return tuple(name.removesuffix(end) for name in found)
 
 
 def num_epochs(config: Config, steps_per_epoch: int) -> int:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from mindssd.config.keys import Tree, flatten
-from mindssd.config.schema import Config
+from mindssd.config.schema import Config, FPNNeckConfig
 from mindssd.errors import ConfigError
 
 SWITCHES = {
@@ -102,6 +102,17 @@ def remarks(config: Config, engine: str, num_images: int, num_devices: int) -> I
             f"backbone.frozen_layers={config.backbone.frozen_layers} without backbone_ckpt_path or "
             "initial_weights: these layers keep random values"
         )
+    if config.backbone.frozen_norm and not pretrained:
+        yield (
+            "backbone.frozen_norm=true without backbone_ckpt_path or initial_weights: BatchNorm "
+            "keeps a mean of 0 and a variance of 1, which normalise nothing"
+        )
+    if (
+        isinstance(config.neck, FPNNeckConfig)
+        and config.neck.path_aggregation
+        and len(config.backbone.out_indices) == 1
+    ):
+        yield "neck.path_aggregation=true changes nothing with one of backbone.out_indices"
     if config.sync_batch_norm and num_devices == 1:
         yield "sync_batch_norm=true changes nothing on one device"
     if engine == "torch" and config.optimizer.loss_scale != Config().optimizer.loss_scale:

@@ -103,14 +103,36 @@ def foreign(group: str, values: Mapping[str, Any]) -> list[str]:
     return [name for name, key in known.items() if key is not None and kind not in key.kinds]
 
 
+_OF_KINDS_IN_VERSION_1 = {
+    "neck.kind",
+    "neck.extra_channels",
+    "neck.extra_expand_ratios",
+    "neck.expand_first",
+    "neck.expand_first_style",
+    "neck.fpn_channels",
+    "neck.fpn_extra_levels",
+    "head.kind",
+    "head.class_prior",
+    "head.tower_depth",
+    "default_boxes.kind",
+    "default_boxes.min_scale",
+    "default_boxes.max_scale",
+    "default_boxes.first_level_scale",
+    "default_boxes.aspect_ratios",
+    "default_boxes.grid_scale",
+    "default_boxes.scales_per_octave",
+    "default_boxes.grid_aspect_ratios",
+}
+"""All keys that groups with kinds had then."""
+
+
 def without_other_kinds(tree: Mapping[str, Any]) -> Tree:
     """A whole configuration of format version 1, without the keys of other kinds than its groups'.
 
     That version wrote each key of every kind, into models and runs, and those of the others had no
     effect. A tree that has not all of them is left as it is: a person wrote it, who meant them.
     """
-    every = {key for key in KEYS if key.partition(".")[0] in KINDS}
-    if not every <= {key for key, _ in flatten(tree)}:
+    if not {key for key, _ in flatten(tree)} >= _OF_KINDS_IN_VERSION_1:
         return dict(tree)
     return {
         key: without(value, foreign(key, value)) if key in KINDS else value

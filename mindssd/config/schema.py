@@ -35,6 +35,8 @@ class BackboneConfig(_Group, frozen=True):
     frozen_layers: Natural = 0
     """So many of its first layers (`features_0`, `features_1`, … or `conv1`, `bn1`, `layer1`, …)
     keep their pretrained values and statistics."""
+    frozen_norm: bool = False
+    """All its BatchNorms keep theirs (arXiv:1512.03385, appendix A)."""
 
 
 class ExtrasNeckConfig(_Kind, frozen=True, tag="extras"):
@@ -51,6 +53,10 @@ class FPNNeckConfig(_Kind, frozen=True, tag="fpn"):
 
     fpn_channels: Count = 256
     fpn_extra_levels: Natural = 2
+    separable: bool = False
+    """A depthwise 3×3 and a 1×1 for each of its 3×3 convolutions (arXiv:1911.09070)."""
+    path_aggregation: bool = False
+    """A path from fine to coarse behind the pyramid's own (arXiv:1803.01534), separable."""
 
 
 class _Head(_Kind, frozen=True):
@@ -66,6 +72,8 @@ class SharedHeadConfig(_Head, frozen=True, tag="shared"):
     """One tower for all levels."""
 
     tower_depth: Natural = 4
+    separable: bool = False
+    """A depthwise 3×3 and a 1×1 for each layer of the tower (arXiv:1801.04381, 6.2)."""
 
 
 class PaperBoxesConfig(_Kind, frozen=True, tag="paper"):

@@ -9,6 +9,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Protocol
 
 from mindssd.errors import EngineError, MindSSDError, WeightsError
@@ -57,6 +58,10 @@ class FPNNeck:
 
     channels: int = 256
     extra_levels: int = 2
+    separable: bool = False
+    """Its 3×3 convolutions are a depthwise 3×3 and a 1×1; see `DEPTHWISE_STD`."""
+    path_aggregation: bool = False
+    """From fine to coarse each level, halved, is added to the next (arXiv:1803.01534, 3.1)."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +74,21 @@ class SharedHead:
     """One tower of 3×3 convolutions for all levels (arXiv:1708.02002), BatchNorm per level."""
 
     tower_depth: int = 4
+    separable: bool = False
+    """Each layer of the tower is a depthwise 3×3 and a 1×1; see `DEPTHWISE_STD`."""
+
+
+WEIGHT_STD = 0.02
+"""The initial spread of the weights in neck and head, cut off at twice that: the reference's."""
+
+DEPTHWISE_STD = 1 / 3
+"""That of a separable convolution's depthwise 3×3.
+
+1 / √9 keeps the spread of what it is given; at 0.02 the BatchNorm behind it would have little but
+its epsilon to divide by. BatchNorm follows the depthwise part and the 1×1, ReLU6 the 1×1 alone:
+without an activation between them they learn faster and better (arXiv:1610.02357, 4.7). In heads
+arXiv:1801.04381, 6.2, has them, in pyramids arXiv:1911.09070.
+"""
 
 
 @dataclass(frozen=True)
@@ -84,6 +104,19 @@ class NetworkSpec:
     """Default boxes at each cell, level by level; its length is the number of levels."""
     num_classes: int
     """Without background; the logits have `num_classes + 1` columns, background first."""
+
+
+def require_halving(spec: NetworkSpec, maps: Sequence[tuple[int, int]]) -> None:
+    """Check that a path from fine to coarse can go from each (rows, columns) to the next."""
+    if not isinstance(spec.neck, FPNNeck) or not spec.neck.path_aggregation:
+        return
+    for (rows, columns), following in pairwise(maps):
+        if following != (-(-rows // 2), -(-columns // 2)):
+            raise EngineError(
+                "neck.path_aggregation=true needs maps that halve from each to the next; "
+                f"backbone.out_indices={list(spec.out_indices)} of {spec.backbone} give "
+                f"{rows}×{columns} and then {following[0]}×{following[1]} cells"
+            )
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,10 @@ _PLACEHOLDERS = {
     "norm": r"gamma|beta|moving_mean|moving_variance",
     "affine": r"weight|bias",
     "rest": r".+",
+    "half": r"depthwise|pointwise",
+    "separable": r"output|bottom_up",
+    "step": r"down|output",
+    "output": r"boxes|classes",
 }
 
 _REFERENCE_TABLE = """
@@ -55,6 +59,16 @@ multi_box.addition_layer_cls.0.{d}.features.0.{affine}        head.classes.tower
 multi_box.addition_layer_cls.{k}.{d}.features.1.{norm}        head.classes.tower.{d}.norm.{k}.{norm}
 multi_box.cls_layers.0.{affine}                               head.classes.predict.{affine}
 """
+
+_OWN_NAMES = """
+neck.{separable}.{k}.{half}.conv.weight
+neck.{separable}.{k}.{half}.norm.{norm}
+neck.path.{k}.{step}.{half}.conv.weight
+neck.path.{k}.{step}.{half}.norm.{norm}
+head.{output}.tower.{d}.{half}.conv.weight
+head.{output}.tower.{d}.{half}.norm.{k}.{norm}
+"""
+"""Canonical names of what the reference has not: separable convolutions, a path up the pyramid."""
 
 _EXPAND_TABLES = {
     "relu6": """
@@ -107,6 +121,7 @@ def _compile(table: str) -> tuple[_Rule, ...]:
 
 _REFERENCE_RULES = _compile(_REFERENCE_TABLE)
 _EXPAND_RULES = {style: _compile(table) for style, table in _EXPAND_TABLES.items()}
+_OWN_PATTERNS = tuple(map(_pattern, _OWN_NAMES.split()))
 _ALL_RULES = (*_REFERENCE_RULES, *(rule for rules in _EXPAND_RULES.values() for rule in rules))
 
 
@@ -132,6 +147,11 @@ def canonical_to_reference(name: str, expand_first_style: str = "relu6") -> str:
     for rule in (*_REFERENCE_RULES, *_EXPAND_RULES[expand_first_style]):
         if (reference := rule.to_reference(name)) is not None:
             return reference
+    if is_canonical(name):
+        raise WeightsError(
+            f"{name!r} belongs to one of the parts that MindCV's SSD example has not; keep the "
+            "weights as .safetensors"
+        )
     raise WeightsError(f"{name!r} is not a canonical parameter name that the reference has")
 
 
@@ -143,7 +163,9 @@ def mindcv_to_canonical(name: str) -> str:
 def is_canonical(name: str) -> bool:
     """Whether `name` follows mindssd's naming."""
     rules = (*_REFERENCE_RULES, *_EXPAND_RULES["relu6"])
-    return any(rule.to_reference(name) is not None for rule in rules)
+    return any(rule.to_reference(name) is not None for rule in rules) or any(
+        pattern.fullmatch(name) for pattern in _OWN_PATTERNS
+    )
 
 
 def is_reference(name: str) -> bool:

@@ -7,7 +7,7 @@ from mindssd.build.data import build_dataset, matcher
 from mindssd.build.engine import build_cluster, build_engine, choose_engine
 from mindssd.build.network import build_default_boxes, class_prior_biases, image_size, network_spec
 from mindssd.build.predictor import build_predictor, model_metadata
-from mindssd.build.training import build_plan, frozen_prefixes, step_spec
+from mindssd.build.training import batch_norms, build_plan, frozen_prefixes, step_spec
 from mindssd.config.load import load_config, to_tree
 from mindssd.engines.base import ExtrasNeck, FPNNeck, PerLevelHead, SharedHead
 from mindssd.errors import ConfigError, DatasetError, EngineError
@@ -97,6 +97,35 @@ def test_frozen_layers_are_the_backbones_first_in_order():
 def test_more_frozen_layers_than_there_are_is_an_error_with_the_number():
     with pytest.raises(ConfigError, match=r"frozen_layers=4: the backbone has 3 layers"):
         frozen_prefixes(NAMES, 4)
+
+
+def test_frozen_norms_are_the_backbones_batch_norms_and_nothing_else():
+    names = [
+        "backbone.features_0.weight",
+        "backbone.features_1.moving_mean",
+        "backbone.features_1.gamma",
+        "backbone.features_3.layers.1.moving_mean",
+        "neck.output.0.norm.moving_mean",
+    ]
+    frozen = ("backbone.features_1.", "backbone.features_3.layers.1.")
+    config = load_config(RECIPE, ["backbone={frozen_norm: true, frozen_layers: 1}"])
+    assert batch_norms(config, names) == frozen
+    assert step_spec(config, names).frozen_prefixes == ("backbone.features_0.", *frozen)
+    assert step_spec(load_config(RECIPE), names).frozen_prefixes == ()
+
+
+def test_a_backbone_without_batch_norm_has_none_to_freeze():
+    config = load_config(RECIPE, ["backbone={name: convnext_tiny, frozen_norm: true}"])
+    with pytest.raises(ConfigError, match=r"frozen_norm=true: convnext_tiny has no BatchNorm"):
+        step_spec(config, ["backbone.norm.gamma", "neck.lateral.0.weight"])
+
+
+def test_what_neck_and_head_are_made_of_reaches_the_network():
+    plain = network_spec(load_config("small_data"), 2)
+    assert (plain.neck, plain.head) == (FPNNeck(64, 2), SharedHead(1))
+    settings = ["neck.separable=true", "neck.path_aggregation=true", "head.separable=true"]
+    spec = network_spec(load_config("small_data", settings), 2)
+    assert (spec.neck, spec.head) == (FPNNeck(64, 2, True, True), SharedHead(1, True))
 
 
 def test_the_optimizers_settings_reach_the_step():

@@ -184,6 +184,17 @@ def test_a_recipe_is_remarked_upon_only_where_it_lacks_a_backbone(recipe):
             "backbone.frozen_layers=5 without backbone_ckpt_path or initial_weights: these layers "
             "keep random values",
         ),
+        (
+            ["backbone.frozen_norm=true"],
+            "torch",
+            "backbone.frozen_norm=true without backbone_ckpt_path or initial_weights: BatchNorm "
+            "keeps a mean of 0 and a variance of 1, which normalise nothing",
+        ),
+        (
+            ["neck={kind: fpn, path_aggregation: true}", "backbone.out_indices=[13]"],
+            "torch",
+            "neck.path_aggregation=true changes nothing with one of backbone.out_indices",
+        ),
         (["sync_batch_norm=true"], "torch", "sync_batch_norm=true changes nothing on one device"),
         (
             ["optimizer.loss_scale=512"],

@@ -119,7 +119,8 @@ def test_a_group_without_its_kind_is_of_the_default_one(tmp_path):
 
 def test_a_configuration_says_the_kind_and_no_key_of_another():
     tree = to_tree(load_config("small_data"))
-    assert tree["neck"] == {"kind": "fpn", "fpn_channels": 64, "fpn_extra_levels": 2}
+    of_a_pyramid = msgspec.structs.asdict(FPNNeckConfig(fpn_channels=64))
+    assert tree["neck"] == {"kind": "fpn", **of_a_pyramid}
     assert yaml.safe_load(to_yaml(load_config("small_data")))["neck"] == tree["neck"]
     assert "neck.extra_channels" not in training_settings(load_config("small_data"))
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from mindssd.build.engine import build_engine
+from mindssd.build.training import batch_norms
 from mindssd.config.schema import Config
 from mindssd.engines.base import (
     Engine,
@@ -48,19 +49,18 @@ FROZEN = (
 
 def trained(engine: Engine, way: str) -> dict[str, Any]:
     """The losses of ten steps, and a sum of all parameters after them."""
-    synchronised = way == "synchronised"
+    synchronised = way in ("synchronised", "frozen_norm")
     if engine.name == "torch":
         engine.sync_batch_norm = synchronised  # type: ignore[attr-defined]
     # The boxes' weights are of the whole group's batch too.
     scored = LossSpec("quality_focal", box_kind="giou", box_weight_by_score=True)
     spec = SPECS[engine.name]
     network = engine.build_network(spec, 0)
+    frozen = () if synchronised else FROZEN
+    if way == "frozen_norm":
+        frozen = batch_norms(Config(), list(network.parameters()))
     stepper = engine.build_stepper(
-        network,
-        StepSpec(
-            scored if way == "scored" else LossSpec(),
-            frozen_prefixes=() if synchronised else FROZEN,
-        ),
+        network, StepSpec(scored if way == "scored" else LossSpec(), frozen_prefixes=frozen)
     )
     boxes = sum(r * c * k for (r, c), k in zip(network.grids, spec.boxes_per_location, strict=True))
     rate = 0.01 if synchronised else 0.05

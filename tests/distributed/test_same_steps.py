@@ -17,7 +17,10 @@ from tests.distributed.steps import found
 
 pytestmark = pytest.mark.slow
 
-WAYS = {"mindspore": ["frozen", "scored"], "torch": ["frozen", "scored", "synchronised"]}
+WAYS = {
+    "mindspore": ["frozen", "scored"],
+    "torch": ["frozen", "scored", "synchronised", "frozen_norm"],
+}
 
 Told = Callable[[str], list[dict[str, Any]]]
 
@@ -80,10 +83,11 @@ def test_a_group_passes_on_what_its_processes_say_to_the_last_bit(told: Told, en
     assert first["exact"] and second["exact"] and alone["exact"]
 
 
+@pytest.mark.parametrize("way", ["synchronised", "frozen_norm"])
 def test_with_the_whole_batchs_statistics_the_whole_network_trains_as_on_one_device(
-    told: Told,
+    told: Told, way: str
 ) -> None:
-    alone, first, second = (of_each["synchronised"] for of_each in told("torch"))
+    alone, first, second = (of_each[way] for of_each in told("torch"))
     np.testing.assert_allclose(first["losses"], alone["losses"], rtol=1e-2)
     np.testing.assert_allclose(first["losses"][:2], alone["losses"][:2], rtol=1e-4)
     assert first["losses"] == second["losses"]

@@ -80,6 +80,24 @@ def test_a_name_that_no_map_knows_is_an_error():
         names.canonical_to_reference("head.boxes.0.predict.gamma")
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "neck.output.0.depthwise.conv.weight",
+        "neck.bottom_up.1.pointwise.norm.moving_mean",
+        "neck.path.0.down.depthwise.norm.beta",
+        "neck.path.1.output.pointwise.conv.weight",
+        "head.boxes.tower.0.depthwise.conv.weight",
+        "head.classes.tower.1.pointwise.norm.4.gamma",
+    ],
+)
+def test_what_the_reference_has_not_is_mindssds_own(name):
+    assert names.detect_kind(["backbone.conv1.weight", name]) == "canonical"
+    with pytest.raises(WeightsError, match="parts that MindCV's SSD example has not"):
+        names.canonical_to_reference(name)
+    assert not names.is_canonical(name.replace("wise", "less"))
+
+
 def test_the_kind_is_that_of_all_names_or_an_error_with_examples():
     assert names.detect_kind(["features.0.weight", "classifier.1.bias"]) == "mindcv_backbone"
     assert names.detect_kind(["backbone.conv1.weight"]) == "canonical"

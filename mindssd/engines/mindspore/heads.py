@@ -2,6 +2,7 @@
 
 from mindspore import nn, ops
 
+from mindssd.engines.base import DEPTHWISE_STD, SharedHead
 from mindssd.engines.mindspore.layers import ConvNorm, batch_norm, convolution
 
 
@@ -48,22 +49,45 @@ class PerLevel(nn.Cell):
 
 
 class _TowerLayer(nn.Cell):
-    """A 3×3 convolution shared by all levels; each level normalises by its own statistics."""
+    """A convolution shared by all levels; each level normalises by its own statistics."""
+
+    def __init__(self, conv: nn.Conv2d, num_levels: int, activation: nn.Cell | None) -> None:
+        super().__init__()
+        self.conv = conv
+        self.norm = nn.CellList([batch_norm(conv.out_channels) for _ in range(num_levels)])
+        self.activation = activation
+
+    def construct(self, x, level: int):
+        x = self.norm[level](self.conv(x))
+        return x if self.activation is None else self.activation(x)
+
+
+class _SeparableTowerLayer(nn.Cell):
+    """As `Separable`, shared by all levels."""
 
     def __init__(self, channels: int, num_levels: int) -> None:
         super().__init__()
-        self.conv = convolution(channels, channels, 3, has_bias=True)
-        self.norm = nn.CellList([batch_norm(channels) for _ in range(num_levels)])
-        self.activation = nn.ReLU6()
+        over_space = convolution(channels, channels, 3, groups=channels, std=DEPTHWISE_STD)
+        self.depthwise = _TowerLayer(over_space, num_levels, None)
+        over_channels = convolution(channels, channels)
+        self.pointwise = _TowerLayer(over_channels, num_levels, nn.ReLU6())
 
     def construct(self, x, level: int):
-        return self.activation(self.norm[level](self.conv(x)))
+        return self.pointwise(self.depthwise(x, level), level)
+
+
+def _tower_layer(channels: int, num_levels: int, separable: bool) -> nn.Cell:
+    if separable:
+        return _SeparableTowerLayer(channels, num_levels)
+    return _TowerLayer(convolution(channels, channels, 3, has_bias=True), num_levels, nn.ReLU6())
 
 
 class _SharedPredictor(nn.Cell):
-    def __init__(self, channels: int, outputs: int, depth: int, num_levels: int) -> None:
+    def __init__(self, spec: SharedHead, channels: int, outputs: int, num_levels: int) -> None:
         super().__init__()
-        self.tower = nn.CellList([_TowerLayer(channels, num_levels) for _ in range(depth)])
+        self.tower = nn.CellList(
+            [_tower_layer(channels, num_levels, spec.separable) for _ in range(spec.tower_depth)]
+        )
         self.predict = convolution(channels, outputs, 3, has_bias=True)
 
     def construct(self, x, level: int):
@@ -76,12 +100,16 @@ class Shared(nn.Cell):
     """See `SharedHead`."""
 
     def __init__(
-        self, in_channels: list[int], boxes_per_location: tuple[int, ...], columns: int, depth: int
+        self,
+        spec: SharedHead,
+        in_channels: list[int],
+        boxes_per_location: tuple[int, ...],
+        columns: int,
     ) -> None:
         super().__init__()
         channels, per_location, num_levels = in_channels[0], boxes_per_location[0], len(in_channels)
-        self.boxes = _SharedPredictor(channels, 4 * per_location, depth, num_levels)
-        self.classes = _SharedPredictor(channels, columns * per_location, depth, num_levels)
+        self.boxes = _SharedPredictor(spec, channels, 4 * per_location, num_levels)
+        self.classes = _SharedPredictor(spec, channels, columns * per_location, num_levels)
         self.columns = columns
 
     def construct(self, levels):

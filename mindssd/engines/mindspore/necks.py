@@ -3,7 +3,7 @@
 from mindspore import nn, ops
 
 from mindssd.engines.base import ExtrasNeck, FPNNeck
-from mindssd.engines.mindspore.layers import ConvNorm, convolution
+from mindssd.engines.mindspore.layers import ConvNorm, Separable, convolution
 
 
 class InvertedResidual(nn.Cell):
@@ -54,19 +54,43 @@ class Extras(nn.Cell):
         return levels
 
 
+def _block(channels: int, stride: int, separable: bool) -> nn.Cell:
+    """A 3×3 + BN + ReLU6, or what stands for it."""
+    if separable:
+        return Separable(channels, stride)
+    return ConvNorm(channels, channels, 3, stride, activation=nn.ReLU6())
+
+
+class _PathStep(nn.Cell):
+    """Halve the level before, add it to the level, and convolve."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.down = Separable(channels, 2)
+        self.output = Separable(channels)
+
+    def construct(self, before, level):
+        return self.output(self.down(before) + level)
+
+
 class FPN(nn.Cell):
-    """See `FPNNeck`: top-down by bilinear resizing, a 3×3 at each level, stride-2 maps on top."""
+    """See `FPNNeck`: top-down by bilinear resizing, a 3×3 at each level, stride-2 maps on top.
+
+    Where there is a path from fine to coarse, it comes before the stride-2 maps, which go on from
+    its last level.
+    """
 
     def __init__(self, spec: FPNNeck, in_channels: list[int]) -> None:
         super().__init__()
         width = spec.channels
         self.lateral = nn.CellList([convolution(c, width, has_bias=True) for c in in_channels])
-        self.output = nn.CellList(
-            [ConvNorm(width, width, 3, activation=nn.ReLU6()) for _ in in_channels]
-        )
+        self.output = nn.CellList([_block(width, 1, spec.separable) for _ in in_channels])
         self.bottom_up = nn.CellList(
-            [ConvNorm(width, width, 3, 2, activation=nn.ReLU6()) for _ in range(spec.extra_levels)]
+            [_block(width, 2, spec.separable) for _ in range(spec.extra_levels)]
         )
+        self.aggregates = spec.path_aggregation
+        steps = len(in_channels) - 1 if self.aggregates else 0
+        self.path = nn.CellList([_PathStep(width) for _ in range(steps)])
         self.num_maps = len(in_channels)
         self.out_channels = [width] * (len(in_channels) + spec.extra_levels)
 
@@ -77,9 +101,12 @@ class FPN(nn.Cell):
             lateral = self.lateral[index](maps[index])
             size = ops.shape(lateral)[2:]
             merged.append(lateral + ops.ResizeBilinearV2()(merged[-1], size))
-        levels = []
-        for index in range(self.num_maps):
-            levels.append(self.output[index](merged[self.num_maps - 1 - index]))
+        levels = [self.output[0](merged[-1])]
+        for index in range(1, self.num_maps):
+            level = self.output[index](merged[self.num_maps - 1 - index])
+            if self.aggregates:
+                level = self.path[index - 1](levels[-1], level)
+            levels.append(level)
         for block in self.bottom_up:
             levels.append(block(levels[-1]))
         return levels

@@ -14,6 +14,7 @@ from mindssd.engines.base import (
     PerLevelHead,
     faults,
     require_fit,
+    require_halving,
 )
 from mindssd.engines.mindspore.depthwise import use_fast_depthwise
 from mindssd.engines.mindspore.device import in_mode, overwrite
@@ -60,10 +61,14 @@ class _Detector(nn.Cell):
         if isinstance(spec.head, PerLevelHead):
             self.head = PerLevel(levels, spec.boxes_per_location, columns)
         else:
-            self.head = Shared(levels, spec.boxes_per_location, columns, spec.head.tower_depth)
+            self.head = Shared(spec.head, levels, spec.boxes_per_location, columns)
 
     def construct(self, images):
         return self.head(self.neck(self.backbone(images)))
+
+
+def _grids(maps) -> tuple[tuple[int, int], ...]:
+    return tuple((int(x.shape[2]), int(x.shape[3])) for x in maps)
 
 
 def _canonical(name: str) -> str:
@@ -91,8 +96,9 @@ class MindSporeNetwork:
         height, width = self.spec.image_size
         images = ms.Tensor(np.zeros((1, 3, height, width), np.float32))
         with in_mode(ms.PYNATIVE_MODE):
-            levels = self.cell.neck(self.cell.backbone(images))
-        return tuple((int(x.shape[2]), int(x.shape[3])) for x in levels)
+            maps = self.cell.backbone(images)
+            require_halving(self.spec, _grids(maps))
+            return _grids(self.cell.neck(maps))
 
     @calling()
     def parameters(self) -> Parameters:

@@ -29,7 +29,7 @@ class DetectorModule(nn.Module):
         if isinstance(spec.head, PerLevelHead):
             self.head = PerLevel(levels, spec.boxes_per_location, columns)
         else:
-            self.head = Shared(levels, spec.boxes_per_location, columns, spec.head.tower_depth)
+            self.head = Shared(spec.head, levels, spec.boxes_per_location, columns)
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         offsets, logits = self.head(self.neck(self.backbone(images)))

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from mindssd.engines.base import DEPTHWISE_STD, SharedHead
 from mindssd.engines.torch.layers import ConvNorm, convolution, neck_norm
 
 
@@ -46,23 +47,49 @@ class PerLevel(nn.Module):
 
 
 class _TowerLayer(nn.Module):
-    """A 3×3 convolution shared by all levels; each level normalises by its own statistics."""
+    """A convolution shared by all levels; each level normalises by its own statistics."""
 
-    def __init__(self, channels: int, num_levels: int) -> None:
+    def __init__(self, conv: nn.Conv2d, num_levels: int, activation: nn.Module) -> None:
         super().__init__()
-        self.conv = convolution(channels, channels, 3, bias=True)
-        self.norm = nn.ModuleList(neck_norm(channels) for _ in range(num_levels))
-        self.activation = nn.ReLU6(inplace=True)
+        self.conv = conv
+        self.norm = nn.ModuleList(neck_norm(conv.out_channels) for _ in range(num_levels))
+        self.activation = activation
 
     def forward(self, x: Tensor, level: int) -> Tensor:
         y: Tensor = self.activation(self.norm[level](self.conv(x)))
         return y
 
 
-class _SharedPredictor(nn.Module):
-    def __init__(self, channels: int, outputs: int, depth: int, num_levels: int) -> None:
+class _SeparableTowerLayer(nn.Module):
+    """As `Separable`, shared by all levels."""
+
+    def __init__(self, channels: int, num_levels: int) -> None:
         super().__init__()
-        self.tower = nn.ModuleList(_TowerLayer(channels, num_levels) for _ in range(depth))
+        over_space = convolution(channels, channels, 3, groups=channels, std=DEPTHWISE_STD)
+        self.depthwise = _TowerLayer(over_space, num_levels, nn.Identity())
+        over_channels = convolution(channels, channels)
+        self.pointwise = _TowerLayer(over_channels, num_levels, nn.ReLU6(inplace=True))
+
+    def forward(self, x: Tensor, level: int) -> Tensor:
+        y: Tensor = self.pointwise(self.depthwise(x, level), level)
+        return y
+
+
+def _tower_layer(
+    channels: int, num_levels: int, separable: bool
+) -> _TowerLayer | _SeparableTowerLayer:
+    if separable:
+        return _SeparableTowerLayer(channels, num_levels)
+    conv = convolution(channels, channels, 3, bias=True)
+    return _TowerLayer(conv, num_levels, nn.ReLU6(inplace=True))
+
+
+class _SharedPredictor(nn.Module):
+    def __init__(self, spec: SharedHead, channels: int, outputs: int, num_levels: int) -> None:
+        super().__init__()
+        self.tower = nn.ModuleList(
+            _tower_layer(channels, num_levels, spec.separable) for _ in range(spec.tower_depth)
+        )
         self.predict = convolution(channels, outputs, 3, bias=True)
 
     def forward(self, x: Tensor, level: int) -> Tensor:
@@ -76,12 +103,16 @@ class Shared(nn.Module):
     """See `SharedHead`."""
 
     def __init__(
-        self, in_channels: list[int], boxes_per_location: tuple[int, ...], columns: int, depth: int
+        self,
+        spec: SharedHead,
+        in_channels: list[int],
+        boxes_per_location: tuple[int, ...],
+        columns: int,
     ) -> None:
         super().__init__()
         channels, per_location, num_levels = in_channels[0], boxes_per_location[0], len(in_channels)
-        self.boxes = _SharedPredictor(channels, 4 * per_location, depth, num_levels)
-        self.classes = _SharedPredictor(channels, columns * per_location, depth, num_levels)
+        self.boxes = _SharedPredictor(spec, channels, 4 * per_location, num_levels)
+        self.classes = _SharedPredictor(spec, channels, columns * per_location, num_levels)
         self.columns = columns
 
     def forward(self, levels: list[Tensor]) -> tuple[Tensor, Tensor]:

@@ -6,6 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from mindssd.engines.base import DEPTHWISE_STD, WEIGHT_STD
+
 # BatchNorm in necks and heads. MindSpore says how much of the old statistics is kept, 0.97; PyTorch
 # how much of the new is taken.
 NORM_EPSILON = 1e-3
@@ -118,13 +120,14 @@ def convolution(
     stride: int = 1,
     groups: int = 1,
     bias: bool = False,
+    std: float = WEIGHT_STD,
 ) -> nn.Conv2d:
-    """A convolution of neck or head, at the reference's initial values.
+    """A convolution of neck or head, by default at the reference's initial values.
 
     Biases stay at PyTorch's default, uniform within 1 / √fan-in, which is MindSpore's too.
     """
     conv = SameConv2d(in_channels, out_channels, kernel_size, stride, groups=groups, bias=bias)
-    nn.init.trunc_normal_(conv.weight, std=0.02, a=-0.04, b=0.04)
+    nn.init.trunc_normal_(conv.weight, std=std, a=-2 * std, b=2 * std)
     return conv
 
 
@@ -140,12 +143,30 @@ class ConvNorm(nn.Module):
         groups: int = 1,
         norm: nn.Module | None = None,
         activation: nn.Module | None = None,
+        std: float = WEIGHT_STD,
     ) -> None:
         super().__init__()
-        self.conv = convolution(in_channels, out_channels, kernel_size, stride, groups)
+        self.conv = convolution(in_channels, out_channels, kernel_size, stride, groups, std=std)
         self.norm = norm if norm is not None else neck_norm(out_channels)
         self.activation = activation if activation is not None else nn.ReLU6(inplace=True)
 
     def forward(self, x: Tensor) -> Tensor:
         y: Tensor = self.activation(self.norm(self.conv(x)))
+        return y
+
+
+class Separable(nn.Module):
+    """A depthwise 3×3 + BN and a 1×1 + BN + ReLU6 in place of a 3×3; see `DEPTHWISE_STD`."""
+
+    def __init__(self, channels: int, stride: int = 1) -> None:
+        super().__init__()
+        self.depthwise = ConvNorm(
+            *(channels, channels, 3, stride, channels),
+            activation=nn.Identity(),
+            std=DEPTHWISE_STD,
+        )
+        self.pointwise = ConvNorm(channels, channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.pointwise(self.depthwise(x))
         return y

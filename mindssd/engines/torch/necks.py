@@ -4,7 +4,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from mindssd.engines.base import ExtrasNeck, FPNNeck
-from mindssd.engines.torch.layers import BatchNorm, ConvNorm, convolution
+from mindssd.engines.torch.layers import BatchNorm, ConvNorm, Separable, convolution
 
 
 class InvertedResidual(nn.Module):
@@ -52,17 +52,43 @@ class Extras(nn.Module):
         return levels
 
 
+def _block(channels: int, stride: int, separable: bool) -> ConvNorm | Separable:
+    """A 3×3 + BN + ReLU6, or what stands for it."""
+    if separable:
+        return Separable(channels, stride)
+    return ConvNorm(channels, channels, 3, stride)
+
+
+class _PathStep(nn.Module):
+    """Halve the level before, add it to the level, and convolve."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.down = Separable(channels, 2)
+        self.output = Separable(channels)
+
+    def forward(self, before: Tensor, level: Tensor) -> Tensor:
+        y: Tensor = self.output(self.down(before) + level)
+        return y
+
+
 class FPN(nn.Module):
-    """See `FPNNeck`: top-down by bilinear resizing, a 3×3 at each level, stride-2 maps on top."""
+    """See `FPNNeck`: top-down by bilinear resizing, a 3×3 at each level, stride-2 maps on top.
+
+    Where there is a path from fine to coarse, it comes before the stride-2 maps, which go on from
+    its last level.
+    """
 
     def __init__(self, spec: FPNNeck, in_channels: list[int]) -> None:
         super().__init__()
         width = spec.channels
         self.lateral = nn.ModuleList(convolution(c, width, bias=True) for c in in_channels)
-        self.output = nn.ModuleList(ConvNorm(width, width, 3) for _ in in_channels)
+        self.output = nn.ModuleList(_block(width, 1, spec.separable) for _ in in_channels)
         self.bottom_up = nn.ModuleList(
-            ConvNorm(width, width, 3, 2) for _ in range(spec.extra_levels)
+            _block(width, 2, spec.separable) for _ in range(spec.extra_levels)
         )
+        steps = len(in_channels) - 1 if spec.path_aggregation else 0
+        self.path = nn.ModuleList(_PathStep(width) for _ in range(steps))
         self.out_channels = [width] * (len(in_channels) + spec.extra_levels)
 
     def forward(self, maps: list[Tensor]) -> list[Tensor]:
@@ -71,6 +97,8 @@ class FPN(nn.Module):
             height, width = merged[index].shape[2:]
             merged[index] = merged[index] + resize(merged[index + 1], height, width)
         levels = [output(x) for output, x in zip(self.output, merged, strict=True)]
+        for index, step in enumerate(self.path, start=1):
+            levels[index] = step(levels[index - 1], levels[index])
         for block in self.bottom_up:
             levels.append(block(levels[-1]))
         return levels

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from mindssd.engines.base import NetworkSpec, Parameters, faults, require_fit
+from mindssd.engines.base import NetworkSpec, Parameters, faults, require_fit, require_halving
 from mindssd.engines.torch.detector import build_detector, canonical_tensors
 from mindssd.engines.torch.device import Runtime, enter
 from mindssd.engines.torch.layers import BatchNorm
@@ -30,8 +30,9 @@ class TorchNetwork:
         """Run the backbone and neck once on zeros: the only sure way to a level's size."""
         images = torch.zeros((1, 3, *self.spec.image_size), device=self.runtime.device)
         with torch.inference_mode():
-            levels = self.module.neck(self.module.backbone(images))
-        return tuple((int(x.shape[2]), int(x.shape[3])) for x in levels)
+            maps = self.module.backbone(images)
+            require_halving(self.spec, _grids(maps))
+            return _grids(self.module.neck(maps))
 
     def parameters(self) -> Parameters:
         return {name: as_array(tensor) for name, tensor in self.tensors.items()}
@@ -61,6 +62,10 @@ class TorchNetwork:
         with faults("PyTorch"), torch.inference_mode(), self.runtime.autocast():
             offsets, logits = self.module(self.runtime.images(images))
             return as_array(offsets.float()), as_array(logits.float())
+
+
+def _grids(maps: Sequence[torch.Tensor]) -> tuple[tuple[int, int], ...]:
+    return tuple((int(x.shape[2]), int(x.shape[3])) for x in maps)
 
 
 def as_array(tensor: torch.Tensor) -> Array:
