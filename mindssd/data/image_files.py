@@ -7,7 +7,7 @@ otherwise on this disk. It is taken where exactly one fits.
 
 import os
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -32,8 +32,13 @@ class ImageFiles:
     findings: list[Finding]
 
 
-def find_files(file_names: Sequence[str], image_dir: Path) -> ImageFiles:
-    """Find the file of each name; DatasetError, with the cause, where there is none of them."""
+def find_files(
+    file_names: Sequence[str], image_dir: Path, elsewhere: Collection[str] = ()
+) -> ImageFiles:
+    """Find the file of each name; DatasetError, with the cause, where there is none of them.
+
+    Files of `elsewhere` are known to belong to another part of the data set.
+    """
     folder = Folder(image_dir)
     names = [os.path.normpath(name) if "/" in name else name for name in file_names]
     listed = set(folder.files())
@@ -63,7 +68,7 @@ def find_files(file_names: Sequence[str], image_dir: Path) -> ImageFiles:
         if present[rows[0]]:
             example, what = f"{example}, {names[rows[0]]}", f"{kind}: found all the same"
         findings.append(Finding(len(rows), what, example))
-    return ImageFiles(names, present, [*findings, *_unlisted(listed - there)])
+    return ImageFiles(names, present, [*findings, *_unlisted(listed.difference(there, elsewhere))])
 
 
 def _cause(folder: Folder, name: str) -> str:

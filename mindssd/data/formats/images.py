@@ -114,7 +114,7 @@ def _each_once(
     return chosen, list(rows), [str(names[row]) for row in chosen], findings
 
 
-def merge_files(images: Images, annotation_file: Path) -> tuple[Array, Array, list[Finding]]:
+def merge_files(images: Images, source: str) -> tuple[Array, Array, list[Finding]]:
     """Find images that are one file under several ids: their boxes belong together.
 
     Gives the positions of those kept, (M,), the place of each image among these, (N,), and what was
@@ -132,7 +132,7 @@ def merge_files(images: Images, annotation_file: Path) -> tuple[Array, Array, li
         mine, other = images.sizes[place], images.sizes[owner[place]]
         if mine.all() and other.all() and (mine != other).any():
             raise DatasetError(
-                f"{annotation_file}: {printable(images.file_names[place])} is image "
+                f"{source}: {printable(images.file_names[place])} is image "
                 f"{images.keys[owner[place]]} of {size_words(other)} and image "
                 f"{images.keys[place]} of {size_words(mine)}; expected one size for each file"
             )
