@@ -48,8 +48,8 @@ def options(
 
     `mindssd train --config demo data_dir=data/demo`
 
-    Your own images: a folder with `annotations/instances_train2017.json`,
-    `annotations/instances_val2017.json`, `train2017/` and `val2017/` is all it takes.
+    Your own images: a folder of them with annotations of COCO, YOLO, Pascal VOC, LabelMe, CVAT,
+    VIA or in a CSV is all it takes, in parts or not.
     """
 
 

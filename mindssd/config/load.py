@@ -38,7 +38,8 @@ _TYPES = {"int": "integer", "float": "number", "str": "text", "bool": "true or f
 _STEPS: Steps = {1: without_other_kinds}
 
 BESIDE_TRAINING = (
-    *("device", "data_dir", "backbone_ckpt_path", "initial_weights", "runs_dir", "name"),
+    *("device", "data_dir", "format", "val_share", "group_by"),
+    *("backbone_ckpt_path", "initial_weights", "runs_dir", "name"),
     *("num_workers", "max_bad_steps", "deterministic"),
     *("evaluation.every_epochs", "evaluation.protocol", "evaluation.batch_size"),
 )

@@ -30,9 +30,13 @@ def load_coco_split(
     `instance_train2017.json`) with the images in `train2017/`; val alike. DatasetError names what
     is missing. `seconds_for_sizes` as in `load_coco`.
     """
-    data_dir = data_dir.expanduser()
+    return load_coco(*require_split(data_dir.expanduser(), split), seconds_for_sizes)
+
+
+def require_split(data_dir: Path, split: str) -> tuple[Path, Path]:
+    """The annotation file and image folder of a split; DatasetError where one is missing."""
     image_dir = data_dir / f"{split}2017"
-    first, second = _annotation_files(data_dir, split)
+    first, second = annotation_files(data_dir, split)
     layout = f"expected {first} (or {second.name}) and the images in {image_dir}/"
     if not data_dir.is_dir():
         raise DatasetError(f"{data_dir}: no such folder; {layout}")
@@ -41,23 +45,19 @@ def load_coco_split(
         raise DatasetError(f"{first}: no such file; {layout}")
     if not image_dir.is_dir():
         raise DatasetError(f"{image_dir}: no such folder; {layout}")
-    return load_coco(annotation_file, image_dir, seconds_for_sizes)
+    return annotation_file, image_dir
 
 
 def find_annotations(data_dir: Path, split: str) -> Path | None:
     """The annotation file of a split, None where there is none."""
-    return next((path for path in _annotation_files(data_dir, split) if path.is_file()), None)
+    return next((path for path in annotation_files(data_dir, split) if path.is_file()), None)
 
 
-def _annotation_files(data_dir: Path, split: str) -> list[Path]:
+def annotation_files(data_dir: Path, split: str) -> list[Path]:
+    """Where it may be."""
     return [
         data_dir / "annotations" / f"{stem}_{split}2017.json" for stem in ("instances", "instance")
     ]
-
-
-def read_class_names(annotation_file: Path) -> tuple[str, ...]:
-    """The classes of an annotation file, as a data set loaded from it has them."""
-    return _parse(annotation_file, annotation_file.parent, frozenset()).class_names
 
 
 def load_coco(
