@@ -3,9 +3,6 @@
 Layout and keys: https://cocodataset.org/#format-data.
 """
 
-import gc
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,7 +14,7 @@ from mindssd.data.formats.categories import names_of, read_categories, without_r
 from mindssd.data.formats.coco_json import decode
 from mindssd.data.formats.ids import as_numbers, positions
 from mindssd.data.formats.images import read_images
-from mindssd.data.formats.parsed import Parsed, assemble
+from mindssd.data.formats.parsed import Parsed, assemble, without_collection
 from mindssd.errors import DatasetError
 
 
@@ -74,7 +71,7 @@ def parse_coco(
     annotation_file: Path, image_dir: Path, elsewhere: frozenset[str] = frozenset()
 ) -> Parsed:
     """Read an annotation file: classes are its categories in the order of their ids."""
-    with _without_collection():
+    with without_collection():
         return _parse(annotation_file, image_dir, elsewhere)
 
 
@@ -102,15 +99,3 @@ def _parse(annotation_file: Path, image_dir: Path, elsewhere: frozenset[str]) ->
         findings=[*root, *findings, *dropped],
         elsewhere=elsewhere,
     )
-
-
-@contextmanager
-def _without_collection() -> Iterator[None]:
-    """Let the garbage collector rest: it would look a million lists through, again and again."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()

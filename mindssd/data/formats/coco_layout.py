@@ -3,14 +3,14 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from mindssd.data.formats.coco import annotation_files, find_annotations, parse_coco, require_split
 from mindssd.data.formats.json_kinds import json_kind
 from mindssd.data.formats.layout import Layout, Read
 from mindssd.data.formats.parsed import Parsed
 from mindssd.data.formats.rows import names_below
-from mindssd.data.formats.tree import Tree, part_in_name, part_named
+from mindssd.data.formats.tree import Tree, part_in_name, part_named, stem_of
 from mindssd.errors import DatasetError
 
 _OTHER_TASKS = ("captions", "panoptic", "stuff", "keypoints", "image_info")
@@ -77,7 +77,7 @@ def _read(tree: Tree, name: str, by_part: Mapping[str, str]) -> Parsed:
 def _image_folder(tree: Tree, name: str, file_names: Sequence[str]) -> str:
     """The folder that has most of the images by their names, the likeliest one of several."""
     own = name.rpartition("/")[0]
-    stem = PurePosixPath(name).stem
+    stem = stem_of(name)
     part = part_in_name(name)
     subset = stem.removeprefix("instances_")
     likely = [

@@ -4,7 +4,9 @@ A format gives images, boxes and classes as `Parsed`; files are looked for, size
 dropped and all of it counted here, the same for all.
 """
 
-from collections.abc import Sequence
+import gc
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -176,3 +178,15 @@ def _sound(
     return replace(
         a, areas=np.where(np.isfinite(a.areas) & (a.areas > 0), a.areas, box_areas)
     ), findings
+
+
+@contextmanager
+def without_collection() -> Iterator[None]:
+    """Let the garbage collector rest: it would look a million lists through, again and again."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()

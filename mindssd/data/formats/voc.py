@@ -15,7 +15,7 @@ from xml.etree.ElementTree import Element
 from mindssd.data.formats.layout import Layout
 from mindssd.data.formats.parsed import Parsed, name_classes
 from mindssd.data.formats.rows import Rows, join, read_text
-from mindssd.data.formats.tree import Tree, part_of, without_suffix
+from mindssd.data.formats.tree import Tree, part_of, stem_of, without_suffix
 from mindssd.data.formats.xml_file import LINE, numbers_of, read_xml, root_tag, side_of, text_of
 
 _OF_THE_CHALLENGE = re.compile(r"(the |pascal )voc ?\d{4}", re.IGNORECASE)
@@ -46,10 +46,10 @@ class _VOC:
         self.files = {without_suffix(name): name for name in tree.with_suffix(".xml")}
         self._by_stem: dict[str, list[str]] = {}
         for stem, images in tree.image_stems.items():
-            self._by_stem.setdefault(PurePosixPath(stem).name, []).extend(images)
+            self._by_stem.setdefault(stem.rpartition("/")[2], []).extend(images)
         self._by_name: dict[str, list[str]] = {}
         for image in tree.images:
-            self._by_name.setdefault(PurePosixPath(image).name, []).append(image)
+            self._by_name.setdefault(image.rpartition("/")[2], []).append(image)
         self.parts = self._listed() or self._in_folders()
 
     def _listed(self) -> dict[str, list[str]]:
@@ -93,9 +93,9 @@ class _VOC:
         described = set()
         for name in self.tree.with_suffix(".xml"):
             parts.setdefault(part_of(name), []).append(name)
-            described.add(PurePosixPath(name).stem)
+            described.add(stem_of(name))
         for image in self.tree.images:
-            if PurePosixPath(image).stem not in described:
+            if stem_of(image) not in described:
                 parts.setdefault(part_of(image), []).append(image)
         return parts
 
@@ -105,14 +105,14 @@ class _VOC:
         for start in ("Annotations/", "", "annotations/"):
             if (found := self.files.get(start + stem)) is not None:
                 return found
-        short = self._stems_of_files.get(PurePosixPath(stem).name, [])
+        short = self._stems_of_files.get(stem.rpartition("/")[2], [])
         return short[0] if len(short) == 1 else None
 
     @cached_property
     def _stems_of_files(self) -> dict[str, list[str]]:
         stems: dict[str, list[str]] = {}
         for stem, name in self.files.items():
-            stems.setdefault(PurePosixPath(stem).name, []).append(name)
+            stems.setdefault(stem.rpartition("/")[2], []).append(name)
         return stems
 
     @cached_property
@@ -157,7 +157,7 @@ class _VOC:
         for place in (*places, stem.replace("Annotations/", "JPEGImages/", 1)):
             if len(found := self.tree.image_stems.get(place, [])) == 1:
                 return found[0]
-        found = self._by_stem.get(PurePosixPath(stem).name, [])
+        found = self._by_stem.get(stem.rpartition("/")[2], [])
         return found[0] if len(found) == 1 else None
 
     def _image_of(self, file: str, named: str) -> str:

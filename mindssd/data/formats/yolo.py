@@ -6,15 +6,15 @@ polygon, which becomes its box. Layouts: https://docs.ultralytics.com/datasets/d
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from pathlib import PurePosixPath
 
 import numpy as np
 
 from mindssd.data.formats.layout import Layout
-from mindssd.data.formats.parsed import Parsed
+from mindssd.data.formats.parsed import Parsed, without_collection
 from mindssd.data.formats.rows import Faults, annotations_of_corners, images_below, names_below
-from mindssd.data.formats.tree import Tree, common_folder, part_named, without_suffix
+from mindssd.data.formats.tree import Tree, common_folder, part_named, stem_of, without_suffix
 from mindssd.data.formats.yolo_lists import Listed, class_list, find_lists
 from mindssd.errors import DatasetError
 from mindssd.types import Array
@@ -54,8 +54,9 @@ class _Labels:
         self.tree = tree
         self.files = {without_suffix(name): name for name in tree.with_suffix(".txt")}
         self.example = ""
+        self.of = cache(self._find)
 
-    def of(self, image: str) -> str | None:
+    def _find(self, image: str) -> str | None:
         """The label file of an image: in `labels` for its `images`, or beside it."""
         stem = without_suffix(image)
         folders = stem.split("/")
@@ -86,15 +87,15 @@ class _Labels:
     def without_image(self, used: Sequence[str], lists: frozenset[str]) -> list[str]:
         """Files beside those used that belong to no image."""
         folders = {name.rpartition("/")[0] for name in used}
-        stems = {PurePosixPath(image).stem for image in self.tree.images}
+        stems = set(map(stem_of, self.tree.images))
         return [
             name
             for name in self.files.values()
             if name.rpartition("/")[0] in folders
-            and PurePosixPath(name).stem not in stems
+            and stem_of(name) not in stems
             and name not in lists
             and PurePosixPath(name).name not in ("classes.txt", "labels.txt")
-            and not part_named(PurePosixPath(name).stem)
+            and not part_named(stem_of(name))
             and not PurePosixPath(name).name.startswith(("README", "LICENSE"))
         ]
 
@@ -119,8 +120,9 @@ def _read(tree: Tree, listed: Listed, labels: _Labels, part: str) -> Parsed:
     if not names:
         raise DatasetError(f"{source}: has no images; expected at least one")
     faults = Faults()
-    lines = _read_lines(tree, names, labels, faults)
-    classes, corners, keep = _boxes(lines, listed.has_points, tree, source, faults)
+    with without_collection():
+        lines = _read_lines(tree, names, labels, faults)
+        classes, corners, keep = _boxes(lines, listed.has_points, tree, faults)
     ids = {number: place for place, number in enumerate(listed.classes)}
     unknown = np.flatnonzero(~np.isin(classes, list(ids)) & keep)
     if len(unknown):
@@ -177,7 +179,7 @@ def _read_lines(tree: Tree, names: Sequence[str], labels: _Labels, faults: Fault
 
 
 def _boxes(
-    lines: _Lines, has_points: bool, tree: Tree, source: str, faults: Faults
+    lines: _Lines, has_points: bool, tree: Tree, faults: Faults
 ) -> tuple[Array, Array, Array]:
     """Classes (n,) int64, corners (n, 4) in shares, and which lines are boxes, (n,) bool.
 
