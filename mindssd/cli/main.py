@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from mindssd.cli.bench import bench
+from mindssd.cli.convert import convert
 from mindssd.cli.demo import demo
 from mindssd.cli.doctor import doctor
 from mindssd.cli.evaluate import evaluate
@@ -59,6 +60,7 @@ app.command("eval")(evaluate)
 app.command()(predict)
 app.command()(export)
 app.command()(bench)
+app.command()(convert)
 app.command()(demo)
 app.command()(weights)
 app.command()(doctor)

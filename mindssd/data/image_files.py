@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from mindssd.data.check import Finding, count_where
+from mindssd.data.check import Finding, count_where, finding_of
 from mindssd.data.file_search import MISSING, FileSearch, Folder, ends_of, is_file, sort_of_name
 from mindssd.errors import DatasetError, printable
 from mindssd.images import IMAGE_SUFFIXES
@@ -64,10 +64,12 @@ def find_files(
         )
     findings = []
     for kind, rows in sorted(kinds.items()):
-        example, what = file_names[rows[0]], f"{kind}: not trained on"
         if present[rows[0]]:
-            example, what = f"{example}, {names[rows[0]]}", f"{kind}: found all the same"
-        findings.append(Finding(len(rows), what, example))
+            examples = [f"{file_names[row]}, {names[row]}" for row in rows]
+            findings.append(finding_of(f"{kind}: found all the same", examples))
+        else:
+            examples = [file_names[row] for row in rows]
+            findings.append(finding_of(f"{kind}: not trained on", examples))
     return ImageFiles(names, present, [*findings, *_unlisted(listed.difference(there, elsewhere))])
 
 

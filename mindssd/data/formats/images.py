@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from mindssd.data.check import Finding, count_where
+from mindssd.data.check import Finding, count_where, finding_of
 from mindssd.data.formats.coco_json import CocoImage, numbers
 from mindssd.data.formats.ids import Key, key_of
 from mindssd.data.sizes import size_words
@@ -106,10 +106,10 @@ def _each_once(
     findings = []
     if unnamed:
         what = "images without id or file_name: dropped"
-        findings.append(Finding(len(unnamed), what, f"images[{unnamed[0]}]"))
+        findings.append(finding_of(what, [f"images[{row}]" for row in unnamed]))
     if repeated:
         what = "images listed more than once: kept once"
-        findings.append(Finding(len(repeated), what, repeated[0]))
+        findings.append(finding_of(what, repeated))
     chosen = list(rows.values())
     return chosen, list(rows), [str(names[row]) for row in chosen], findings
 

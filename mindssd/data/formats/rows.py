@@ -1,13 +1,12 @@
 """Rows as a format's reader collects them, a box each, and the columns that they become."""
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
-from mindssd.data.check import Finding
+from mindssd.data.check import Finding, finding_of
 from mindssd.data.formats.annotations import Annotations
 from mindssd.data.formats.images import Images
 from mindssd.data.formats.parsed import Parsed, name_classes
@@ -17,21 +16,16 @@ from mindssd.types import Array, ImageSize
 
 
 class Faults:
-    """Counts what is left out while reading, with the first example of each kind."""
+    """What is left out while reading, by kind, with examples."""
 
     def __init__(self) -> None:
-        self._counts: Counter[str] = Counter()
-        self._examples: dict[str, str] = {}
+        self._examples: dict[str, list[str]] = {}
 
     def add(self, what: str, example: str) -> None:
-        self._counts[what] += 1
-        self._examples.setdefault(what, example)
-
-    def count(self, what: str) -> int:
-        return self._counts[what]
+        self._examples.setdefault(what, []).append(example)
 
     def findings(self) -> list[Finding]:
-        return [Finding(n, what, self._examples[what]) for what, n in self._counts.items()]
+        return [finding_of(what, examples) for what, examples in self._examples.items()]
 
 
 @dataclass

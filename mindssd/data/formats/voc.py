@@ -19,6 +19,8 @@ from mindssd.data.formats.tree import Tree, part_of, stem_of, without_suffix
 from mindssd.data.formats.xml_file import LINE, numbers_of, read_xml, root_tag, side_of, text_of
 
 _OF_THE_CHALLENGE = re.compile(r"(the |pascal )voc ?\d{4}", re.IGNORECASE)
+_OF_A_CLASS = re.compile(r"\s+(-1|0|1)$")
+"""What follows an image in a list of one class's."""
 _SIDES = ("xmin", "ymin", "xmax", "ymax")
 
 
@@ -64,7 +66,7 @@ class _VOC:
             if folders.casefold().endswith("imagesets/main"):
                 stem = file.rpartition(".")[0].casefold()
                 if stem in ("train", "val", "trainval", "test", "default"):
-                    lists[stem] = [line.split()[0] for line in self._lines(name)]
+                    lists[stem] = [self._entry(line.strip()) for line in self._lines(name)]
                     self.lists_folder = folders
         chosen = {"train": lists.get("train", []), "val": lists.get("val", [])}
         if lists.get("trainval") and any(map(self._file, lists.get("test", []))):
@@ -81,6 +83,11 @@ class _VOC:
     def titles(self) -> dict[str, str]:
         """The list of each part."""
         return {}
+
+    def _entry(self, line: str) -> str:
+        """The image that a line of a list means, without what a list of one class says of it."""
+        known = self._file(line) or self._image_of_stem(line)
+        return line if known else _OF_A_CLASS.sub("", line)
 
     def _lines(self, name: str) -> Iterator[str]:
         for line in read_text(self.tree.path(name)).splitlines():
@@ -137,7 +144,7 @@ class _VOC:
         for name in self.tree.files:
             if PurePosixPath(name).name.casefold() == "labelmap.txt":
                 lines = (line for line in self._lines(name) if not line.startswith("#"))
-                listed = [line.split(":")[0].strip() for line in lines]
+                listed = [line.rsplit(":", 3)[0].strip() for line in lines]
         return known_classes(join(list(self.rows.values())), listed)
 
     def _rows(self, entries: Sequence[str]) -> Rows:
