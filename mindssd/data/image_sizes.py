@@ -45,11 +45,13 @@ def settle_sizes(
     owners: Array,
     boxes_xywh: Array,
     seconds: float | None,
+    expected: bool = True,
 ) -> ImageSizes:
     """Compare annotated sizes (N, 2), 0 where not given, with those of the files of `headers`.
 
     `owners` (n,) are the images' positions of `boxes_xywh` (n, 4). The headers of images without a
-    size, or with boxes over it, are read in any case, the others as far as `seconds` allow.
+    size, or with boxes over it, are read in any case, the others as far as `seconds` allow. A size
+    that is not given is worth a report where it was `expected`.
     DatasetError where files have another shape than annotated.
     """
     file_names = headers.file_names
@@ -79,7 +81,9 @@ def settle_sizes(
         of_files,
         [
             *count_where(
-                unknown, "images without width and height: read from their files", name_of
+                unknown & expected,
+                "images without width and height: read from their files",
+                name_of,
             ),
             *count_where(
                 wrong, "images of another size than annotated: the file is right", name_of

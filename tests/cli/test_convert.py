@@ -1,7 +1,5 @@
 """`mindssd convert` writes a data set in another format."""
 
-import re
-
 from typer.testing import CliRunner
 
 from mindssd.cli.main import app
@@ -20,8 +18,3 @@ def test_it_tells_what_it_read_and_wrote(tmp_path):
     assert done.output.endswith(f"{out}: val: 1 images, 1 boxes\n")
     assert load(out)[0].boxes.tolist() == [[40, 15, 60, 35]]
     assert (out / "changes.csv").read_text() == "part,what,which\n"
-
-
-def test_its_help_names_the_formats():
-    text = CliRunner().invoke(app, ["convert", "--help"], env={"COLUMNS": "200"}).output
-    assert re.search(r"--to .*\[coco\|yolo\|voc\]", text)

@@ -37,7 +37,8 @@ class Parsed:
 
     `source` names them in messages. The annotations' categories are positions among the classes.
     With `in_shares`, boxes are shares of their pictures' width and height, upright, and the images
-    have no sizes. Files of `elsewhere` below `image_dir` are images of another part.
+    have no sizes. Unless `sizes_expected`, it is nothing odd if an image has none. Files of
+    `elsewhere` below `image_dir` are images of another part.
     """
 
     source: str
@@ -48,6 +49,7 @@ class Parsed:
     annotations: Annotations
     findings: list[Finding]
     in_shares: bool = False
+    sizes_expected: bool = True
     elsewhere: frozenset[str] = frozenset()
 
 
@@ -75,6 +77,7 @@ def assemble(parsed: Parsed, seconds_for_sizes: float | None = None) -> Detectio
         annotations.images,
         annotations.boxes_xywh,
         seconds_for_sizes,
+        parsed.sizes_expected,
     )
     annotations, box_findings = _sound(annotations, sizes.annotated, images, parsed.source)
     findings = [

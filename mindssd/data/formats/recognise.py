@@ -3,9 +3,14 @@
 from collections.abc import Callable
 from pathlib import Path
 
+from mindssd.data.formats.archive import unpacked
 from mindssd.data.formats.coco_layout import find_coco
+from mindssd.data.formats.csv_table import find_csv
+from mindssd.data.formats.cvat import find_cvat
+from mindssd.data.formats.labelme import find_labelme
 from mindssd.data.formats.layout import Layout
 from mindssd.data.formats.tree import Tree
+from mindssd.data.formats.via import find_via
 from mindssd.data.formats.voc import find_voc
 from mindssd.data.formats.yolo import find_yolo
 from mindssd.errors import DatasetError
@@ -14,15 +19,20 @@ FINDERS: dict[str, Callable[[Tree], Layout | None]] = {
     "coco": find_coco,
     "yolo": find_yolo,
     "voc": find_voc,
+    "labelme": find_labelme,
+    "cvat": find_cvat,
+    "via": find_via,
+    "csv": find_csv,
 }
 
 
 def recognise(data_dir: Path, asked: str = "auto") -> Layout:
-    """Find out how a data set lies in its folder; `asked` names its format.
+    """Find out how a data set lies in its folder, or in a .zip; `asked` names its format.
 
     DatasetError, with the way out, where it is in none that is known, or in more than one.
     """
-    tree = Tree.of(data_dir)
+    zipped = data_dir.suffix.casefold() == ".zip" and data_dir.is_file()
+    tree = Tree.of(unpacked(data_dir) if zipped else data_dir)
     finders = FINDERS if asked == "auto" else {asked: FINDERS[asked]}
     layouts = [layout for find in finders.values() if (layout := find(tree)) is not None]
     if len(layouts) == 1:

@@ -81,6 +81,7 @@ class Rows:
                 self.owners, categories, np.array(self.corners, np.float64), self.crowds
             ),
             findings=self.faults.findings(),
+            sizes_expected=False,  # files without annotations have none, nor has every format
             elsewhere=names_below(elsewhere - set(self.names), folder),
         )
 
