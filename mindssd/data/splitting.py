@@ -122,7 +122,7 @@ def _digest(dataset: DetectionDataset, row: int) -> bytes:
     path = path_of(dataset.image_dir, name)
     try:
         size = Path(path).stat().st_size
-    except OSError:
+    except (OSError, ValueError):
         size = 0
     return (size and content_of(path, size)) or name.encode("utf-8", "surrogateescape")
 

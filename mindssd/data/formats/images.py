@@ -71,9 +71,9 @@ def read_images(
     if not ids:
         with_both = " with id and file_name" if findings else ""
         raise DatasetError(f"{annotation_file}: has no images{with_both}; expected at least one")
-    if not _is_possible("".join(names)) or "" in names:
+    if not is_possible("".join(names)) or "" in names:
         key, name = next(
-            (key, name) for key, name in zip(ids, names, strict=True) if not _is_possible(name)
+            (key, name) for key, name in zip(ids, names, strict=True) if not is_possible(name)
         )
         raise DatasetError(
             f"{annotation_file}: image {key} has file_name {name!r}, which no file can have; "
@@ -147,7 +147,7 @@ def merge_files(images: Images, source: str) -> tuple[Array, Array, list[Finding
     return kept, places, findings
 
 
-def _is_possible(name: str) -> bool:
+def is_possible(name: str) -> bool:
     """Tell whether a file can have this name."""
     try:
         return bool(name) and b"\0" not in os.fsencode(name)

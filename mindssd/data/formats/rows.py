@@ -8,7 +8,7 @@ import numpy as np
 
 from mindssd.data.check import Finding, finding_of
 from mindssd.data.formats.annotations import Annotations
-from mindssd.data.formats.images import Images
+from mindssd.data.formats.images import Images, is_possible
 from mindssd.data.formats.parsed import Parsed, name_classes
 from mindssd.data.formats.tree import Tree, common_folder
 from mindssd.errors import DatasetError
@@ -92,7 +92,13 @@ def join(parts: Sequence[Rows]) -> list[str]:
 
 
 def images_below(names: Sequence[str], folder: str, sizes: Sequence[ImageSize] | None) -> Images:
-    """Images numbered 1, 2, …, of names without the folder that they lie in."""
+    """Images numbered 1, 2, …, of names without the folder that they lie in.
+
+    DatasetError for a name that no file can have.
+    """
+    if not is_possible("".join(names)):
+        name = next(name for name in names if not is_possible(name))
+        raise DatasetError(f"an image is called {name!r}, which no file can be; correct it")
     start = f"{folder}/" if folder else ""
     count = len(names)
     given = np.zeros((count, 2)) if sizes is None else np.array(sizes).reshape(-1, 2)
