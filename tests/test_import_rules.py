@@ -43,8 +43,11 @@ def _layer(name: str, ours: str = "", third_party: str = "") -> None:
     LAYERS[name] = Layer(frozenset(names), frozenset(third_party.split()), words)
 
 
-WORDS = {"all": "all above", "below": "all above but deploy, predict, launch, doctor, tune"}
-OUTER = {"deploy", "predict", "launch", "doctor", "tune"}
+WORDS = {
+    "all": "all above",
+    "below": "all above but deploy, predict, launch, doctor, tune, inspect",
+}
+OUTER = {"deploy", "predict", "launch", "doctor", "tune", "inspect"}
 """These stand beside each other: what one of them needs of another belongs below."""
 
 _layer("errors")
@@ -88,6 +91,7 @@ _layer("predict", "below", "numpy cv2 PIL av msgspec rich")
 _layer("launch", "below")
 _layer("doctor", "below", "packaging")
 _layer("tune", "below", "numpy rich msgspec")
+_layer("inspect", "below", "numpy cv2 rich msgspec")
 _layer("cli", "all", "typer rich")
 _layer("__init__", "build inference")  # `import mindssd`
 _layer("__main__", "cli")  # `python -m mindssd`

@@ -13,7 +13,7 @@ from mindssd.build.network import UNFITTED_SCALE, image_size
 from mindssd.build.training import num_epochs
 from mindssd.config.schema import Config, GridBoxesConfig
 from mindssd.data.dataset import DetectionDataset
-from mindssd.data.sizes import clipped_corners
+from mindssd.data.unit_truths import unit_truths
 from mindssd.geometry.default_boxes import Grid, level_step
 from mindssd.geometry.scale_fit import fitting_scale
 from mindssd.types import Array, ImageSize
@@ -98,11 +98,6 @@ def truth_sides(dataset: DetectionDataset, size: ImageSize) -> tuple[Array, Arra
     A side is the root of the area. All classes count alike, however many truths they have. Left out
     are crowds, truths without area, and those of images whose size the annotations do not give.
     """
-    sizes = np.repeat(dataset.sizes, np.diff(dataset.starts), axis=0).astype(np.float64)
-    corners = clipped_corners(dataset.boxes_xywh, sizes).astype(np.float64)
-    extent = corners[:, 2:] - corners[:, :2]
-    used = (extent > 0).all(axis=1) & (sizes > 0).all(axis=1) & ~dataset.is_crowd
-    share = extent[used] / sizes[used, ::-1]
-    labels = dataset.labels[used]
-    weights = 1.0 / np.maximum(np.bincount(labels, minlength=1), 1)[labels]
-    return np.sqrt(share.prod(axis=1) * size[0] * size[1]), weights
+    truths = unit_truths(dataset)
+    weights = 1.0 / np.maximum(np.bincount(truths.labels, minlength=1), 1)[truths.labels]
+    return np.sqrt(truths.sides(size).prod(axis=1)), weights

@@ -14,6 +14,7 @@ from mindssd.cli.demo import demo
 from mindssd.cli.doctor import doctor
 from mindssd.cli.evaluate import evaluate
 from mindssd.cli.export import export
+from mindssd.cli.inspect import inspect
 from mindssd.cli.predict import predict
 from mindssd.cli.train import train
 from mindssd.cli.tune import tune
@@ -56,6 +57,7 @@ def options(
 
 app.command()(train)
 app.command()(tune)
+app.command()(inspect)
 app.command("eval")(evaluate)
 app.command()(predict)
 app.command()(export)

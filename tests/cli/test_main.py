@@ -9,7 +9,7 @@ import pytest
 
 from mindssd.errors import MindSSDError
 
-COMMANDS = ["train", "eval", "predict", "export", "bench", "demo", "weights", "doctor"]
+COMMANDS = ["train", "eval", "predict", "export", "bench", "demo", "weights", "doctor", "inspect"]
 
 
 def test_help_lists_every_command(mindssd):
