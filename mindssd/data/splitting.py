@@ -13,12 +13,10 @@ from mindssd.data.check import Finding, count_where
 from mindssd.data.dataset import DetectionDataset
 from mindssd.data.file_search import path_of
 from mindssd.data.folds import deal, shown_classes, subset
+from mindssd.data.similar import near_duplicates
 from mindssd.data.splits import content_of
 from mindssd.errors import ConfigError, DatasetError
 from mindssd.types import Array
-
-Groups = Sequence[Sequence[int]]
-"""Places of images that belong together, such as those that look alike."""
 
 
 class Split(msgspec.Struct, frozen=True, kw_only=True):
@@ -42,16 +40,16 @@ def read_split(path: Path) -> Split:
         ) from error
 
 
-def split_off(
-    dataset: DetectionDataset, val_share: float, group_by: str | None = None, alike: Groups = ()
-) -> Split:
+def split_off(dataset: DetectionDataset, val_share: float, group_by: str | None = None) -> Split:
     """Split off a share of a data set for validation, each class in both parts as it is in all.
 
-    Images stay together that have one content, that `alike` puts together, or in whose names the
-    pattern `group_by` finds the same. The files' contents alone decide which go where, so the same
-    images are split alike everywhere. DatasetError where a part would have no truths.
+    Images stay together that have one content, that are nearly the same to the eye, or in whose
+    names the pattern `group_by` finds the same. The files' contents alone decide which go where, so
+    the same images are split alike everywhere. DatasetError where a part would have no truths.
     """
     digests = [_digest(dataset, row) for row in range(len(dataset))]
+    paths = [path_of(dataset.image_dir, name) for name in dataset.file_names]
+    alike = _equal(near_duplicates(paths).groups().tolist())
     groups = _groups(len(dataset), [*_equal(digests), *_named_alike(dataset, group_by), *alike])
     num_groups = int(groups.max(initial=-1)) + 1
     shows = np.zeros((num_groups, len(dataset.class_names) + 1), np.int64)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from mindssd.build.data import SPLIT_FILE, build_dataset, build_datasets
 from mindssd.data.check import CheckReport
@@ -67,12 +68,17 @@ def test_images_of_a_group_and_copies_stay_together(folder: Path) -> None:
         assert f"{index // 4}_{index}.png" in part
 
 
-def test_images_that_are_said_to_be_alike_stay_together(folder: Path) -> None:
-    whole = parts_of_whole(folder)
-    for first in range(0, 18):
-        split = split_off(whole, 0.3, alike=[[first, first + 1], [first + 1, first + 2]])
-        kept = {whole.file_names[first + k] for k in range(3)}
-        assert kept <= set(split.train) or kept <= set(split.val)
+def test_images_that_are_nearly_the_same_stay_together(folder: Path) -> None:
+    rng = np.random.default_rng(0)
+    coarse = rng.integers(0, 255, (20, 6, 8, 3), np.uint8)
+    for index in range(20):
+        picture = Image.fromarray(coarse[index]).resize((200, 150), Image.Resampling.BICUBIC)
+        picture.save(folder / f"images/{index // 4}_{index}.png")
+        if index < 10:
+            picture.resize((160, 120)).save(folder / f"images/again_{index}.jpg", quality=80)
+    for part in names(folder, "val_share=0.4"):
+        for index in range(10):
+            assert (f"{index // 4}_{index}.png" in part) == (f"again_{index}.jpg" in part)
 
 
 def parts_of_whole(folder: Path) -> DetectionDataset:
