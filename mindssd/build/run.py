@@ -13,11 +13,12 @@ from mindssd.build.engine import build_engine
 from mindssd.build.fit import fit
 from mindssd.build.network import build_default_boxes, build_network, load_initial_weights
 from mindssd.build.predictor import build_predictor, model_metadata
+from mindssd.build.reach import reach_line
 from mindssd.build.training import build_origin, build_plan, build_schedule, read_origin, step_spec
 from mindssd.config.effects import remarks
 from mindssd.config.load import load_config, override, to_tree, to_yaml
 from mindssd.config.schema import Config
-from mindssd.data.classes import with_classes
+from mindssd.data.classes import classes_line, with_classes
 from mindssd.data.dataset import DetectionDataset
 from mindssd.data.splits import paired, require_boxes
 from mindssd.data.splitting import Split
@@ -181,9 +182,10 @@ class _Parts:
         said = SteadyConsole(quiet=quiet or engine.group.rank != 0)
         for dataset in datasets:
             said.say(*dataset.report.lines())
+        said.say(classes_line(self.train_set))
         self.network = build_network(config, engine, len(self.train_set.class_names))
         self.config, fitted = fit(config, self.train_set, self.network.grids, engine.group.size)
-        said.say(*fitted)
+        said.say(*fitted, reach_line(self.config, self.network.grids, self.train_set))
         said.say(*remarks(self.config, engine.name, len(self.train_set), engine.group.size))
         self.origin = build_origin(self.config, self.train_set, engine.group)
 

@@ -31,7 +31,8 @@ def doctor(
     with the way out below it. The exit status is 1 if there is a problem. Run it
     first on a new machine, and put its output into a report of a fault.
 
-    `mindssd doctor data_dir=PATH` looks at a data set too.
+    `mindssd doctor data_dir=PATH` looks at a data set too; `mindssd inspect PATH`
+    looks closer.
     """
     from mindssd.doctor.checks import all_findings
 

@@ -33,11 +33,13 @@ def inspect(
     recipe's default boxes reach the objects: if not, which settings would.
     """
     from rich.console import Console
+    from rich.progress import Progress
 
     from mindssd.config.load import load_config
     from mindssd.files import require_writable
     from mindssd.inspect.job import inspect as look
     from mindssd.inspect.job import write_json
+    from mindssd.inspect.page import write_page
     from mindssd.inspect.summary import print_summary
 
     key, separator, value = str(data_dir).partition("=")
@@ -52,8 +54,18 @@ def inspect(
     recipe = DEFAULT_RECIPE if config is None else config
     settings = load_config(recipe, [*(overrides or ()), f"data_dir={data_dir}"])
     console = Console()
-    inspection, _ = look(settings, Path(recipe).stem)
+    with Progress(console=console, transient=True) as bar:
+        task = bar.add_task("reading images", total=None)
+        inspection, datasets = look(
+            settings,
+            Path(recipe).stem,
+            lambda done, total: bar.update(task, completed=done, total=total),
+        )
     print_summary(inspection, console)
+    if html is not None:
+        write_page(inspection, datasets, html)
     if json is not None:
         write_json(inspection, json)
-        console.print(f"written: {json}", highlight=False, markup=False, soft_wrap=True)
+    for path in (html, json):
+        if path is not None:
+            console.print(f"written: {path}", highlight=False, markup=False, soft_wrap=True)

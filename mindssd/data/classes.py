@@ -9,8 +9,11 @@ import numpy as np
 
 from mindssd.data.check import count_where
 from mindssd.data.dataset import DetectionDataset
-from mindssd.errors import DatasetError
+from mindssd.errors import DatasetError, printable
 from mindssd.types import Array
+
+_NAMED = 12
+"""So many classes are named in a line."""
 
 
 def with_classes(
@@ -60,6 +63,18 @@ def with_classes(
         labels=np.concatenate([[0], places + 1]).astype(np.int32)[dataset.labels],
         report=dataset.report.with_findings(*findings),
     )
+
+
+def classes_line(dataset: DetectionDataset) -> str:
+    """Say the classes in one line, by name as far as they fit, and how many have no box."""
+    names = dataset.class_names
+    shown = ", ".join(names[:_NAMED]) + (", …" if len(names) > _NAMED else "")
+    counts = np.bincount(dataset.labels[~dataset.is_crowd], minlength=len(names) + 1)[1:]
+    absent = [name for name, count in zip(names, counts, strict=True) if not count]
+    line = f"{len(names)} class{'es' if len(names) != 1 else ''}: {shown}"
+    if absent:
+        line += f"; {len(absent)} of them without a box to learn from, such as {absent[0]}"
+    return printable(line)
 
 
 def match_names(names: Sequence[str], others: Sequence[str]) -> Array:

@@ -2,11 +2,11 @@
 
 Three steps, each on what the one before leaves. Every picture has a descriptor of 64 numbers, its
 coarse light and dark, and one of its middle; all pairs of them are compared by matrix products,
-exactly, which takes a core two minutes for 100,000 images. Pairs that come near are compared again as crops
-of each other. What is left is aligned and looked at closely (`mindssd.data.alignment`).
+exactly, which takes a core two minutes for 100,000 images. Pairs that come near are compared again
+as crops of each other. What is left is aligned and looked at closely (`mindssd.data.alignment`).
 
-Hashes of a few bits would be quicker to pair than this, but a crop of 5 % turns so many of their
-bits that either it is missed or half of all pairs must be looked at.
+A hash of 64 bits would pair faster, but a crop turns many of its bits, where a correlation falls
+only a little; and the files take longer to read than their descriptors to pair.
 """
 
 from collections.abc import Iterator, Sequence

@@ -40,4 +40,7 @@ def check_data(data_dir: Path) -> list[Finding]:
         )
         findings.append(Finding("ok" if report.num_boxes else "warning", f"data {split}", text))
         findings += [Finding("warning", f"data {split}", str(fault)) for fault in report.findings]
+    if datasets:
+        closer = Finding("ok", "data", f"more about it:  mindssd inspect {data_dir}")
+        together.append(closer)
     return findings + together

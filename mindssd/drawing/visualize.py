@@ -37,6 +37,21 @@ def draw(
     return canvas.pixels
 
 
+def draw_truths(
+    image: Array, boxes: Array, class_ids: Array, class_names: tuple[str, ...], enlarge: bool = True
+) -> Array:
+    """Draw annotated boxes with the names of their classes, as `draw` does detections.
+
+    `boxes` (n, 4) in pixels of the image; `class_ids` (n,) from 0, as in `Detections`.
+    """
+    canvas = _Canvas.of(image, enlarge)
+    truths = Detections(boxes, np.ones(len(boxes), np.float32), class_ids, class_names)
+    rows = _shown(truths, 0.0)
+    _draw_boxes(canvas, truths, rows)
+    _draw_labels(canvas, truths, rows, with_scores=False)
+    return canvas.pixels
+
+
 def compare(
     image: Array,
     truth_boxes: Array,
@@ -139,15 +154,18 @@ def _draw_boxes(canvas: _Canvas, detections: Detections, rows: Array) -> None:
         canvas.solid_box(detections.boxes[row], class_colour(int(detections.class_ids[row])))
 
 
-def _draw_labels(canvas: _Canvas, detections: Detections, rows: Array) -> None:
+def _draw_labels(
+    canvas: _Canvas, detections: Detections, rows: Array, with_scores: bool = True
+) -> None:
     """Place labels, the best first to the best places, then write them, the best on top."""
     height, width = canvas.pixels.shape[:2]
     padding = max(2, round(0.45 * canvas.capital))
     lettering = Lettering.of(detections.class_names)
     plates: list[tuple[Array, int, int, ImageSize]] = []
     for row in rows:
-        name = detections.class_names[int(detections.class_ids[row])]
-        text = f"{name} {detections.scores[row]:.2f}"
+        text = detections.class_names[int(detections.class_ids[row])]
+        if with_scores:
+            text = f"{text} {detections.scores[row]:.2f}"
         text = lettering.shortened(text, canvas.capital, width - 2 * padding)
         mask = lettering.mask(text, canvas.capital)
         text_height, text_width = mask.shape

@@ -3,18 +3,42 @@
 from collections.abc import Iterator
 
 from mindssd.build.reach import FEW
+from mindssd.inspect.alike import Alike
 from mindssd.inspect.anchors import Anchors
 from mindssd.inspect.job import Inspection
 from mindssd.inspect.mending import Option
 
-SAID_OF_OPTIONS = "{share:.0%} of the truths would be reached"
+EXAMPLES = 5
+"""So many pairs of images are named in words."""
 
 
 def advice(inspection: Inspection) -> list[str]:
     """The most pressing first; a line that says so where nothing is to be done."""
-    lines = [*inspection.problems, *_of_default_boxes(inspection), *inspection.class_remarks]
+    lines = [*inspection.problems, *_of_images(inspection), *_of_default_boxes(inspection)]
+    lines += inspection.class_remarks
     lines += _of_boxes(inspection)
     return lines or ["nothing stands in the way of training"]
+
+
+def _of_images(inspection: Inspection) -> Iterator[str]:
+    alike = inspection.alike
+    if alike.num_shared:
+        yield (
+            f"of {inspection.parts['val'].num_images} validation images {alike.num_shared} "
+            f"{'is' if alike.num_shared == 1 else 'are'} nearly the same as training images: AP "
+            "says little of new ones; move each group into one part"
+        )
+    within = alike.num_alike - alike.num_groups
+    if within and alike.num_alike * 10 > alike.num_images:
+        yield (
+            f"{within} images add little, as each is nearly the same as another: of a series keep "
+            "the few that differ"
+        )
+    if alike.unreadable:
+        yield (
+            f"{len(alike.unreadable)} image files cannot be read, such as "
+            f"{alike.unreadable[0].image.file_name}: fetch or save them again"
+        )
 
 
 def _of_default_boxes(inspection: Inspection) -> Iterator[str]:
@@ -31,19 +55,44 @@ def _of_default_boxes(inspection: Inspection) -> Iterator[str]:
 
 def option_words(option: Option) -> str:
     """An option as a line: what to type, and what it does."""
-    line = (
-        f"{option.command} … {' '.join(option.settings)} ({option.kind}; "
-        f"{SAID_OF_OPTIONS.format(share=option.share)}, at about {option.cost:.3g} times the time)"
-    )
+    typed = f"{option.command} … {' '.join(option.settings)}"
+    line = f"{typed} ({option.kind}: {effect_words(option)})"
     return f"{line}; {option.note}" if option.note else line
+
+
+def alike_words(alike: Alike) -> list[str]:
+    """What was found of images that are nearly the same, in sentences."""
+    if not alike.num_alike:
+        lines = [f"no two of {alike.num_images} images are nearly the same"]
+    else:
+        lines = [
+            f"{alike.num_alike} of {alike.num_images} images are nearly the same as another, in "
+            f"{alike.num_groups} groups; {alike.num_equal_files} are files that are there twice"
+        ]
+        lines += [
+            f"{pair.first.part} {pair.first.file_name} and {pair.second.part} "
+            f"{pair.second.file_name}"
+            for pair in alike.pairs[:EXAMPLES]
+        ]
+    if alike.num_flat:
+        lines.append(f"{alike.num_flat} images of one colour were compared byte by byte alone")
+    if alike.num_left_out:
+        lines.append(f"{alike.num_left_out} pairs came near and were too many to look at")
+    return lines
+
+
+def effect_words(option: Option) -> str:
+    """What an option does, and what it costs."""
+    cost = "" if option.cost <= 1.2 else f", at about {option.cost:.2g} times the time"
+    return f"{option.share:.0%} of the truths would be reached{cost}"
 
 
 def _of_boxes(inspection: Inspection) -> Iterator[str]:
     count = sum(sum(kinds.values()) for kinds in inspection.num_suspects.values())
     if count:
         yield (
-            f"{count} boxes look like mistakes: look at them with --html, and correct those that "
-            "are"
+            f"{count} boxes look like mistakes: look at them (on the page that --html writes), and "
+            "correct those that are"
         )
 
 

@@ -8,13 +8,14 @@ import numpy as np
 
 from mindssd.build.fit import fit
 from mindssd.build.grids import read_grids
-from mindssd.build.network import image_size
+from mindssd.build.network import build_default_boxes, image_size
 from mindssd.build.reach import Reach, positives, reach
 from mindssd.config.schema import Config
 from mindssd.data.dataset import DetectionDataset
 from mindssd.data.unit_truths import UnitTruths, unit_truths
+from mindssd.geometry.default_boxes import DefaultBoxes
 from mindssd.inspect.mending import Option, advised, options
-from mindssd.types import Array
+from mindssd.types import Array, ImageSize
 
 SIDES = (8, 16, 32, 64, 128)
 """Where the groups by size begin and end, in pixels of the network's image."""
@@ -24,6 +25,11 @@ RATIOS = (1 / 3, 1 / 2, 2, 3)
 
 MATCHED = 5000
 """So many truths are matched as in training, to count their default boxes."""
+
+IOU_BINS = 20
+
+SIZE_EDGES = tuple(2 ** (step / 2) for step in range(2, 23))
+"""Pixels at which the cells of the histogram of widths and heights begin and end: half octaves."""
 
 WORST = 12
 """So many of the worst reached truths are kept as examples."""
@@ -58,6 +64,8 @@ class Anchors:
     Figures of boxes are percentiles 5, 25, 50, 75, 95, in pixels of the network's image.
     `default_boxes_of_truths` are the same of how many default boxes learn from a truth, counted on
     `num_matched` of them, and `learned_by_one` the share of those that have a single one.
+    `iou_histogram` counts best IoUs in twentieths, `size_histogram` truths by height (rows) and
+    width (columns) between `SIZE_EDGES`; `default_box_sizes` are the widths and heights there are.
     """
 
     recipe: str
@@ -77,6 +85,9 @@ class Anchors:
     by_class: tuple[Group, ...]
     by_side: tuple[Group, ...]
     by_ratio: tuple[Group, ...]
+    iou_histogram: tuple[int, ...]
+    size_histogram: tuple[tuple[int, ...], ...]
+    default_box_sizes: tuple[tuple[float, float], ...]
     worst: tuple[Truth, ...]
     options: tuple[Option, ...]
     advised: Option | None
@@ -121,6 +132,9 @@ def measure(config: Config, recipe: str, dataset: DetectionDataset) -> Anchors:
         ),
         by_side=_groups(sides, SIDES, found, "{:g}"),
         by_ratio=_groups(ratios, RATIOS, found, "{:.2g}"),
+        iou_histogram=tuple(np.histogram(found.best_iou, IOU_BINS, (0, 1))[0].tolist()),
+        size_histogram=_size_histogram(extent),
+        default_box_sizes=_shapes(build_default_boxes(fitted, grids), size),
         worst=_worst(dataset, truths, sides, found),
         options=tuple(tried),
         advised=advised(tried),
@@ -178,6 +192,23 @@ def _worst(
             )
         )
     return tuple(examples)
+
+
+def _size_histogram(extent: Array) -> tuple[tuple[int, ...], ...]:
+    sides = np.clip(extent, SIZE_EDGES[0], SIZE_EDGES[-1])
+    edges = np.array(SIZE_EDGES)
+    counts = np.histogram2d(sides[:, 1], sides[:, 0], [edges, edges])[0].astype(int)
+    return tuple(tuple(row) for row in counts.tolist())
+
+
+def _shapes(default_boxes: DefaultBoxes, size: ImageSize) -> tuple[tuple[float, float], ...]:
+    """Width and height in pixels of each shape that a level's cells have."""
+    shapes, first = [], 0
+    for cells, per_cell in zip(default_boxes.cells, default_boxes.num_per_cell, strict=True):
+        for width, height in default_boxes.boxes_cxcywh[first : first + per_cell, 2:].tolist():
+            shapes.append((round(width * size[1], 1), round(height * size[0], 1)))
+        first += per_cell * len(cells.centres)
+    return tuple(shapes)
 
 
 def _percentiles(values: Array) -> tuple[float, ...]:

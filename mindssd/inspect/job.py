@@ -11,8 +11,10 @@ from mindssd.build.data import build_dataset
 from mindssd.config.schema import Config
 from mindssd.data.dataset import DetectionDataset
 from mindssd.data.splits import paired, require_boxes
+from mindssd.data.thumbnails import Progress
 from mindssd.errors import DatasetError, EngineError
 from mindssd.files import write_file
+from mindssd.inspect.alike import Alike, find_alike
 from mindssd.inspect.anchors import Anchors, measure
 from mindssd.inspect.parts import Part, class_remarks, count_part
 from mindssd.inspect.suspicious import Suspect, find_suspects
@@ -39,13 +41,17 @@ class Inspection:
     class_remarks: tuple[str, ...]
     anchors: Anchors | None
     no_anchors: str
+    alike: Alike
     num_suspects: dict[str, dict[str, int]]
     suspects: tuple[Suspect, ...]
 
 
-def inspect(config: Config, recipe: str) -> tuple[Inspection, Datasets]:
+def inspect(
+    config: Config, recipe: str, progress: Progress | None = None
+) -> tuple[Inspection, Datasets]:
     """Look at the data set of the configuration's `data_dir`; its parts come back too.
 
+    `progress` is told how many images have been read.
     DatasetError where the training images cannot be read at all.
     """
     datasets, problems = _read_parts(config)
@@ -66,6 +72,7 @@ def inspect(config: Config, recipe: str) -> tuple[Inspection, Datasets]:
         class_remarks=tuple(class_remarks(parts)),
         anchors=anchors,
         no_anchors=no_anchors,
+        alike=find_alike(datasets, progress),
         num_suspects={
             name: dict(Counter(s.kind for s in suspects if s.part == name)) for name in datasets
         },

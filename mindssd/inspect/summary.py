@@ -8,7 +8,7 @@ from rich.text import Text
 
 from mindssd.errors import printable
 from mindssd.inspect import suspicious
-from mindssd.inspect.advice import advice, option_words, reach_words
+from mindssd.inspect.advice import EXAMPLES, advice, alike_words, option_words, reach_words
 from mindssd.inspect.job import Inspection
 
 MOST_CLASSES = 30
@@ -32,7 +32,9 @@ def _sections(found: Inspection) -> list[RenderableType]:
         for finding in part.findings:
             line = f"{name}: {finding.count} {finding.what} (such as {finding.example})"
             sections.append(Text(f"  {printable(line)}"))
-    sections += [Text(), *_default_boxes(found), *_suspects(found), Text()]
+    sections += [Text(), *_default_boxes(found), Text()]
+    sections += [_heading("Images that are nearly the same"), *_bullets(alike_words(found.alike))]
+    sections += [*_unreadable(found), *_suspects(found), Text()]
     sections += [_heading("What to do"), *_bullets(advice(found))]
     return sections
 
@@ -107,6 +109,17 @@ def _default_boxes(found: Inspection) -> list[RenderableType]:
         parts += [Text("  What would reach more:")]
         parts += [Text(f"    {option_words(option)}") for option in found.anchors.options]
     return parts
+
+
+def _unreadable(found: Inspection) -> list[RenderableType]:
+    lines = [
+        f"{one.image.part} {one.image.file_name}: {one.reason}"
+        for one in found.alike.unreadable[:EXAMPLES]
+    ]
+    left = len(found.alike.unreadable) - len(lines)
+    lines += [f"and {left} more"] if left else []
+    heading = _heading("Image files that cannot be read")
+    return [Text(), heading, *_bullets(lines)] if lines else []
 
 
 def _suspects(found: Inspection) -> list[RenderableType]:

@@ -19,6 +19,9 @@ from rich.progress import (
 )
 
 PLAIN_INTERVAL_S = 30.0
+FIRST_INTERVAL_S = 10.0
+"""After the first step: how long the whole run will take is worth knowing sooner."""
+
 WAITING_INTERVAL_S = 15.0
 
 
@@ -98,13 +101,17 @@ class LiveDisplay:
 
 
 class PlainDisplay:
-    """A line every half minute, for logs and pipes."""
+    """A line at first, soon after it one that tells the time left, then every half minute.
+
+    For logs and pipes.
+    """
 
     def __init__(self, console: Console, total_steps: int) -> None:
         self._console = console
         self._total = total_steps
         self._start: tuple[float, int] | None = None
         self._said = 0.0
+        self._interval = FIRST_INTERVAL_S
 
     def say(self, text: str) -> None:
         self._console.print(text, highlight=False, markup=False, soft_wrap=True)
@@ -113,7 +120,7 @@ class PlainDisplay:
         now = time.monotonic()
         if self._start is None:
             self._start = (now, done)
-        if now - self._said < PLAIN_INTERVAL_S and done < self._total:
+        if now - self._said < self._interval and done < self._total:
             return
         self._said = now
         started, first = self._start
@@ -121,6 +128,7 @@ class PlainDisplay:
         if done > first:
             seconds = (now - started) / (done - first) * (self._total - done)
             left = f", {_duration(seconds)} left"
+            self._interval = PLAIN_INTERVAL_S
         self.say(f"step {done}/{self._total}{left}: {text}")
 
     @contextmanager

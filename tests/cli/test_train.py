@@ -227,6 +227,8 @@ def test_a_run_from_a_trained_detector_says_where_everything_is(train, untrained
     assert (done.status, done.err) == (0, "")
     folder = tmp_path / "runs" / "run"
     assert "12 images, 24 boxes, 0 crowds, 0 images without boxes" in done.out
+    assert "2 classes: rectangle, ellipse\n" in done.out
+    assert "default boxes: " in done.out and " of 24 truths (" in done.out
     assert f"detector from {untrained_model}: " in done.out
     assert "compiling the training step" in done.out
     assert "COCO metrics" in done.out and "protocol coco: all images" in done.out

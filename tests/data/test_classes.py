@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mindssd.data.classes import match_names, with_classes
+from mindssd.data.classes import classes_line, match_names, with_classes
 from mindssd.data.dataset import DetectionDataset
 from mindssd.errors import DatasetError
 from tests.data.coco_files import annotation, image, load, whats
@@ -102,3 +102,20 @@ def test_names_match_as_one_by_one() -> None:
                 assert place == theirs.index(name)
             elif place >= 0:
                 assert name.strip().lower() == theirs[place].strip().lower()
+
+
+def test_the_classes_are_said_in_one_line(tmp_path):
+    both = [annotation(1, 7, 1, 1, 9, 9), annotation(1, 2, 1, 1, 9, 9)]
+    assert classes_line(load(tmp_path, [image(1)], both)) == "2 classes: cat, dog"
+    lone = load(tmp_path, [image(1)], both[:1], [{"id": 7, "name": "do\ng"}])
+    assert classes_line(lone) == r"1 class: do\ng"
+
+
+def test_many_classes_are_named_as_far_as_they_fit_and_those_without_boxes_counted(tmp_path):
+    categories = [{"id": i, "name": f"kind {i}"} for i in range(1, 21)]
+    many = load(tmp_path, [image(1)], [annotation(1, 1, 1, 1, 9, 9)], categories)
+    line = classes_line(many)
+    assert (
+        line.startswith("20 classes: kind 1, ") and "kind 12, …; 19 of them without a box" in line
+    )
+    assert line.endswith("such as kind 2")

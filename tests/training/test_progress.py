@@ -35,19 +35,19 @@ def _lines(console: Console) -> list[str]:
     return console.file.getvalue().splitlines()
 
 
-def test_lines_come_every_half_minute_and_at_the_end(clock):
+def test_lines_come_early_then_every_half_minute_and_at_the_end(clock):
     console = _console(False)
     with display(console, total_steps=100) as shown:
         assert isinstance(shown, PlainDisplay)
         for done in range(1, 101):
             shown.step(done, f"loss {done}")
             clock.now += 1
-    # The first at once, then half a minute apart, and the last.
+    # The first at once, soon one with the time left, then half a minute apart, and the last.
     assert _lines(console) == [
         "step 1/100: loss 1",
-        "step 31/100, 1:09 left: loss 31",
-        "step 61/100, 0:39 left: loss 61",
-        "step 91/100, 0:09 left: loss 91",
+        "step 11/100, 1:29 left: loss 11",
+        "step 41/100, 0:59 left: loss 41",
+        "step 71/100, 0:29 left: loss 71",
         "step 100/100, 0:00 left: loss 100",
     ]
 

@@ -1,0 +1,56 @@
+"""How the page of a report looks: at any width, light, dark and on paper."""
+
+STYLE = """
+:root{color-scheme:light dark;--ground:#fbfbf9;--card:#fff;--ink:#1c1e21;--soft:#5c6168;
+--line:#dcdcd6;--good:#2f7d6d;--bad:#c8553d;--warm:#fff6e5;--warmline:#e5b454}
+@media (prefers-color-scheme:dark){:root{--ground:#15171a;--card:#1d2024;--ink:#e8e8e4;
+--soft:#a3a8af;--line:#363b42;--good:#5bb8a4;--bad:#ee8a70;--warm:#2c2616;--warmline:#8f6f2a}}
+*{box-sizing:border-box}
+body{margin:0;background:var(--ground);color:var(--ink);
+font:16px/1.5 system-ui,-apple-system,"Segoe UI",Roboto,"DejaVu Sans",sans-serif}
+main{max-width:1080px;margin:0 auto;padding:1.5rem 1rem 4rem}
+h1{font-size:1.7rem;margin:0;overflow-wrap:anywhere}
+h2{font-size:1.2rem;margin:0 0 .75rem}
+h3{font-size:1rem;margin:1.4rem 0 .6rem}
+header p{margin:.2rem 0 1rem;color:var(--soft);overflow-wrap:anywhere}
+section{background:var(--card);border:1px solid var(--line);border-radius:10px;
+padding:1rem 1.1rem;margin:0 0 1rem}
+.advice{background:var(--warm);border-color:var(--warmline)}
+ul{margin:.2rem 0;padding-left:1.2rem}
+li{margin:.25rem 0;overflow-wrap:anywhere}
+.wide{overflow-x:auto;margin:.5rem 0}
+table{border-collapse:collapse;width:100%;font-size:.92rem}
+th,td{padding:.35rem .6rem;border-bottom:1px solid var(--line);text-align:right;
+vertical-align:top;font-variant-numeric:tabular-nums}
+th{color:var(--soft);font-weight:600}
+th:first-child,td:first-child{text-align:left;padding-left:0}
+li code{overflow-wrap:anywhere}
+.advised code{font-weight:700}
+.pair img{max-height:360px;object-fit:contain;object-position:left}
+@media (max-width:600px){main{padding:1rem .6rem 3rem}section{padding:.8rem}
+th,td{padding:.3rem .35rem}table{font-size:.85rem}}
+code{font-family:ui-monospace,"DejaVu Sans Mono",monospace;font-size:.86rem}
+small{color:var(--soft);overflow-wrap:anywhere}
+.bar{display:block;min-width:5rem;max-width:20rem;height:.45rem;margin-top:.2rem;border-radius:3px;
+background:var(--line);overflow:hidden}
+.bar span{display:block;height:100%;background:var(--good)}
+.figures{display:grid;gap:.8rem;grid-template-columns:repeat(auto-fill,minmax(min(100%,280px),1fr))}
+.figures.small{grid-template-columns:repeat(auto-fill,minmax(min(46%,190px),1fr))}
+.figures.pair{grid-template-columns:1fr 1fr;padding:.6rem 0;border-top:1px solid var(--line)}
+.figures.crosses figcaption{color:var(--bad)}
+figure{margin:0;min-width:0}
+figure img{display:block;width:100%;height:auto;border-radius:6px}
+figcaption{font-size:.82rem;color:var(--soft);margin-top:.25rem;overflow-wrap:anywhere}
+.charts{display:grid;gap:1rem;margin:1rem 0;
+grid-template-columns:repeat(auto-fit,minmax(min(100%,330px),1fr))}
+svg{width:100%;height:auto;display:block}
+svg text{fill:var(--soft);font-size:12px}
+svg .good{fill:var(--good)}
+svg .bad{fill:var(--bad)}
+svg .axis{fill:none;stroke:var(--line)}
+svg .mark{stroke:var(--ink);stroke-dasharray:4 3}
+svg .dot{fill:none;stroke:var(--bad);stroke-width:1.8}
+@media print{:root{color-scheme:light;--ground:#fff;--card:#fff;--ink:#000;--soft:#444;
+--line:#bbb;--good:#2f7d6d;--bad:#c8553d;--warm:#fff;--warmline:#888}
+section{break-inside:auto;border-radius:0}figure,tr{break-inside:avoid}main{max-width:none}}
+"""

@@ -1,0 +1,132 @@
+"""The whole inspection of small sets: what it finds, and the page that shows it."""
+
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import cv2
+import pytest
+
+from mindssd.config.load import load_config
+from mindssd.errors import DatasetError, EngineError
+from mindssd.inspect import job
+from mindssd.inspect.advice import advice
+from mindssd.inspect.job import inspect, write_json
+from mindssd.inspect.page import page
+from mindssd.inspect.pictures import Album
+from tests.build.test_reach import GRIDS
+from tests.inspect.sets import noise, write_part
+
+
+@pytest.fixture(autouse=True)
+def grids(monkeypatch):
+    """Known, so that no engine is needed."""
+    monkeypatch.setattr("mindssd.inspect.anchors.read_grids", lambda _: GRIDS["small_data"])
+
+
+def look(data_dir: Path):
+    return inspect(load_config("small_data", [f"data_dir={data_dir}"]), "small_data")
+
+
+@pytest.fixture
+def odd_set(tmp_path: Path) -> Path:
+    """One image in both parts, one cut short, boxes annotated twice, a class that val lacks."""
+    folder = tmp_path / "odd <b>set</b>"
+    boxes = [("cat", [20, 20, 60, 50]), ("dog", [150, 100, 80, 70])]
+    twice = [*boxes, ("cat", [21, 20, 60, 50])]
+    train = {f"{i}.png": (noise(i), twice if i == 3 else boxes) for i in range(6)}
+    shrunk = cv2.resize(noise(2), (200, 150))
+    write_part(folder, "train", train)
+    write_part(folder, "val", {"v.jpg": (shrunk, boxes[:1]), "w.png": (noise(9), boxes[:1])})
+    cut = folder / "train2017" / "4.png"
+    cut.write_bytes(cut.read_bytes()[:3000])
+    return folder
+
+
+def test_it_finds_what_is_odd(odd_set):
+    found, _ = look(odd_set)
+    assert {name: part.num_images for name, part in found.parts.items()} == {"train": 6, "val": 2}
+    assert found.problems == ()
+    assert found.alike.num_shared == 1
+    (pair,) = found.alike.pairs
+    assert (pair.first.file_name, pair.second.file_name, pair.crosses) == ("2.png", "v.jpg", True)
+    assert [one.image.file_name for one in found.alike.unreadable] == ["4.png"]
+    assert found.num_suspects == {"train": {"twins": 1}, "val": {}}
+    said = "\n".join(advice(found))
+    assert "of 2 validation images 1 is nearly the same as training images" in said
+    assert "1 image files cannot be read, such as 4.png" in said
+    assert "val has no boxes of dog" in said
+
+
+def test_the_json_holds_it_all(odd_set, tmp_path):
+    found, _ = look(odd_set)
+    write_json(found, tmp_path / "report.json")
+    tree = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
+    assert tree["alike"]["pairs"][0]["second"] == {"part": "val", "image": 0, "file_name": "v.jpg"}
+    assert tree["anchors"]["num_truths"] == tree["parts"]["train"]["num_boxes"] == 13
+
+
+def test_the_page_fetches_nothing_and_is_all_escaped(odd_set):
+    text = page(*look(odd_set))
+    addresses = re.findall(r'(?:src|href)="([^"]{0,40})', text)
+    assert addresses and all(address.startswith("data:") for address in addresses)
+    assert "<script" not in text and "url(" not in text
+    assert "odd &lt;b&gt;set&lt;/b&gt;" in text and "<b>set</b>" not in text
+    assert text.count("<figure") > 6 and 'class="figures pair crosses"' in text
+
+
+def test_a_page_has_a_bound_and_says_what_is_left_out(odd_set, monkeypatch):
+    monkeypatch.setattr("mindssd.inspect.page.Album", lambda: Album(left=10_000))
+    text = page(*look(odd_set))
+    assert len(text) < 100_000
+    assert "more pictures would have made the page too large" in text
+
+
+def test_without_an_engine_the_rest_is_told(odd_set, monkeypatch):
+    def none(_):
+        raise EngineError("neither is installed")
+
+    monkeypatch.setattr("mindssd.inspect.anchors.read_grids", none)
+    found, datasets = look(odd_set)
+    assert found.anchors is None and found.no_anchors == "neither is installed"
+    assert "Not looked at: neither is installed" in page(found, datasets)
+
+
+def test_a_set_without_boxes_is_a_problem_and_has_a_page(tmp_path):
+    write_part(tmp_path / "set", "train", {"0.png": (noise(0), [])})
+    found, datasets = look(tmp_path / "set")
+    assert "has no boxes to learn from" in found.problems[0]
+    assert "instances_val2017.json: no such file" in found.problems[1]
+    assert "no boxes to learn from" in page(found, datasets)
+
+
+def test_a_folder_that_is_no_data_set_is_an_error(tmp_path):
+    with pytest.raises(DatasetError, match="no such file"):
+        look(tmp_path)
+
+
+def test_of_very_many_suspicious_boxes_all_are_counted_and_some_are_listed(odd_set, monkeypatch):
+    monkeypatch.setattr(job, "SUSPECTS_OF_A_KIND", 0)
+    found, _ = look(odd_set)
+    assert found.num_suspects["train"] == {"twins": 1} and found.suspects == ()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("width", [1280, 500])
+def test_a_browser_shows_the_page_without_complaint(odd_set, tmp_path, width):
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
+    if chromium is None:
+        pytest.skip("no chromium is installed")
+    path = tmp_path / "report.html"
+    path.write_text(page(*look(odd_set)), encoding="utf-8")
+    command = [chromium, "--headless=new", "--no-sandbox", "--disable-background-networking"]
+    command += ["--disable-gpu", "--enable-logging=stderr", f"--user-data-dir={tmp_path / 'user'}"]
+    command += [f"--window-size={width},3000", f"--screenshot={tmp_path / 'page.png'}"]
+    done = subprocess.run(
+        [*command, path.as_uri()], capture_output=True, text=True, timeout=120, check=True
+    )
+    assert "CONSOLE" not in done.stderr
+    shot = cv2.imread(str(tmp_path / "page.png"))
+    assert shot is not None and shot.std() > 10
