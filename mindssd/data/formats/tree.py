@@ -67,12 +67,21 @@ class Tree:
     def path(self, name: str) -> Path:
         return self.root / name
 
+    @cached_property
+    def _by_suffix(self) -> dict[str, list[str]]:
+        found: dict[str, list[str]] = {}
+        for name in self.files:
+            found.setdefault(suffix_of(name), []).append(name)
+        return found
+
     def with_suffix(self, *suffixes: str) -> list[str]:
-        return [name for name in self.files if name.casefold().endswith(suffixes)]
+        """The files of one of some suffixes, in small letters with their dots."""
+        chosen = [self._by_suffix[suffix] for suffix in suffixes if suffix in self._by_suffix]
+        return chosen[0] if len(chosen) == 1 else sorted(name for of in chosen for name in of)
 
     @cached_property
     def images(self) -> list[str]:
-        return [name for name in self.files if suffix_of(name) in IMAGE_SUFFIXES]
+        return self.with_suffix(*IMAGE_SUFFIXES)
 
     @cached_property
     def image_set(self) -> frozenset[str]:

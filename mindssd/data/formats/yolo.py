@@ -72,6 +72,8 @@ class _Labels:
 
     def show_some(self) -> bool:
         """Whether label files of some images look like YOLO's."""
+        if not self.files:
+            return False
         looked_at = 0
         for name in self.of_images(self.tree.images):
             words = self.tree.path(name).read_bytes()[:4096].split(b"\n")[0].split()
