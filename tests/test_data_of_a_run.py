@@ -14,6 +14,7 @@ from rich.console import Console
 from mindssd.build.evaluation import evaluate_model
 from mindssd.build.run import resume_run, start_run
 from mindssd.config.load import load_config
+from mindssd.data.convert.job import Settings, convert
 from mindssd.errors import ConfigError, DatasetError
 from mindssd.training.checkpoint import read_checkpoint
 
@@ -96,6 +97,30 @@ def test_validation_images_without_a_class_of_the_training_are_evaluated(
     change(copied, "val")(lambda content: content["categories"][0].update(name="square"))
     with pytest.raises(DatasetError, match=r"best\.safetensors and .*val2017\.json name different"):
         average_precision(run_folder / "best.safetensors", copied)
+
+
+def test_a_run_writes_down_how_it_split_its_data_and_goes_by_it(
+    quick_config: Path, shapes_dir: Path, tmp_path: Path
+) -> None:
+    convert(shapes_dir, tmp_path / "parts", Settings("yolo"), lambda _: None)
+    data = tmp_path / "data"
+    shutil.copytree(tmp_path / "parts/images/train", data / "images")
+    shutil.copytree(tmp_path / "parts/labels/train", data / "labels")
+    shutil.copy(tmp_path / "parts/data.yaml", data)
+    names = (data / "data.yaml").read_text()
+    (data / "data.yaml").write_text("train: images\n" + names[names.index("names:") :])
+    settings = [*SETTINGS, f"data_dir={data}", f"runs_dir={tmp_path}", "val_share=0.34"]
+    start_run(load_config(str(quick_config), settings), "quick")
+    split = json.loads((tmp_path / "run" / "split.json").read_bytes())
+    assert (len(split["train"]), len(split["val"])) == (8, 4)
+    model = tmp_path / "run" / "best.safetensors"
+    before = average_precision(model, data)  # with another share by default
+    (data / "images/new.png").write_bytes((data / "images" / split["val"][0]).read_bytes())
+    assert average_precision(model, data) == before
+    resume_run(tmp_path / "run", ["epochs=2"], adapt=True)
+    (tmp_path / "run" / "split.json").unlink()
+    with pytest.raises(ConfigError, match="training images 8 → 9"):
+        resume_run(tmp_path / "run", ["epochs=3"])
 
 
 def test_halved_files_train_to_the_same_first_step_as_their_size_says(

@@ -9,13 +9,17 @@ from mindssd.config.schema import Config
 from mindssd.data.augment import Augmentation
 from mindssd.data.classes import with_classes
 from mindssd.data.dataset import DetectionDataset
-from mindssd.data.formats.coco import find_annotations, load_coco_split, read_class_names
+from mindssd.data.formats.layout import Layout
+from mindssd.data.formats.parsed import assemble
+from mindssd.data.formats.recognise import recognise
 from mindssd.data.loader import TrainingLoader
 from mindssd.data.samples import TrainingSamples
 from mindssd.data.sampling import ClassCounts, describe_repeats, repeat_factors
+from mindssd.data.splits import require_boxes
+from mindssd.data.splitting import Split, parts_of, read_split, split_off
 from mindssd.data.targets import Matcher, Targets
 from mindssd.engines.base import Group, SingleProcessGroup
-from mindssd.errors import ConfigError
+from mindssd.errors import ConfigError, DatasetError
 from mindssd.geometry.atss import match_adaptively
 from mindssd.geometry.default_boxes import DefaultBoxes
 from mindssd.geometry.matching import match
@@ -27,28 +31,90 @@ SECONDS_FOR_SIZES = 0.5
 memory holds, all of COCO's that the cache knows. The rest are compared as they are read."""
 
 
-def build_dataset(config: Config, split: str, all_sizes: bool = False) -> DetectionDataset:
+def build_dataset(
+    config: Config, split: str, all_sizes: bool = False, model: Path | None = None
+) -> DetectionDataset:
     """Read the annotations of `train` or `val` under the config's data_dir.
 
-    `all_sizes` reads the headers of all training files, however long that takes.
+    `all_sizes` reads the headers of all training files, however long that takes. A data set without
+    a validation part is split, as it was for the run that `model` lies in, if it was.
     """
-    if config.data_dir is None:
+    layout = find_layout(config)
+    if layout.training is not None and layout.validation is None:
+        train, val, _ = _split(config, layout, split_file_of(model))
+        return train if split == "train" else val
+    return _read(config, layout, split, all_sizes)
+
+
+def build_datasets(
+    config: Config, all_sizes: bool = False, split_file: Path | None = None
+) -> tuple[DetectionDataset, DetectionDataset, Split | None]:
+    """Read training and validation images, and how they were split if there are no parts.
+
+    An existing `split_file` decides.
+    """
+    layout = find_layout(config)
+    if layout.training is not None and layout.validation is None:
+        return _split(config, layout, split_file)
+    train, val = (_read(config, layout, split, all_sizes) for split in ("train", "val"))
+    return train, val, None
+
+
+SPLIT_FILE = "split.json"
+"""In a run's folder, which images train and val have."""
+
+
+def split_file_of(model: Path | None) -> Path | None:
+    """The split of the run or search that a model lies in; None where there is none."""
+    folders = [] if model is None else list(model.absolute().parents)[:2]
+    return next((f / SPLIT_FILE for f in folders if (f / SPLIT_FILE).is_file()), None)
+
+
+def _split(
+    config: Config, layout: Layout, split_file: Path | None
+) -> tuple[DetectionDataset, DetectionDataset, Split]:
+    whole = assemble(layout.parts[layout.training or ""]())
+    require_boxes(whole)
+    if split_file is not None and split_file.is_file():
+        split = read_split(split_file)
+    else:
+        split = split_off(whole, config.val_share, config.group_by)
+    return *parts_of(whole, split), split
+
+
+def _read(config: Config, layout: Layout, split: str, all_sizes: bool) -> DetectionDataset:
+    part = layout.training if split == "train" else layout.validation
+    if part is None:
+        raise DatasetError(
+            f"{config.data_dir}: has no {split} part ({layout.title}, {layout.place}), but "
+            f"{', '.join(layout.parts)}"
+        )
+    if config.group_by is not None and layout.validation is not None:
         raise ConfigError(
-            "data_dir is not set: give data_dir=PATH, a folder with annotations/, train2017/ "
-            "and val2017/ (`mindssd demo` makes one to try)"
+            f"group_by={config.group_by} changes nothing: {config.data_dir} has a validation part"
         )
     # What a sample is does not depend on how many files there was time for; an evaluation's truths
     # do, so all of val's are looked at.
     seconds = SECONDS_FOR_SIZES if split == "train" and not all_sizes else None
-    return load_coco_split(Path(config.data_dir).expanduser(), split, seconds)
+    return assemble(layout.parts[part](), seconds)
+
+
+def find_layout(config: Config) -> Layout:
+    """Find out how the data set under the config's data_dir lies there."""
+    if config.data_dir is None:
+        raise ConfigError(
+            "data_dir is not set: give data_dir=PATH, a folder with images and their annotations "
+            "in one of the formats of docs/data.md (`mindssd demo` makes one to try)"
+        )
+    return recognise(Path(config.data_dir).expanduser(), config.format)
 
 
 def training_classes(config: Config) -> tuple[str, ...] | None:
     """The classes of data_dir's training annotations; None where there are none."""
     if config.data_dir is None:
         return None
-    path = find_annotations(Path(config.data_dir).expanduser(), "train")
-    return None if path is None else read_class_names(path)
+    layout = find_layout(config)
+    return None if layout.training is None else layout.parts[layout.training]().class_names
 
 
 def with_classes_of(

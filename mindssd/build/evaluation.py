@@ -51,7 +51,7 @@ def evaluate_model(
     path = find_model(path, say)
     session = _session(path, recipe, overrides) if is_deployed(path) else None
     config = _config(path, session, recipe, overrides)
-    dataset = build_dataset(config, "val")
+    dataset = build_dataset(config, "val", model=path)
     protocol = PROTOCOLS[protocol_name or config.evaluation.protocol]
     class_names = dataset.class_names
     if session is None and read_description(path) is None:

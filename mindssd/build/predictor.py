@@ -54,7 +54,10 @@ def model_metadata(
 ) -> ModelMetadata:
     """The description that a model's file carries."""
     # Where this machine keeps its files is nobody else's business.
-    own = ("data_dir", "backbone_ckpt_path", "initial_weights", "class_map", "name", "runs_dir")
+    own = (
+        *("data_dir", "format", "val_share", "group_by"),
+        *("backbone_ckpt_path", "initial_weights", "class_map", "name", "runs_dir"),
+    )
     defaults = Config()
     return ModelMetadata(
         config={**config_tree, **{key: getattr(defaults, key) for key in own}},

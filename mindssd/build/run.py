@@ -8,7 +8,13 @@ from pathlib import Path
 
 import msgspec
 
-from mindssd.build.data import build_dataset, build_loader, build_samples, sampling_lines
+from mindssd.build.data import (
+    SPLIT_FILE,
+    build_datasets,
+    build_loader,
+    build_samples,
+    sampling_lines,
+)
 from mindssd.build.engine import build_engine
 from mindssd.build.fit import fit
 from mindssd.build.initial_weights import load_initial_weights
@@ -22,9 +28,11 @@ from mindssd.config.schema import Config
 from mindssd.data.classes import classes_line, with_classes
 from mindssd.data.dataset import DetectionDataset
 from mindssd.data.splits import paired, require_boxes
+from mindssd.data.splitting import Split
 from mindssd.engines.base import Engine
 from mindssd.errors import ConfigError, DatasetError
 from mindssd.evaluation.protocol import PROTOCOLS
+from mindssd.files import write_file
 from mindssd.training.checkpoint import read_newest
 from mindssd.training.plan import Metrics, Outcome
 from mindssd.training.progress import SteadyConsole
@@ -42,8 +50,11 @@ def start_run(config: Config, recipe: str) -> Outcome:
     """Train a new detector into its own folder."""
     folder = RunFolder(run_folder(config, recipe))
     folder.require_free()
-    with _entered(config, folder, read_datasets(config)) as parts:
+    datasets, split = read_parts(config)
+    with _entered(config, folder, datasets) as parts:
         parts.console.say(*parts.load_initial_weights())
+        if split is not None and parts.engine.group.rank == 0:
+            write_file(folder.path / SPLIT_FILE, split.to_json())
         return parts.run().train(None)
 
 
@@ -66,7 +77,8 @@ def resume_run(path: Path, overrides: Sequence[str] = (), adapt: bool = False) -
                 "a new run with it"
             )
     checkpoint, damage = read_newest(folder.last_file)
-    datasets = read_datasets(config, tuple(checkpoint.origin.class_names))
+    class_names = tuple(checkpoint.origin.class_names)
+    datasets, _ = read_parts(config, class_names, split_file=path / SPLIT_FILE)
     with _entered(config, folder, datasets) as parts:
         if damage is not None:
             parts.console.say(
@@ -127,19 +139,23 @@ def _default_name(config: Config, recipe: str) -> str:
     return f"{recipe}-{data}-{time.strftime('%Y%m%d-%H%M%S')}"
 
 
-def read_datasets(
-    config: Config, class_names: tuple[str, ...] | None = None, all_sizes: bool = False
-) -> Datasets:
+def read_parts(
+    config: Config,
+    class_names: tuple[str, ...] | None = None,
+    all_sizes: bool = False,
+    split_file: Path | None = None,
+) -> tuple[Datasets, Split | None]:
     """Training and validation images, with the classes that a resumed run has, if they fit.
 
-    `all_sizes` as in `build_dataset`.
+    With how they were split, if the data set has no parts. `all_sizes` and `split_file` as in
+    `build_datasets`.
     """
-    train, val = build_dataset(config, "train", all_sizes), build_dataset(config, "val")
+    train, val, split = build_datasets(config, all_sizes, split_file)
     if class_names is not None:
         with suppress(DatasetError):  # told by `carry_over`, with the way out of a resume
             train = with_classes(train, class_names, "the run", "")
     require_boxes(train)
-    return train, paired(train, val)
+    return (train, paired(train, val)), split
 
 
 @contextmanager

@@ -17,7 +17,7 @@ def doctor(
         list[str] | None,
         typer.Argument(
             metavar="data_dir=PATH",
-            help="A data set in COCO 2017's layout to look at as well.",
+            help="A data set to look at as well.",
             show_default=False,
         ),
     ] = None,
@@ -31,8 +31,8 @@ def doctor(
     with the way out below it. The exit status is 1 if there is a problem. Run it
     first on a new machine, and put its output into a report of a fault.
 
-    `mindssd doctor data_dir=PATH` looks at a data set in COCO 2017's layout too;
-    `mindssd inspect PATH` looks closer.
+    `mindssd doctor data_dir=PATH` looks at a data set too; `mindssd inspect PATH`
+    looks closer.
     """
     from mindssd.doctor.checks import all_findings
 

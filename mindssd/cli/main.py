@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from mindssd.cli.bench import bench
+from mindssd.cli.convert import convert
 from mindssd.cli.demo import demo
 from mindssd.cli.doctor import doctor
 from mindssd.cli.evaluate import evaluate
@@ -52,8 +53,8 @@ def options(
 
     Without any training:  `mindssd predict ssd_mobilenetv2 photo.jpg`
 
-    Your own images: a folder with `annotations/instances_train2017.json`,
-    `annotations/instances_val2017.json`, `train2017/` and `val2017/` is all it takes.
+    Your own images: a folder of them with annotations of COCO, YOLO, Pascal VOC, LabelMe, CVAT,
+    VIA or in a CSV is all it takes, in parts or not.
     """
 
 
@@ -64,6 +65,7 @@ app.command("eval")(evaluate)
 app.command()(predict)
 app.command()(export)
 app.command()(bench)
+app.command()(convert)
 app.command()(demo)
 app.command()(models)
 app.command()(weights)

@@ -7,7 +7,8 @@ from mindssd.config.keys import GROUPS, KEYS, did_you_mean, flatten
 from mindssd.config.load import read_overrides
 from mindssd.errors import ConfigError
 
-_EVALUATED = ("data_dir", "evaluation.protocol", "evaluation.batch_size")
+_DATA = ("data_dir", "format", "val_share", "group_by")
+_EVALUATED = (*_DATA, "evaluation.protocol", "evaluation.batch_size")
 
 _DETECTED = ("detection.soft_sigma", "detection.vote_iou")
 EVAL_TRAINED = (*_EVALUATED, *_DETECTED, "device", "engine", "precision", "deterministic")
@@ -22,7 +23,7 @@ _NETWORK = (
 EVAL_UNDESCRIBED = (*EVAL_TRAINED, *_NETWORK)
 """Of a file that does not say what network it holds, that too."""
 
-EXPORT = ("data_dir", "device", "engine", "deterministic")
+EXPORT = (*_DATA, "device", "engine", "deterministic")
 
 
 def require_taken(overrides: Sequence[str], taken: Sequence[str], command: str) -> None:

@@ -233,7 +233,13 @@ class Config(_Group, frozen=True):
     """PyTorch's, on several devices: BatchNorm's statistics are the whole batch's."""
     seed: Annotated[int, Meta(ge=0, le=999_999)] = 0
     data_dir: str | None = None
-    """A folder in COCO's layout: annotations/, train2017/, val2017/."""
+    """A folder of images and their annotations, in any format of docs/data.md, or a .zip of it."""
+    format: Literal["auto", "coco", "yolo", "voc", "labelme", "cvat", "via", "csv"] = "auto"
+    """That of the annotations; `auto` is the one that is there."""
+    val_share: Annotated[float, Meta(gt=0, lt=1)] = 0.2
+    """So much of a data set without a validation part is kept for it."""
+    group_by: str | None = None
+    """A regular expression: images in whose names it finds the same stay in one part."""
     backbone_ckpt_path: str | None = None
     """A MindCV backbone checkpoint, or the name of a published one (see `mindssd weights`)."""
     initial_weights: str | None = None

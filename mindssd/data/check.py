@@ -5,7 +5,9 @@ clipped in training, and the report says how many of each and gives one example.
 another unit or form than COCO's altogether are an error: nothing could be learned from them.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from typing import Self
 
@@ -27,11 +29,12 @@ _ENOUGH_BOXES = 10
 
 @dataclass(frozen=True)
 class Finding:
-    """One kind of fault: how often, what was done, and one example."""
+    """One kind of fault: how often, what was done, and one example; all within `every_example`."""
 
     count: int
     what: str
     example: str
+    examples: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         return f"{self.count} {self.what} (such as {printable(self.example)})"
@@ -61,10 +64,31 @@ class CheckReport:
         return replace(self, findings=(*self.findings, *findings))
 
 
+_EVERY = ContextVar("every example is kept", default=False)
+
+
+@contextmanager
+def every_example() -> Iterator[None]:
+    """Keep all examples of what is found meanwhile: for a list of changes."""
+    token = _EVERY.set(True)
+    try:
+        yield
+    finally:
+        _EVERY.reset(token)
+
+
+def finding_of(what: str, examples: Sequence[str]) -> Finding:
+    """Make a finding of its examples, one or more."""
+    return Finding(len(examples), what, examples[0], tuple(examples) if _EVERY.get() else ())
+
+
 def count_where(faults: Array, what: str, example: Callable[[int], str]) -> list[Finding]:
     """Make a finding of a mask of faults, with the first one as example; none where all is well."""
-    count = int(np.count_nonzero(faults))
-    return [Finding(count, what, example(int(np.argmax(faults))))] if count else []
+    rows = np.flatnonzero(faults)
+    if not len(rows):
+        return []
+    examples = tuple(map(example, rows.tolist())) if _EVERY.get() else ()
+    return [Finding(len(rows), what, example(int(rows[0])), examples)]
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Parts of a data set: folds for cross-validation."""
+"""Parts of a data set, each class spread over them: folds for cross-validation, and others."""
 
 from dataclasses import replace
 
@@ -49,29 +49,50 @@ def folds(dataset: DetectionDataset, num_folds: int, seed: int = 0) -> list[Arra
     least often, then to the one of fewest images; images without truths come last. Every fold has
     truths: DatasetError for fewer images with truths than folds.
     """
-    num_images = len(dataset)
-    of_image = np.repeat(np.arange(num_images), np.diff(dataset.starts))
-    # Column 0 is of images without truths.
-    shows = np.zeros((num_images, len(dataset.class_names) + 1), np.int64)
-    shows[of_image[~dataset.is_crowd], dataset.labels[~dataset.is_crowd]] = 1
-    num_shown = int(shows.any(axis=1).sum())
+    shows = shown_classes(dataset)
+    num_shown = int(shows[:, 1:].any(axis=1).sum())
     if num_shown < num_folds:
         raise DatasetError(
             f"{dataset.annotation_file}: {num_shown} images with boxes cannot be dealt into "
             f"{num_folds} folds"
         )
+    ones = np.ones(len(dataset), np.int64)
+    shares = np.full(num_folds, 1 / num_folds)
+    parts = deal(shows, ones, shares, np.random.default_rng(seed).random(len(dataset)))
+    return [np.flatnonzero(parts == fold) for fold in range(num_folds)]
+
+
+def shown_classes(dataset: DetectionDataset) -> Array:
+    """Which classes N images show, (N, 1 + C) of 0 and 1; column 0 is of images without truths."""
+    of_image = np.repeat(np.arange(len(dataset)), np.diff(dataset.starts))
+    shows = np.zeros((len(dataset), len(dataset.class_names) + 1), np.int64)
+    shows[of_image[~dataset.is_crowd], dataset.labels[~dataset.is_crowd]] = 1
     shows[:, 0] = ~shows.any(axis=1)
-    frequency = np.where(shows, shows.sum(axis=0), num_images + 1)
-    frequency[shows[:, 0] == 1, 0] = num_images + 1
+    return shows
+
+
+def deal(shows: Array, sizes: Array, shares: Array, order: Array) -> Array:
+    """Deal G groups of images into parts: (G,) the part of each.
+
+    `shows` (G, 1 + C) counts a group's images that show each class, column 0 those without truths;
+    `sizes` (G,) its images, `shares` (P,) of the parts sum to 1, and `order` (G,) decides between
+    groups that are alike. The groups of the rarest classes come first, the larger ones before the
+    others, each to the part that lacks most of its rarest class, then to the one that lacks most
+    images.
+    """
+    totals = shows.sum(axis=0)
+    frequency = np.where(shows > 0, totals, totals.sum() + 1)
+    with_truths = shows[:, 1:].any(axis=1)
+    frequency[with_truths, 0] = totals.sum() + 1
     rarest = frequency.argmin(axis=1)
-    shuffled = np.random.default_rng(seed).random(num_images)
-    order = np.lexsort((shuffled, rarest, frequency.min(axis=1)))
-    dealt = np.zeros((num_folds, shows.shape[1]), np.int64)
-    sizes = np.zeros(num_folds, np.int64)
-    parts: list[list[int]] = [[] for _ in range(num_folds)]
-    for image in order.tolist():
-        fold = int(np.lexsort((sizes, dealt[:, rarest[image]]))[0])
-        parts[fold].append(image)
-        dealt[fold] += shows[image]
-        sizes[fold] += 1
-    return [np.sort(np.array(part)) for part in parts]
+    # Images without truths come last.
+    rarity = np.where(with_truths, frequency.min(axis=1), totals.sum() + 1)
+    lacking = shares[:, None] * totals
+    lacking_images = shares * sizes.sum()
+    parts = np.zeros(len(shows), np.int64)
+    for group in np.lexsort((order, -sizes, rarest, rarity)).tolist():
+        part = int(np.lexsort((-lacking_images, -lacking[:, rarest[group]]))[0])
+        parts[group] = part
+        lacking[part] -= shows[group]
+        lacking_images[part] -= sizes[group]
+    return parts

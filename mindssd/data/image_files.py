@@ -7,13 +7,13 @@ otherwise on this disk. It is taken where exactly one fits.
 
 import os
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from mindssd.data.check import Finding, count_where
+from mindssd.data.check import Finding, count_where, finding_of
 from mindssd.data.file_search import MISSING, FileSearch, Folder, ends_of, is_file, sort_of_name
 from mindssd.errors import DatasetError, printable
 from mindssd.images import IMAGE_SUFFIXES
@@ -32,8 +32,13 @@ class ImageFiles:
     findings: list[Finding]
 
 
-def find_files(file_names: Sequence[str], image_dir: Path) -> ImageFiles:
-    """Find the file of each name; DatasetError, with the cause, where there is none of them."""
+def find_files(
+    file_names: Sequence[str], image_dir: Path, elsewhere: Collection[str] = ()
+) -> ImageFiles:
+    """Find the file of each name; DatasetError, with the cause, where there is none of them.
+
+    Files of `elsewhere` are known to belong to another part of the data set.
+    """
     folder = Folder(image_dir)
     names = [os.path.normpath(name) if "/" in name else name for name in file_names]
     listed = set(folder.files())
@@ -59,11 +64,13 @@ def find_files(file_names: Sequence[str], image_dir: Path) -> ImageFiles:
         )
     findings = []
     for kind, rows in sorted(kinds.items()):
-        example, what = file_names[rows[0]], f"{kind}: not trained on"
         if present[rows[0]]:
-            example, what = f"{example}, {names[rows[0]]}", f"{kind}: found all the same"
-        findings.append(Finding(len(rows), what, example))
-    return ImageFiles(names, present, [*findings, *_unlisted(listed - there)])
+            examples = [f"{file_names[row]}, {names[row]}" for row in rows]
+            findings.append(finding_of(f"{kind}: found all the same", examples))
+        else:
+            examples = [file_names[row] for row in rows]
+            findings.append(finding_of(f"{kind}: not trained on", examples))
+    return ImageFiles(names, present, [*findings, *_unlisted(listed.difference(there, elsewhere))])
 
 
 def _cause(folder: Folder, name: str) -> str:

@@ -6,7 +6,7 @@ and not over the file's, that size is wrong and they are in pixels of the file. 
 without such a sign, no one knows.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,30 +40,31 @@ class ImageSizes:
 
 def settle_sizes(
     annotated: Array,
-    file_names: Sequence[str],
+    headers: FileHeaders,
     present: Array,
-    image_dir: Path,
     owners: Array,
     boxes_xywh: Array,
     seconds: float | None,
+    expected: bool = True,
 ) -> ImageSizes:
-    """Compare annotated sizes (N, 2), 0 where not given, with those of the files.
+    """Compare annotated sizes (N, 2), 0 where not given, with those of the files of `headers`.
 
     `owners` (n,) are the images' positions of `boxes_xywh` (n, 4). The headers of images without a
-    size, or with boxes over it, are read in any case, the others as far as `seconds` allow.
+    size, or with boxes over it, are read in any case, the others as far as `seconds` allow. A size
+    that is not given is worth a report where it was `expected`.
     DatasetError where files have another shape than annotated.
     """
-    headers = FileHeaders(image_dir, file_names)
+    file_names = headers.file_names
     reach = _Reach.of(owners, boxes_xywh, len(annotated))
     unknown = present & (annotated[:, 0] == 0)
     headers.read(np.flatnonzero(unknown))
-    annotated = np.where(unknown[:, None], _shown(headers.columns, annotated), annotated)
+    annotated = np.where(unknown[:, None], shown_sizes(headers.columns, annotated), annotated)
     wrong = _wrong_alone(annotated, headers, reach, present)
     wrong |= _wrong_together(annotated, headers, reach, present)
-    annotated = np.where(wrong[:, None], _shown(headers.columns, annotated), annotated)
+    annotated = np.where(wrong[:, None], shown_sizes(headers.columns, annotated), annotated)
     headers.read(np.flatnonzero(present), seconds)
     headers.save()
-    of_files = _shown(headers.columns, annotated)
+    of_files = shown_sizes(headers.columns, annotated)
     sorts = np.where(reach.counts > 0, _sorts(annotated, of_files), _SAME)
 
     def example(index: int) -> str:
@@ -71,7 +72,7 @@ def settle_sizes(
         name = printable(file_names[index])
         return f"{name}, {file_size} pixels where width and height say {size}"
 
-    _refuse(sorts == _OTHER, image_dir, example)
+    _refuse(sorts == _OTHER, headers.image_dir, example)
     name_of = file_names.__getitem__
     resized = np.isin(sorts, (_LARGER, _SMALLER, _MUCH_SMALLER))
     states = headers.columns[:, 0]
@@ -80,7 +81,9 @@ def settle_sizes(
         of_files,
         [
             *count_where(
-                unknown, "images without width and height: read from their files", name_of
+                unknown & expected,
+                "images without width and height: read from their files",
+                name_of,
             ),
             *count_where(
                 wrong, "images of another size than annotated: the file is right", name_of
@@ -149,7 +152,7 @@ def _wrong_alone(annotated: Array, headers: FileHeaders, reach: _Reach, present:
     """
     doubtful = present & (reach.ends > annotated + _SUSPICIOUS_PIXELS).any(axis=1)
     headers.read(np.flatnonzero(doubtful))
-    of_files = np.where(doubtful[:, None], _shown(headers.columns, annotated), 0)
+    of_files = np.where(doubtful[:, None], shown_sizes(headers.columns, annotated), 0)
     sorts = _sorts(annotated, of_files)
     differing = (sorts == _OTHER) | ((sorts != _SAME) & reach.over(annotated))
     wrong: Array = differing & ~reach.over(of_files)
@@ -167,7 +170,7 @@ def _wrong_together(annotated: Array, headers: FileHeaders, reach: _Reach, prese
     jury = np.zeros(len(annotated), np.bool_)
     jury[rows[:: max(1, -(-len(rows) // _JURY))]] = True
     headers.read(np.flatnonzero(jury))
-    of_files = np.where(jury[:, None], _shown(headers.columns, annotated), 0)
+    of_files = np.where(jury[:, None], shown_sizes(headers.columns, annotated), 0)
     sorts = _sorts(annotated, of_files)
     over_file = reach.over(of_files)
     over_annotated = reach.over(annotated) & ~over_file
@@ -183,7 +186,7 @@ def _wrong_together(annotated: Array, headers: FileHeaders, reach: _Reach, prese
     if not wrong:
         return np.zeros(len(annotated), np.bool_)
     headers.read(np.flatnonzero(present))
-    sorts = _sorts(annotated, _shown(headers.columns, annotated))
+    sorts = _sorts(annotated, shown_sizes(headers.columns, annotated))
     return np.isin(sorts, wrong) & (reach.counts > 0)
 
 
@@ -199,7 +202,7 @@ def _sorts(annotated: Array, of_files: Array) -> Array:
     return sorts
 
 
-def _shown(headers: Array, annotated: Array) -> Array:
+def shown_sizes(headers: Array, annotated: Array) -> Array:
     """Give the sizes (N, 2) that images are read with, 0 where not known.
 
     Where EXIF turns a picture, and only as stored has it the annotated shape, its annotators saw it

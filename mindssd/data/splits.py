@@ -63,11 +63,12 @@ def shared_images(train: DetectionDataset, val: DetectionDataset) -> list[Findin
     for _, size, path in _files(train, only):
         if size in sizes:
             train_files[size].append(path)
-    content = functools.cache(_content)
+    content = functools.cache(content_of)
     shared = np.zeros(len(val), np.bool_)
     for row, size, path in val_files:
-        shared[row] = any(
-            content(path, size) == content(other, size) for other in train_files[size]
+        mine = content(path, size) if train_files[size] else None
+        shared[row] = mine is not None and any(
+            mine == content(other, size) for other in train_files[size]
         )
     what = f"of {len(val)} validation images are training images too: AP says little of new ones"
     return count_where(shared, what, val.file_names.__getitem__)
@@ -86,8 +87,8 @@ def _files(dataset: DetectionDataset, only: set[str] | None) -> Iterator[tuple[i
                 yield row, size, path
 
 
-def _content(path: str, size: int) -> object:
-    """A digest of a file's content; a value of its own where it cannot be read."""
+def content_of(path: str, size: int) -> bytes | None:
+    """A digest of a file's content; None where it cannot be read."""
     digest = hashlib.blake2b(digest_size=16)
     step = max(_BLOCK_BYTES, (size - _BLOCK_BYTES) // (_BLOCKS - 1))
     try:
@@ -96,5 +97,5 @@ def _content(path: str, size: int) -> object:
                 file.seek(start)
                 digest.update(file.read(_BLOCK_BYTES))
     except OSError:
-        return object()
+        return None
     return digest.digest()

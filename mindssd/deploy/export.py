@@ -133,6 +133,7 @@ class _Export:
         settings: ExportSettings,
         console: Console,
     ) -> None:
+        self.path = path
         self.config = config
         self.metadata = metadata
         self.settings = settings
@@ -142,7 +143,8 @@ class _Export:
         self.default_boxes = build_default_boxes(config, model.network.grids)
         dataset: DetectionDataset | None = None
         if config.data_dir:
-            dataset = with_classes_of(build_dataset(config, "val"), metadata.class_names, path)
+            dataset = build_dataset(config, "val", model=path)
+            dataset = with_classes_of(dataset, metadata.class_names, path)
             for line in dataset.report.lines():
                 self._say(line)
         if settings.nms is not None and config.detection != DetectionConfig():
@@ -239,7 +241,7 @@ class _Export:
 
     def _training_images(self, count: int) -> Iterator[Array]:
         """Some training images, prepared as for prediction."""
-        dataset: DetectionDataset = build_dataset(self.config, "train")
+        dataset: DetectionDataset = build_dataset(self.config, "train", model=self.path)
         for image in readable_images(dataset, count, self._say):
             yield self.engine.predictor.prepare(image)
 

@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
+from mindssd.build.data import build_dataset
+from mindssd.config.schema import Config
 from mindssd.data.dataset import DetectionDataset
-from mindssd.data.formats.coco import load_coco_split
 from mindssd.data.splits import paired, require_boxes
 from mindssd.doctor.finding import Finding
 from mindssd.errors import MindSSDError, printable
@@ -15,9 +16,10 @@ def check_data(data_dir: Path) -> list[Finding]:
     findings: list[Finding] = []
     together: list[Finding] = []
     datasets: dict[str, DetectionDataset] = {}
+    config = Config(data_dir=str(data_dir))
     for split in ("train", "val"):
         try:
-            datasets[split] = load_coco_split(data_dir, split)
+            datasets[split] = build_dataset(config, split, all_sizes=True)
         except MindSSDError as error:
             findings.append(Finding("problem", f"data {split}", str(error)))
     try:

@@ -173,7 +173,8 @@ class TrainingLoop:
         if not readable:
             raise TrainingError(
                 f"none of the training images of epoch {self.step // self.plan.steps_per_epoch} "
-                f"could be read ({len(self._unreadable)} so far); check data_dir's train2017/"
+                f"could be read ({len(self._unreadable)} so far); look at the data set with "
+                "`mindssd doctor data_dir=PATH`"
             )
 
     def _end_losses(self) -> None:

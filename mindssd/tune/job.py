@@ -22,10 +22,12 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from mindssd.build.run import Datasets, read_datasets, train_quietly, with_absolute_paths
+from mindssd.build.data import SPLIT_FILE
+from mindssd.build.run import Datasets, read_parts, train_quietly, with_absolute_paths
 from mindssd.config.load import load_config, override, to_yaml
 from mindssd.config.schema import Config
 from mindssd.data.folds import folds, subset
+from mindssd.data.splitting import Split
 from mindssd.errors import ConfigError, DivergedError, TrainingError
 from mindssd.files import write_file
 from mindssd.training.run_folder import RunFolder
@@ -61,7 +63,7 @@ class Job:
         self.console = console
         self.config = load_config(str(folder / "config.yaml"))
         kept = json.loads((folder / "search.json").read_bytes())
-        self.data = _read(self.config)
+        self.data, _ = _read(self.config, folder)
         if _fingerprints(self.data) != kept["data"]:
             raise ConfigError(
                 f"{self.config.data_dir}: its images or boxes have changed since {folder} was "
@@ -82,7 +84,7 @@ class Job:
                 f"{folder} holds a search already; choose another name=…, or go on with it: "
                 f"mindssd tune --resume {folder}"
             )
-        data = _read(config)
+        data, split = _read(config, folder)
         folds(data[0], num_folds)  # before anything is written
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -90,6 +92,8 @@ class Job:
             raise ConfigError(f"{folder} cannot be made ({error.strerror})") from error
         config = msgspec.structs.replace(with_absolute_paths(config), name=None)
         write_file(folder / "config.yaml", to_yaml(config).encode())
+        if split is not None:
+            write_file(folder / SPLIT_FILE, split.to_json())
         _write_json(folder / "search.json", {"folds": num_folds, "data": _fingerprints(data)})
         return cls(folder, seconds, console)
 
@@ -208,9 +212,9 @@ class Job:
             self.console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
-def _read(config: Config) -> Datasets:
+def _read(config: Config, folder: Path) -> tuple[Datasets, Split | None]:
     # All headers are read: every training image is scored on once.
-    return read_datasets(config, all_sizes=True)
+    return read_parts(config, all_sizes=True, split_file=folder / SPLIT_FILE)
 
 
 def _fingerprints(data: Datasets) -> list[str]:

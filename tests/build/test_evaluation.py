@@ -29,7 +29,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     asked: dict[str, Any] = {}
     dataset = SimpleNamespace(class_names=("fish",), report=SimpleNamespace(lines=list))
     model = SimpleNamespace(network=None, class_names=("fish",))
-    monkeypatch.setattr(evaluation, "build_dataset", lambda config, split: dataset)
+    monkeypatch.setattr(evaluation, "build_dataset", lambda config, split, model: dataset)
     monkeypatch.setattr(evaluation, "build_predictor", lambda *wanted: model)
     monkeypatch.setattr(evaluation, "load_model", lambda path, config, names: model)
 
@@ -102,7 +102,7 @@ def test_what_a_data_set_has_wrong_is_printed_as_it_is(
     line = "1 image files missing (such as [red]a[/i].jpg)"  # rich's markup, and not in order
     report = SimpleNamespace(lines=lambda: [line])
     dataset = SimpleNamespace(class_names=("fish",), report=report)
-    monkeypatch.setattr(evaluation, "build_dataset", lambda config, split: dataset)
+    monkeypatch.setattr(evaluation, "build_dataset", lambda config, split, model: dataset)
     path, printed = tmp_path / "m.ckpt", io.StringIO()
     write_checkpoint(path, PARAMETERS)
     evaluation.evaluate_model(path, "demo", [], None, Console(file=printed))

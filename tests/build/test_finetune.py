@@ -12,7 +12,7 @@ import pytest
 from rich.console import Console
 
 from mindssd.build.evaluation import evaluate_model
-from mindssd.build.run import read_datasets, resume_run, train_quietly
+from mindssd.build.run import read_parts, resume_run, train_quietly
 from mindssd.config.load import load_config
 from mindssd.errors import ConfigError
 from mindssd.training.signals import OutOfTime
@@ -59,7 +59,7 @@ def test_it_trains_resumes_and_is_evaluated(
         publish(monkeypatch, server, name, detector_file(name, tmp_path / "a.ckpt"))
         config = load_config(name.replace("ssd_", "finetune_"), settings)
         with pytest.raises(OutOfTime):
-            train_quietly(config, run, read_datasets(config), deadline=time.monotonic())
+            train_quietly(config, run, read_parts(config)[0], deadline=time.monotonic())
     # A run keeps what it needs: it goes on without what it started from.
     monkeypatch.setenv(download.BASE_URL_VARIABLE, "http://127.0.0.1:9")
     for path in (tmp_path / "cache").iterdir():

@@ -103,7 +103,7 @@ def test_what_a_model_has_decided_is_refused(mindssd, untrained_model, deploy, s
     for model in (untrained_model, deploy()):
         fault = mindssd("eval", model, f"data_dir={shapes_dir}", setting).fault
         assert fault.startswith(f"{setting.partition('=')[0]} changes nothing here: `mindssd eval`")
-        assert "takes data_dir, evaluation.protocol, " in fault
+        assert "takes data_dir, format, val_share, group_by, evaluation.protocol, " in fault
 
 
 def test_data_of_other_classes_is_refused(evaluate, untrained_model, shapes_dir, tmp_path):

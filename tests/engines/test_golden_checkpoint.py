@@ -20,6 +20,7 @@ from mindssd.config.load import load_config
 from mindssd.geometry.coding import decode
 from mindssd.geometry.postprocess import sigmoid
 from mindssd.images import normalise, read_image, resize
+from tests.conftest import shared
 
 RECIPE = "ssd_mobilenetv2"
 OUTPUT_TOLERANCE = 1e-4
@@ -123,6 +124,17 @@ def test_both_engines_give_the_same_map(
     record_figure("mAP by MindSpore", scores[0])
     record_figure("mAP by PyTorch", scores[1])
     assert scores[1] == pytest.approx(scores[0], abs=0.001)
+
+
+def test_its_map_is_the_same_on_the_same_images_as_pascal_voc(
+    torch_engine, bccd_dir, trained_checkpoint
+):
+    scores = []
+    for data_dir in (bccd_dir, shared("data/bccd_voc")):
+        settings = [f"engine={torch_engine.name}", "device=CPU", f"data_dir={data_dir}", ONE_BY_ONE]
+        console = Console(file=io.StringIO())
+        scores.append(evaluate_model(trained_checkpoint, RECIPE, settings, "coco", console).ap)
+    assert scores[1] == pytest.approx(scores[0], abs=0.002)
 
 
 def test_pytorch_reads_mindspores_files_without_mindspore(

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from mindssd.data.check import Finding, count_where
+from mindssd.data.check import Finding, count_where, finding_of
 from mindssd.data.formats.coco_json import CocoImage, numbers
 from mindssd.data.formats.ids import Key, key_of
 from mindssd.data.sizes import size_words
@@ -71,9 +71,9 @@ def read_images(
     if not ids:
         with_both = " with id and file_name" if findings else ""
         raise DatasetError(f"{annotation_file}: has no images{with_both}; expected at least one")
-    if not _is_possible("".join(names)) or "" in names:
+    if not is_possible("".join(names)) or "" in names:
         key, name = next(
-            (key, name) for key, name in zip(ids, names, strict=True) if not _is_possible(name)
+            (key, name) for key, name in zip(ids, names, strict=True) if not is_possible(name)
         )
         raise DatasetError(
             f"{annotation_file}: image {key} has file_name {name!r}, which no file can have; "
@@ -106,15 +106,15 @@ def _each_once(
     findings = []
     if unnamed:
         what = "images without id or file_name: dropped"
-        findings.append(Finding(len(unnamed), what, f"images[{unnamed[0]}]"))
+        findings.append(finding_of(what, [f"images[{row}]" for row in unnamed]))
     if repeated:
         what = "images listed more than once: kept once"
-        findings.append(Finding(len(repeated), what, repeated[0]))
+        findings.append(finding_of(what, repeated))
     chosen = list(rows.values())
     return chosen, list(rows), [str(names[row]) for row in chosen], findings
 
 
-def merge_files(images: Images, annotation_file: Path) -> tuple[Array, Array, list[Finding]]:
+def merge_files(images: Images, source: str) -> tuple[Array, Array, list[Finding]]:
     """Find images that are one file under several ids: their boxes belong together.
 
     Gives the positions of those kept, (M,), the place of each image among these, (N,), and what was
@@ -132,7 +132,7 @@ def merge_files(images: Images, annotation_file: Path) -> tuple[Array, Array, li
         mine, other = images.sizes[place], images.sizes[owner[place]]
         if mine.all() and other.all() and (mine != other).any():
             raise DatasetError(
-                f"{annotation_file}: {printable(images.file_names[place])} is image "
+                f"{source}: {printable(images.file_names[place])} is image "
                 f"{images.keys[owner[place]]} of {size_words(other)} and image "
                 f"{images.keys[place]} of {size_words(mine)}; expected one size for each file"
             )
@@ -147,7 +147,7 @@ def merge_files(images: Images, annotation_file: Path) -> tuple[Array, Array, li
     return kept, places, findings
 
 
-def _is_possible(name: str) -> bool:
+def is_possible(name: str) -> bool:
     """Tell whether a file can have this name."""
     try:
         return bool(name) and b"\0" not in os.fsencode(name)

@@ -1,0 +1,1 @@
+"""A data set written anew, in another format or clean."""
