@@ -19,13 +19,27 @@ def advice(inspection: Inspection) -> list[str]:
     lines += _of_boxes(inspection)
     if not inspection.problems:
         then = "then" if lines else "nothing stands in the way"
-        lines.append(f"{then}:  mindssd train {_recipe(inspection)}data_dir={inspection.data_dir}")
+        lines.append(f"{then}:  mindssd train {' '.join(_words(inspection))}")
     return lines
 
 
-def _recipe(inspection: Inspection) -> str:
+def _words(inspection: Inspection) -> list[str]:
+    """What to train with: the recipe, and what is advised where it reaches too few."""
+    words = [f"data_dir={inspection.data_dir}"]
     anchors = inspection.anchors
-    return "" if anchors is None else f"--config {anchors.recipe} "
+    if anchors is None:
+        return words
+    option = anchors.advised
+    if anchors.share < FEW and option is not None and option.command == "mindssd train":
+        words += option.settings
+    # The advised recipe stands in place of this one.
+    if not any(word.startswith("--config") for word in words):
+        words.insert(0, f"--config {anchors.recipe}")
+    return words
+
+
+def _about(times: float) -> str:
+    return f"{times:.0f}" if times >= 10 else f"{times:.2g}"
 
 
 def _many(count: int, noun: str) -> str:
@@ -96,7 +110,7 @@ def alike_words(alike: Alike) -> list[str]:
 
 def effect_words(option: Option) -> str:
     """What an option does, and what it costs."""
-    cost = "" if option.cost <= 1.2 else f", at about {option.cost:.2g} times the time"
+    cost = "" if option.cost <= 1.2 else f", at about {_about(option.cost)} times the time"
     return f"{option.share:.0%} of the truths would be reached{cost}"
 
 

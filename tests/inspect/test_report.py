@@ -61,6 +61,23 @@ def test_it_finds_what_is_odd(odd_set):
     assert said.endswith(f"then:  mindssd train --config small_data data_dir={odd_set}")
 
 
+def test_the_command_at_its_end_has_what_is_advised(tmp_path):
+    """Objects of 8 pixels, which the recipe as it is does not reach."""
+    boxes = [("cat", [20 + 40 * i, 30 * i, 8, 8]) for i in range(7)]
+    images = {f"{i}.png": (noise(i, (480, 640)), boxes) for i in range(3)}
+    write_part(tmp_path / "set", "train", images)
+    write_part(tmp_path / "set", "val", {"9.png": (noise(9), boxes[:1])})
+    found, _ = look(tmp_path / "set")
+    first, *_, last = advice(found)
+    assert first.startswith(
+        "the default boxes of small_data reach no truth: mindssd train … image_"
+    )
+    settings = " ".join(found.anchors.advised.settings)
+    assert last == (
+        f"then:  mindssd train --config small_data data_dir={tmp_path / 'set'} {settings}"
+    )
+
+
 def test_the_json_holds_it_all(odd_set, tmp_path):
     found, _ = look(odd_set)
     write_json(found, tmp_path / "report.json")
