@@ -60,6 +60,14 @@ def build_datasets(
     return train, val, None
 
 
+def build_unsplit(config: Config) -> DetectionDataset | None:
+    """Read the whole of a data set without a validation part; None of one that has parts."""
+    layout = find_layout(config)
+    if layout.training is None or layout.validation is not None:
+        return None
+    return assemble(layout.parts[layout.training]())
+
+
 SPLIT_FILE = "split.json"
 """In a run's folder, which images train and val have."""
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-from mindssd.build.data import build_dataset
+from mindssd.build.data import build_dataset, build_unsplit
 from mindssd.config.schema import Config
 from mindssd.data.dataset import DetectionDataset
 from mindssd.data.splits import paired, require_boxes
@@ -82,7 +82,13 @@ def inspect(
 
 def _read_parts(config: Config) -> tuple[Datasets, list[str]]:
     """The parts that can be read, and what keeps them from being trained on."""
-    datasets = {"train": build_dataset(config, "train", all_sizes=True)}
+    try:
+        datasets = {"train": build_dataset(config, "train", all_sizes=True)}
+    except DatasetError as error:
+        whole = build_unsplit(config)  # what cannot be split can be looked at
+        if whole is None:
+            raise
+        return {"train": whole}, [str(error)]
     problems = []
     try:
         require_boxes(datasets["train"])
