@@ -21,6 +21,7 @@ from mindssd.types import Array, Detections
 BOX_TOLERANCE = 0.05
 """Pixels of the network's image."""
 SCORE_TOLERANCE = 1e-4
+IOU_TOLERANCE = 2e-4
 AP_TOLERANCE = 1e-3
 
 SAMPLE_IMAGES = 8
@@ -127,7 +128,8 @@ def _pair(
     """Pair detections of a class that are the same but for rounding; count the others.
 
     Rounding decides what lies on the edge, and that does not count: a score at the threshold or at
-    that of the last one kept, and which of two overlapping boxes of equal scores is kept.
+    that of the last one kept, which of two overlapping boxes of equal scores is kept, and a box
+    whose overlap with a better one is at the IoU threshold.
     """
     free = set(range(len(theirs)))
     pairs = []
@@ -156,9 +158,11 @@ def _on_an_edge(detections: Detections, row: int, others: Detections, limits: Se
             lowest = max(lowest, float(found.scores.min()))
     if score <= lowest + rounding:
         return True
-    equal = np.abs(others.scores - score) <= rounding
     overlaps = pairwise_iou(detections.boxes[row : row + 1], others.boxes)[0]
-    return bool((equal & (overlaps > limits.iou_threshold - rounding)).any())
+    over = overlaps - limits.iou_threshold
+    equal = np.abs(others.scores - score) <= rounding
+    better = others.scores >= score - rounding
+    return bool((equal & (over > -IOU_TOLERANCE) | better & (np.abs(over) <= IOU_TOLERANCE)).any())
 
 
 def average_precision(evaluation: Evaluation) -> float:

@@ -26,7 +26,7 @@ from mindssd.deploy.verify import Difference, compare
 from mindssd.engines.base import Parameters
 from mindssd.errors import ConfigError, DatasetError, MindSSDError
 from mindssd.geometry.selection import Selection
-from mindssd.types import Array, Detections
+from mindssd.types import Array, Detections, ImageSize
 from mindssd.weights.mindspore_checkpoint import read_checkpoint
 from mindssd.weights.safetensors_file import read_model, write_model
 from mindssd.weights.transfer import load_detector, shapes_of
@@ -43,7 +43,7 @@ def model(tiny_config: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     parameters, metadata = read_model(path)
     rng = np.random.default_rng(0)
     for name in ("head.classes.predict.weight", "head.boxes.predict.weight"):
-        parameters[name] = rng.normal(0, 0.05, parameters[name].shape).astype(np.float32)
+        parameters[name] = rng.normal(0, 0.1, parameters[name].shape).astype(np.float32)
     parameters["head.classes.predict.bias"][:] = -0.5
     write_model(path, parameters, metadata)
     return path
@@ -228,21 +228,35 @@ def test_a_recipe_is_known_by_its_network() -> None:
     assert recipe_of(load_config("ssd_mobilenetv2", ["image_size=320"])) is None
 
 
+class Fixed:
+    """A predictor that sees the same in all images: boxes 3 pixels wide, `step` apart."""
+
+    image_size = (10, 10)
+
+    def __init__(self, *scores: float, step: float = 3) -> None:
+        boxes = np.array([[i * step, 0, i * step + 3, 3] for i in range(len(scores))], np.float32)
+        ids = np.zeros(len(scores), np.int32)
+        self.found = Detections(boxes, np.array(scores, np.float32), ids, ("a",))
+        self.postprocess = SimpleNamespace(selection=Selection(score_threshold=0.3))
+
+    def detect(self, images: list[Array]) -> list[Detections]:
+        return [self.found]
+
+    def filled(self, size: ImageSize) -> ImageSize:
+        return size
+
+
+def compared(ours: Fixed, theirs: Fixed) -> Difference:
+    return compare(ours, theirs, [np.zeros((10, 10, 3), np.uint8)])  # type: ignore[arg-type]
+
+
 def test_a_missing_detection_counts_and_one_at_the_threshold_does_not() -> None:
-    class Fixed:
-        image_size = (10, 10)
-
-        def __init__(self, *scores: float) -> None:
-            boxes = np.array([[i, 0, i + 1, 1] for i in range(len(scores))], np.float32) * 3
-            ids = np.zeros(len(scores), np.int32)
-            self.found = Detections(boxes, np.array(scores, np.float32), ids, ("a",))
-            self.postprocess = SimpleNamespace(selection=Selection(score_threshold=0.3))
-
-        def detect(self, images: list[Array]) -> list[Detections]:
-            return [self.found]
-
-    image = [np.zeros((10, 10, 3), np.uint8)]
-    missing = compare(Fixed(0.9, 0.5), Fixed(0.9), image)  # type: ignore[arg-type]
+    missing = compared(Fixed(0.9, 0.5), Fixed(0.9))
     assert missing == Difference(1, 0.0, 0.0, 2, 1) and not missing.within_tolerance()
-    at_threshold = compare(Fixed(0.9), Fixed(0.9, 0.3001), image)  # type: ignore[arg-type]
-    assert at_threshold.within_tolerance()
+    assert compared(Fixed(0.9), Fixed(0.9, 0.3001)).within_tolerance()
+
+
+def test_a_box_that_overlaps_a_better_one_by_the_threshold_does_not_count() -> None:
+    step = 0.75  # 2.25 of 3 pixels in common, of 3.75 together: IoU 0.6
+    assert compared(Fixed(0.9, 0.5, step=step), Fixed(0.9, step=step)).within_tolerance()
+    assert not compared(Fixed(0.9, 0.5, step=1), Fixed(0.9, step=1)).within_tolerance()
