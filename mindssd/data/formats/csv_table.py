@@ -13,7 +13,17 @@ from mindssd.errors import DatasetError
 from mindssd.images import IMAGE_SUFFIXES
 
 _NAMES = {
-    "file": ("file", "filename", "file_name", "image", "image_name", "image_path", "img", "path"),
+    "file": (
+        "file",
+        "filename",
+        "file_name",
+        "image",
+        "image_name",
+        "image_path",
+        "image_id",
+        "img",
+        "path",
+    ),
     "x1": ("x1", "xmin", "x_min", "left"),
     "y1": ("y1", "ymin", "y_min", "top"),
     "x2": ("x2", "xmax", "x_max", "right"),
@@ -99,7 +109,7 @@ def _read(
 
         file = value("file")
         if file not in owners:
-            image = images.find(file, name.rpartition("/")[0])
+            image = images.find(file, name.rpartition("/")[0], part=part_of_file)
             part = part_of_file or part_of(image)
             rows = parts.setdefault(part, Rows())
             size = side_of(value("height")), side_of(value("width"))

@@ -7,6 +7,9 @@ from mindssd.data.formats.parsed import Parsed
 
 Read = Callable[[], Parsed]
 
+IN_NO_PART = "images in no part that is annotated: passed over"
+"""Beside parts they are neither background, for they may show anything, nor to be evaluated on."""
+
 
 @dataclass(frozen=True)
 class Layout:

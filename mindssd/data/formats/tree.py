@@ -143,6 +143,13 @@ def stem_of(name: str) -> str:
     return without_suffix(name.rpartition("/")[2])
 
 
+def one_of(names: list[str], part: str) -> str | None:
+    """The only one of some files, or the only one in a part; None where there are more, or none."""
+    if len(names) > 1 and part:
+        names = [name for name in names if part_of(name) == part]
+    return names[0] if len(names) == 1 else None
+
+
 def common_folder(names: list[str]) -> str:
     """The deepest folder that holds all of some files, "" for the root."""
     folders = {name.rpartition("/")[0] for name in names}
