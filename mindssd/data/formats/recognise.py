@@ -54,6 +54,8 @@ def _nothing(data_dir: Path, tree: Tree, asked: str) -> str:
     known = "annotations in a format that is known" if asked == "auto" else f"{asked} annotations"
     if not tree.files:
         return f"{data_dir}: has no files; expected images and their annotations (docs/data.md)"
+    if archives := tree.with_suffix(".zip"):
+        return f"{data_dir}: has no {known}, but {archives[0]}; name or unpack that"
     if not tree.images:
         return (
             f"{data_dir}: has {len(tree.files)} files, such as {tree.files[0]}, and none is an "

@@ -50,6 +50,11 @@ class Tree:
     @classmethod
     def of(cls, folder: Path) -> "Tree":
         """List a folder; one that holds a single folder and no file is passed through."""
+        if folder.is_file():
+            raise DatasetError(
+                f"{folder}: is a file, and no .zip; expected the folder that it lies in, or that "
+                "it is unpacked to (docs/data.md)"
+            )
         if not folder.is_dir():
             raise DatasetError(
                 f"{folder}: no such folder; expected images and annotations, such as train2017/ "

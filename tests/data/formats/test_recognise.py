@@ -33,16 +33,33 @@ def test_two_formats_at_once_are_an_error_until_one_is_named(tmp_path: Path) -> 
         ({**IMAGES, **YOLO}, ["format=voc"], r"has 2 images, such as .* and no voc annotations"),
         (VOC, [], "has none of the 1 annotated images, such as a.png"),
         ({"notes.md": "x"}, [], r"has 1 files, such as notes\.md, and none is an image"),
+        ({"a.zip": "x"}, [], r"has no annotations in .*, but a\.zip; name or unpack that"),
         ({}, [], "no such folder; expected images and annotations"),
         ({**IMAGES, "a.json": "{"}, [], r"a\.json: not JSON, or cut short"),
     ],
-    ids=["images alone", "another format", "labels alone", "neither", "no folder", "no JSON"],
+    ids=[
+        "images alone",
+        "another format",
+        "labels alone",
+        "neither",
+        "archive",
+        "no folder",
+        "no JSON",
+    ],
 )
 def test_a_folder_without_what_is_needed_is_said(
     files: dict[str, str], overrides: list[str], message: str, tmp_path: Path
 ) -> None:
     with pytest.raises(DatasetError, match=message):
         load(write(tmp_path / "set", files), "train", *overrides)
+
+
+def test_a_file_is_no_folder(tmp_path: Path) -> None:
+    write(tmp_path, {"data.yaml": "x"})
+    with pytest.raises(
+        DatasetError, match=r"data\.yaml: is a file, and no \.zip; expected the fold"
+    ):
+        load(tmp_path / "data.yaml")
 
 
 def test_a_format_that_does_not_exist_is_named_with_those_that_do(tmp_path: Path) -> None:
