@@ -161,6 +161,20 @@ def test_a_box_thinner_than_a_pixel_comes_back(to: str, tmp_path: Path) -> None:
     require_same(load(tmp_path / "in"), load(tmp_path / "out"), 1e-3)
 
 
+@pytest.mark.parametrize("to", WRITERS)
+def test_a_test_part_comes_back_too(to: str, tmp_path: Path) -> None:
+    files = {"classes.txt": "cat\n"}
+    for part in ("train", "valid", "test"):
+        files |= {f"{part}/{part}.png": None, f"{part}/{part}.txt": "0 0.5 0.5 0.2 0.4\n"}
+    converted(write(tmp_path / "in", files), tmp_path / "out", to)
+    lines = converted(tmp_path / "out", tmp_path / "back", "coco")
+    assert [
+        f"{part}: 1 images, 1 boxes" in line
+        for part, line in zip(("train", "val", "test"), lines[-3:], strict=True)
+    ] == [True] * 3
+    assert load(tmp_path / "out", "val").file_names == ["valid.png"]
+
+
 def test_a_part_is_split_off_when_asked_and_none_is_invented(tmp_path: Path) -> None:
     for index in range(10):
         picture(tmp_path / f"in/{index % 2}_{index}.png", seed=index)

@@ -60,7 +60,7 @@ class _VOC:
         """The stems of each part by ImageSets/Main, as the challenge has them.
 
         Where trainval.txt and test.txt are there with their annotations, these; else train.txt and
-        val.txt.
+        val.txt, and test.txt if it has annotations.
         """
         lists = {}
         for name in self.tree.with_suffix(".txt"):
@@ -70,8 +70,10 @@ class _VOC:
                 if stem in ("train", "val", "trainval", "test", "default"):
                     lists[stem] = [self._entry(line.strip()) for line in self._lines(name)]
                     self.lists_folder = folders
-        chosen = {"train": lists.get("train", []), "val": lists.get("val", [])}
-        if lists.get("trainval") and any(map(self._file, lists.get("test", []))):
+        chosen = {part: lists.get(part, []) for part in ("train", "val", "test")}
+        if not any(map(self._file, chosen["test"])):
+            chosen.pop("test")
+        if lists.get("trainval") and "test" in chosen:
             chosen = {"train": lists["trainval"], "test": lists["test"]}
         elif not chosen["train"]:
             chosen["train"] = lists.get("trainval", [])
