@@ -139,6 +139,25 @@ def test_yolo_has_no_crowds_and_no_boxes_beyond_an_image_and_that_is_said(
     }
 
 
+def test_labels_lie_where_the_last_folder_of_images_says(tmp_path: Path) -> None:
+    """As Ultralytics looks for them."""
+    image = {"id": 1, "file_name": "a/images/b.c.png"}
+    content = {
+        "images": [image],
+        "annotations": [{"image_id": 1, "category_id": 3, "bbox": [10, 20, 20, 20]}],
+        "categories": [{"id": 3, "name": "cat"}],
+    }
+    files: dict[str, str | None] = {}
+    for part in ("train2017", "val2017"):
+        files[f"annotations/instances_{part}.json"] = json.dumps(content)
+        files[f"{part}/a/images/b.c.png"] = None
+    source = write(tmp_path / "source", files)
+    converted(source, tmp_path / "out", "yolo")
+    assert (tmp_path / "out/images/train/a/labels/b.c.txt").is_file()
+    converted(tmp_path / "out", tmp_path / "back", "coco")
+    assert list(truths(load(tmp_path / "back")).values()) == [[("cat", False, [10, 20, 20, 20])]]
+
+
 @pytest.mark.parametrize("to", ["yolo", "voc"])
 @pytest.mark.parametrize("name", ["bccd", "cards"])
 def test_there_and_back_the_boxes_are_the_same(name: str, to: str, tmp_path: Path) -> None:

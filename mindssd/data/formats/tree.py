@@ -11,9 +11,12 @@ from mindssd.errors import DatasetError
 from mindssd.images import IMAGE_SUFFIXES
 
 _PARTS = {
-    "train": re.compile(r"(train|training|trainval)(\d{4})?"),
-    "val": re.compile(r"(val|valid|validation|dev)(\d{4})?"),
-    "test": re.compile(r"(test|testing)(\d{4})?"),
+    part: re.compile(rf"(images?[ _-]?)?({words})(\d{{4}}|[ _-]?(images?|imgs?|set|split))?")
+    for part, words in (
+        ("train", "train|training|trainval"),
+        ("val", "val|valid|validation|dev"),
+        ("test", "test|testing"),
+    )
 }
 _NOT_LISTED = ("__MACOSX",)
 _OF_A_SET = ("images", "labels", "annotations", "jpegimages")

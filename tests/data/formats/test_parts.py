@@ -21,6 +21,7 @@ PASSED_OVER = "1 images in no part that is annotated: passed over"
 
 ANNOTATED = {
     "csv": {"train.csv": CSV, "train/a.png": None},
+    "csv, Kaggle's": {"train.csv": CSV, "train_images/a.png": None},
     "labelme": {"train/a.json": SHAPES.format("cat"), "train/a.png": None},
     "voc": {"train/a.xml": XML.format("cat"), "train/a.png": None},
     "yolo": {"classes.txt": "cat", "train/a.txt": "0 .2 .6 .2 .4", "train/a.png": None},
@@ -36,12 +37,27 @@ ANNOTATED = {
 def test_images_to_be_labelled_by_others_are_neither_background_nor_evaluated_on(
     files: dict[str, str | None], tmp_path: Path
 ) -> None:
-    folder = write(tmp_path, {**files, "test/b.png": None})
+    name = "test_images" if "train_images/a.png" in files else "test"
+    folder = write(tmp_path, {**files, f"{name}/b.png": None})
     layout = find_layout(config_of(folder))
     assert list(layout.parts) == ["train"] and layout.validation is None
     dataset = build_unsplit(config_of(folder))
     assert dataset is not None
     assert boxes(dataset) == {"a.png": [CAT]} and PASSED_OVER in whats(dataset)
+
+
+@pytest.mark.parametrize(
+    ("train", "val"),
+    [("train_images", "val_images"), ("TrainSet", "ValidationSet"), ("images_train", "imagesVal")],
+)
+def test_folders_may_say_that_they_are_of_images_or_a_set(
+    train: str, val: str, tmp_path: Path
+) -> None:
+    files = {"classes.txt": "cat\n"}
+    for part in (train, val):
+        files |= {f"{part}/{part}.png": None, f"{part}/{part}.txt": "0 .2 .6 .2 .4\n"}
+    found = load_all(write(tmp_path, files))
+    assert [part.file_names for part in found] == [[f"{train}.png"], [f"{val}.png"]]
 
 
 BESIDE = {
