@@ -180,10 +180,13 @@ def _is_listed(name: str) -> bool:
 
 
 def _files(root: Path) -> Iterator[str]:
-    """Yield the files below a folder, over links too, each folder once."""
-    waiting, seen = [""], set()
-    while waiting:
-        folder = waiting.pop()
+    """Yield the files below a folder, over links too, each folder once: by its own name, or else
+    the first link's."""
+    waiting: list[str] = [""]
+    links: list[str] = []
+    seen = set()
+    while waiting or links:
+        folder = waiting.pop() if waiting else links.pop(links.index(min(links)))
         path = f"{root}/{folder}"
         real = os.path.realpath(path)
         if real in seen:
@@ -195,6 +198,6 @@ def _files(root: Path) -> Iterator[str]:
                     continue
                 name = f"{folder}/{entry.name}" if folder else entry.name
                 if entry.is_dir():
-                    waiting.append(name)
+                    (links if entry.is_symlink() else waiting).append(name)
                 elif entry.is_file():
                     yield name

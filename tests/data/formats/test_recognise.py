@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from mindssd.data.formats.tree import Tree
 from mindssd.errors import ConfigError, DatasetError
 from tests.data.formats.folders import boxes, load, write
 from tests.data.formats.test_voc import CAT, xml
@@ -86,3 +87,18 @@ def test_the_layout_of_coco_2017_is_coco_whatever_else_lies_there(tmp_path: Path
     (folder / "annotations/instance_val2017.json").unlink()
     with pytest.raises(DatasetError, match=r"instances_val2017\.json: no such file"):
         load(folder, "val")
+
+
+def test_a_folder_that_links_lead_to_as_well_has_its_own_name(tmp_path: Path) -> None:
+    write(tmp_path, {**YOLO, **IMAGES})
+    for link in ("a", "sub/latest", "z"):
+        (tmp_path / link).parent.mkdir(exist_ok=True)
+        (tmp_path / link).symlink_to(tmp_path / "train", target_is_directory=True)
+    names = [name for name in Tree.of(tmp_path).files if name.endswith("a.png")]
+    assert names == ["train/a.png"]
+    (tmp_path / "train").rename(tmp_path.parent / f"{tmp_path.name}-moved")
+    for link in ("a", "sub/latest", "z"):
+        (tmp_path / link).unlink()
+        (tmp_path / link).symlink_to(tmp_path.parent / f"{tmp_path.name}-moved")
+    names = [name for name in Tree.of(tmp_path).files if name.endswith("a.png")]
+    assert names == ["a/a.png"]
