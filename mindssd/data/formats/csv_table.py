@@ -86,6 +86,11 @@ def _columns(tree: Tree, name: str) -> Mapping[str, int]:
     of_an_image = len(first) == 6 and suffix_of(first[0]) in IMAGE_SUFFIXES
     if of_an_image and (not any(first[1:]) or numbers_of(first[1:5]) is not None):
         return {column: place for place, column in enumerate(_NEEDED)}
+    if len(found) >= 2 and "file" in found:  # said where nothing else is found
+        tree.problems.append(
+            f"{tree.path(name)}:1: its columns are {', '.join(first)[:200]}; expected "
+            "file,x1,y1,x2,y2,class, corners in pixels, a line a box"
+        )
     return {}
 
 

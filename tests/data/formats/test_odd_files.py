@@ -133,6 +133,10 @@ LABELS = {"images/a.png": None, "labels/a.txt": BOX}
             r"no classes; 1 shapes without area, .* \(a\.json, shapes\[0\] \(point\)\)",
         ),
         (
+            {"a.csv": "image_id,width,height,bbox\na,1,2,[1]\n", "a.png": None},
+            r"a\.csv:1: its columns are image_id, width, height, bbox; expected file,x1,y1,x2,y2",
+        ),
+        (
             {"train/x.json": '{"images": [], "annotations": []}', "train/a.png": None},
             r"x\.json: COCO annotations without 'categories'; expected all three",
         ),
