@@ -115,7 +115,7 @@ def test_a_run_writes_down_how_it_split_its_data_and_goes_by_it(
     assert (len(split["train"]), len(split["val"])) == (8, 4)
     model = tmp_path / "run" / "best.safetensors"
     before = average_precision(model, data)  # with another share by default
-    (data / "images/new.png").write_bytes((data / "images" / split["val"][0]).read_bytes())
+    (data / "images/0 new.png").write_bytes((data / split["val"][0]).read_bytes())
     assert average_precision(model, data) == before
     resume_run(tmp_path / "run", ["epochs=2"], adapt=True)
     (tmp_path / "run" / "split.json").unlink()

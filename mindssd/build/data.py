@@ -1,5 +1,6 @@
 """Data from a configuration: data sets, training samples, the loader."""
 
+import os
 from functools import partial
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from mindssd.data.loader import TrainingLoader
 from mindssd.data.samples import TrainingSamples
 from mindssd.data.sampling import ClassCounts, describe_repeats, repeat_factors
 from mindssd.data.splits import require_boxes
-from mindssd.data.splitting import Split, parts_of, read_split, split_off
+from mindssd.data.splitting import Split, numbered, parts_of, read_split, split_off
 from mindssd.data.targets import Matcher, Targets
 from mindssd.engines.base import Group, SingleProcessGroup
 from mindssd.errors import ConfigError, DatasetError
@@ -83,11 +84,16 @@ def _split(
 ) -> tuple[DetectionDataset, DetectionDataset, Split]:
     whole = assemble(layout.parts[layout.training or ""]())
     require_boxes(whole)
+    # By paths below the whole data set: images in a new folder of it leave the names of others.
+    folder = os.path.relpath(whole.image_dir, layout.root).removeprefix(".")
     if split_file is not None and split_file.is_file():
         split = read_split(split_file)
     else:
-        split = split_off(whole, config.val_share, config.group_by)
-    return *parts_of(whole, split), split
+        split = split_off(whole, config.val_share, config.group_by).below(folder)
+    train, val = parts_of(whole, split, folder)
+    if layout.format != "coco":  # which alone has ids of its own
+        train, val = numbered(train), numbered(val)
+    return train, val, split
 
 
 def _read(config: Config, layout: Layout, split: str, all_sizes: bool) -> DetectionDataset:

@@ -5,6 +5,7 @@ from collections import defaultdict
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from posixpath import join
 
 import msgspec
 import numpy as np
@@ -20,10 +21,15 @@ from mindssd.types import Array
 
 
 class Split(msgspec.Struct, frozen=True, kw_only=True):
-    """The names of the images of each part."""
+    """The images of each part by their names, which are below the data set's folder in a file."""
 
     train: list[str]
     val: list[str]
+
+    def below(self, folder: str) -> "Split":
+        """The same images, named as in a folder that the one they were named in lies in."""
+        train, val = ([join(folder, name) for name in names] for names in (self.train, self.val))
+        return Split(train=train, val=val)
 
     def to_json(self) -> bytes:
         return msgspec.json.format(msgspec.json.encode(self), indent=1) + b"\n"
@@ -71,13 +77,16 @@ def split_off(dataset: DetectionDataset, val_share: float, group_by: str | None 
     return Split(train=names[parts == 0].tolist(), val=names[parts == 1].tolist())
 
 
-def parts_of(dataset: DetectionDataset, split: Split) -> tuple[DetectionDataset, DetectionDataset]:
+def parts_of(
+    dataset: DetectionDataset, split: Split, folder: str = ""
+) -> tuple[DetectionDataset, DetectionDataset]:
     """The training and validation images of a data set, as they were split.
 
+    `folder` is where the images lie in the one that the split names them in.
     What the whole has is said of the training images; images that the split does not name are in
     neither part. DatasetError where it names none of them.
     """
-    places = {name: place for place, name in enumerate(dataset.file_names)}
+    places = {join(folder, name): place for place, name in enumerate(dataset.file_names)}
     rows = [[places[n] for n in names if n in places] for names in (split.train, split.val)]
     if not all(rows):
         raise DatasetError(
@@ -105,6 +114,11 @@ def parts_of(dataset: DetectionDataset, split: Split) -> tuple[DetectionDataset,
         for chosen, title in zip(rows, ("training", "validation"), strict=True)
     )
     return replace(train, report=train.report.with_findings(*findings)), val
+
+
+def numbered(dataset: DetectionDataset) -> DetectionDataset:
+    """The same images with the ids 1, 2, …, which no image of another part changes."""
+    return replace(dataset, image_ids=np.arange(1, len(dataset) + 1))
 
 
 def _titled(part: DetectionDataset, title: str, num_all: int) -> DetectionDataset:

@@ -1,5 +1,6 @@
 """What to do about what an inspection found, as lines with the words to type."""
 
+import shlex
 from collections.abc import Iterator
 
 from mindssd.build.reach import FEW
@@ -25,7 +26,7 @@ def advice(inspection: Inspection) -> list[str]:
 
 def _words(inspection: Inspection) -> list[str]:
     """What to train with: the recipe, and what is advised where it reaches too few."""
-    words = [f"data_dir={inspection.data_dir}"]
+    words = [shlex.quote(f"data_dir={inspection.data_dir}")]
     anchors = inspection.anchors
     if anchors is None:
         return words

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-from mindssd.build.data import build_dataset, build_unsplit
+from mindssd.build.data import build_dataset, build_unsplit, find_layout
 from mindssd.config.schema import Config
 from mindssd.data.dataset import DetectionDataset
 from mindssd.data.splits import paired, require_boxes
@@ -54,6 +54,7 @@ def inspect(
     `progress` is told how many images have been read.
     DatasetError where the training images cannot be read at all.
     """
+    layout = find_layout(config)
     datasets, problems = _read_parts(config)
     train = datasets["train"]
     parts = {name: count_part(dataset) for name, dataset in datasets.items()}
@@ -65,7 +66,7 @@ def inspect(
     suspects = [s for name, dataset in datasets.items() for s in find_suspects(dataset, name)]
     return Inspection(
         data_dir=str(config.data_dir),
-        format=f"COCO layout, {Path(train.annotation_file).name}",
+        format=f"{layout.title}, by {layout.place or 'the files in it'}",
         class_names=train.class_names,
         parts=parts,
         problems=tuple(problems),

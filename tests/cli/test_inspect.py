@@ -10,7 +10,7 @@ pytestmark = pytest.mark.usefixtures("any_engine")
 def test_it_tells_of_parts_classes_and_default_boxes(mindssd, shapes_dir, tmp_path):
     done = mindssd("inspect", shapes_dir, "--json", tmp_path / "report.json")
     assert done.status == 0, done.err
-    assert f"{shapes_dir}: COCO layout" in done.out
+    assert f"{shapes_dir}: COCO, by annotations" in done.out
     assert "rectangle" in done.out and "Default boxes of small_data" in done.out
     found = json.loads((tmp_path / "report.json").read_text())
     assert found["parts"]["train"]["num_images"] == 12

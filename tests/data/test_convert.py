@@ -139,6 +139,25 @@ def test_yolo_has_no_crowds_and_no_boxes_beyond_an_image_and_that_is_said(
     }
 
 
+def test_labels_lie_where_the_last_folder_of_images_says(tmp_path: Path) -> None:
+    """As Ultralytics looks for them."""
+    image = {"id": 1, "file_name": "a/images/b.c.png"}
+    content = {
+        "images": [image],
+        "annotations": [{"image_id": 1, "category_id": 3, "bbox": [10, 20, 20, 20]}],
+        "categories": [{"id": 3, "name": "cat"}],
+    }
+    files: dict[str, str | None] = {}
+    for part in ("train2017", "val2017"):
+        files[f"annotations/instances_{part}.json"] = json.dumps(content)
+        files[f"{part}/a/images/b.c.png"] = None
+    source = write(tmp_path / "source", files)
+    converted(source, tmp_path / "out", "yolo")
+    assert (tmp_path / "out/images/train/a/labels/b.c.txt").is_file()
+    converted(tmp_path / "out", tmp_path / "back", "coco")
+    require_same(load(source), load(tmp_path / "back"), TOLERANCES["yolo"])
+
+
 @pytest.mark.parametrize("to", ["yolo", "voc"])
 @pytest.mark.parametrize("name", ["bccd", "cards"])
 def test_there_and_back_the_boxes_are_the_same(name: str, to: str, tmp_path: Path) -> None:
@@ -159,6 +178,20 @@ def test_a_box_thinner_than_a_pixel_comes_back(to: str, tmp_path: Path) -> None:
     write(tmp_path / "in", {**files, "classes.txt": "cat\n"})
     converted(tmp_path / "in", tmp_path / "out", to)
     require_same(load(tmp_path / "in"), load(tmp_path / "out"), 1e-3)
+
+
+@pytest.mark.parametrize("to", WRITERS)
+def test_a_test_part_comes_back_too(to: str, tmp_path: Path) -> None:
+    files = {"classes.txt": "cat\n"}
+    for part in ("train", "valid", "test"):
+        files |= {f"{part}/{part}.png": None, f"{part}/{part}.txt": "0 0.5 0.5 0.2 0.4\n"}
+    converted(write(tmp_path / "in", files), tmp_path / "out", to)
+    lines = converted(tmp_path / "out", tmp_path / "back", "coco")
+    assert [
+        f"{part}: 1 images, 1 boxes" in line
+        for part, line in zip(("train", "val", "test"), lines[-3:], strict=True)
+    ] == [True] * 3
+    assert load(tmp_path / "out", "val").file_names == ["valid.png"]
 
 
 def test_a_part_is_split_off_when_asked_and_none_is_invented(tmp_path: Path) -> None:

@@ -40,7 +40,7 @@ def test_a_fifth_is_split_off_with_a_share_of_each_class(folder: Path) -> None:
     assert (len(train), len(val)) == (16, 4)
     assert np.bincount(train.labels).tolist() == [0, 16, 3]
     assert np.bincount(val.labels).tolist() == [0, 4, 1]
-    assert split is not None and split.val == val.file_names
+    assert split is not None and split.val == [f"images/{name}" for name in val.file_names]
     assert "split for validation: 4 of 20 images" in val.report.lines()[0]
     assert len(names(folder, "val_share=0.5")[1]) == 10
 
@@ -95,7 +95,7 @@ def test_a_split_that_was_written_down_is_used_again(folder: Path, tmp_path: Pat
     (run / SPLIT_FILE).write_bytes(split.to_json())
     assert read_split(run / SPLIT_FILE) == split
     gone = next(name for name in split.train)
-    (folder / "images" / gone).unlink()
+    (folder / gone).unlink()
     picture(folder / "images/new.png", seed=99)
     again = build_dataset(config_of(folder), "val", model=run / "best.safetensors")
     assert again.file_names == val.file_names
@@ -108,6 +108,22 @@ def test_a_split_that_was_written_down_is_used_again(folder: Path, tmp_path: Pat
     (run / SPLIT_FILE).write_text('{"train": 1}')
     with pytest.raises(DatasetError, match=r"split\.json: is no list of the images"):
         build_dataset(config_of(folder), "val", model=run / "best.safetensors")
+
+
+@pytest.mark.parametrize("new", ["images/0.png", "0/0.png"])
+def test_images_that_came_since_leave_the_parts_as_they_were(
+    new: str, folder: Path, tmp_path: Path
+) -> None:
+    before = build_datasets(config_of(folder))
+    (tmp_path / SPLIT_FILE).write_bytes(before[2].to_json())
+    picture(folder / new, seed=99)
+    after = build_datasets(config_of(folder), split_file=tmp_path / SPLIT_FILE)
+    for part in (0, 1):
+        assert after[part].fingerprint() == before[part].fingerprint()
+        assert [path.rpartition("/")[2] for path in after[part].file_names] == before[
+            part
+        ].file_names
+    assert after[2] == before[2]
 
 
 def test_a_split_of_another_data_set_is_refused(folder: Path) -> None:

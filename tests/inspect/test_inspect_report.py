@@ -58,7 +58,19 @@ def test_it_finds_what_is_odd(odd_set):
     assert "of 2 validation images 1 is nearly the same as training images" in said
     assert "1 image file cannot be read, such as 4.png" in said
     assert "val has no boxes of dog" in said
-    assert said.endswith(f"then:  mindssd train --config small_data data_dir={odd_set}")
+    # It can be pasted as it is.
+    assert said.endswith(f"then:  mindssd train --config small_data 'data_dir={odd_set}'")
+
+
+def test_the_format_is_named_with_what_shows_it(tmp_path):
+    for part, seeds in (("train", range(3)), ("val", (9,))):
+        for seed in seeds:
+            path = tmp_path / f"{part}/{seed}.png"
+            path.parent.mkdir(exist_ok=True)
+            cv2.imwrite(str(path), noise(seed))
+            path.with_suffix(".txt").write_text("0 .5 .5 .2 .2\n")
+    (tmp_path / "classes.txt").write_text("cat\n")
+    assert look(tmp_path)[0].format == "YOLO, by train/0.txt"
 
 
 def test_the_command_at_its_end_has_what_is_advised(tmp_path):

@@ -36,7 +36,13 @@ class YoloWriter:
         yield "data.yaml", "".join(lines).encode()
         for part in parts:
             for picture in part.pictures:
-                yield f"labels/{part.name}/{without_suffix(picture.name)}.txt", _lines(picture)
+                yield _label_path(self.image_path(part.name, picture.name)), _lines(picture)
+
+
+def _label_path(image_path: str) -> str:
+    """The label file of an image: the last folder `images` is `labels`, as Ultralytics has it."""
+    start, _, end = f"/{without_suffix(image_path)}".rpartition("/images/")
+    return f"{start}/labels/{end}.txt".removeprefix("/")
 
 
 def _fitting(part: Part, changes: Changes) -> Iterator[Picture]:

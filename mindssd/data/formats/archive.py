@@ -49,7 +49,8 @@ def _unpack(archive: Path, folder: Path) -> None:
     new = Path(mkdtemp(prefix=".", dir=folder.parent))
     try:
         with zipfile.ZipFile(archive) as file:
-            entries = [entry for entry in file.infolist() if not entry.is_dir()]
+            # Windows' own end the names of folders with a backslash.
+            entries = [one for one in file.infolist() if not one.filename.endswith(("/", "\\"))]
             names = [_safe_name(archive, entry) for entry in entries]
             _require_sane(archive, entries)
             for entry, name in zip(entries, names, strict=True):
@@ -72,9 +73,9 @@ def _unpack(archive: Path, folder: Path) -> None:
 
 def _safe_name(archive: Path, entry: zipfile.ZipInfo) -> str:
     """An entry's name below the folder; DatasetError for one that leads out of it, or a link."""
-    name = entry.filename.replace("\\", "/")
+    name = _decoded(entry).replace("\\", "/")
     path = PurePosixPath(name)
-    outside = path.is_absolute() or ".." in path.parts or ":" in path.parts[0]
+    outside = path.is_absolute() or ".." in path.parts or ":" in name.split("/")[0] or not path.name
     is_link = stat.S_ISLNK(entry.external_attr >> 16)
     if outside or is_link or "\0" in name:
         what = "is a link" if is_link else "would lie outside its folder"
@@ -82,6 +83,15 @@ def _safe_name(archive: Path, entry: zipfile.ZipInfo) -> str:
             f"{archive}: its file {entry.filename!r} {what}, as in no data set; nothing is unpacked"
         )
     return name
+
+
+def _decoded(entry: zipfile.ZipInfo) -> str:
+    """The name, of UTF-8 also where the archive does not say so, as macOS' do not."""
+    says_so = entry.flag_bits & 0x800
+    try:
+        return entry.filename if says_so else entry.filename.encode("cp437").decode("utf-8")
+    except UnicodeError:
+        return entry.filename
 
 
 def _require_sane(archive: Path, entries: list[zipfile.ZipInfo]) -> None:

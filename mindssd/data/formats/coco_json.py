@@ -3,7 +3,6 @@
 Segmentations, nine tenths of COCO's own file, are skipped over.
 """
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from mindssd.data.formats.json_kinds import read_json
 from mindssd.errors import DatasetError
 from mindssd.types import Array
 
@@ -55,14 +55,7 @@ def decode(path: Path) -> CocoFile:
     except OSError as error:
         raise DatasetError(f"{path}: cannot be read: {error.strerror or error}") from error
     try:
-        try:
-            return msgspec.json.decode(data, type=CocoFile)
-        except msgspec.DecodeError as error:
-            if isinstance(error, msgspec.ValidationError) and "out of range" not in str(error):
-                raise
-            # Python's own decoder, ten times slower, also takes the NaN and Infinity that its
-            # encoder writes for a box that is not finite, and numbers of any size.
-            return msgspec.convert(json.loads(data), CocoFile)
+        return read_json(data, CocoFile)
     except msgspec.ValidationError as error:
         raise DatasetError(f"{path}: not COCO annotations: {error} (docs/data.md)") from error
     except UnicodeDecodeError as error:

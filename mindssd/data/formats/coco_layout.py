@@ -51,8 +51,10 @@ def _of_2017(tree: Tree) -> dict[str, Read]:
         return {}
     return {
         split: partial(_read_2017, root, split)
-        for split in ("train", "val")
-        if split == "train" or f"{split}2017" in tree.folders or _is_annotated(root, split)
+        for split in ("train", "val", "test")
+        if split == "train"
+        or _is_annotated(root, split)
+        or (split == "val" and "val2017" in tree.folders)  # COCO's own test2017 has no boxes
     }
 
 

@@ -13,7 +13,17 @@ from mindssd.errors import DatasetError
 from mindssd.images import IMAGE_SUFFIXES
 
 _NAMES = {
-    "file": ("file", "filename", "file_name", "image", "image_name", "image_path", "img", "path"),
+    "file": (
+        "file",
+        "filename",
+        "file_name",
+        "image",
+        "image_name",
+        "image_path",
+        "image_id",
+        "img",
+        "path",
+    ),
     "x1": ("x1", "xmin", "x_min", "left"),
     "y1": ("y1", "ymin", "y_min", "top"),
     "x2": ("x2", "xmax", "x_max", "right"),
@@ -76,6 +86,11 @@ def _columns(tree: Tree, name: str) -> Mapping[str, int]:
     of_an_image = len(first) == 6 and suffix_of(first[0]) in IMAGE_SUFFIXES
     if of_an_image and (not any(first[1:]) or numbers_of(first[1:5]) is not None):
         return {column: place for place, column in enumerate(_NEEDED)}
+    if len(found) >= 2 and "file" in found:  # said where nothing else is found
+        tree.problems.append(
+            f"{tree.path(name)}:1: its columns are {', '.join(first)[:200]}; expected "
+            "file,x1,y1,x2,y2,class, corners in pixels, a line a box"
+        )
     return {}
 
 
@@ -99,7 +114,7 @@ def _read(
 
         file = value("file")
         if file not in owners:
-            image = images.find(file, name.rpartition("/")[0])
+            image = images.find(file, name.rpartition("/")[0], part=part_of_file)
             part = part_of_file or part_of(image)
             rows = parts.setdefault(part, Rows())
             size = side_of(value("height")), side_of(value("width"))

@@ -8,6 +8,7 @@ from mindssd.data.formats.rows import Rows
 from mindssd.data.formats.shapes import Box, box_of_ellipse, box_of_points, turned
 from mindssd.data.formats.tree import Tree, part_in_name, part_named, part_of
 from mindssd.data.formats.xml_file import LINE, numbers_of, read_xml, root_tag, side_of
+from mindssd.errors import DatasetError
 
 _NO_AREA = "shapes without area, as points and lines: dropped"
 _NO_BOX = "shapes without a label or points: dropped"
@@ -26,9 +27,15 @@ def find_cvat(tree: Tree) -> Layout | None:
         root = read_xml(tree.path(name))
         listed += [(e.text or "").strip() for e in root.iterfind("meta//labels/label/name")]
         for found in root.iterfind("image"):
-            image = images.find(found.get("name", ""), name.rpartition("/")[0])
-            part = part_named(found.get("subset", "")) or part_of(image) or part_in_name(name)
+            subset = part_named(found.get("subset", ""))
+            image = images.find(found.get("name", ""), name.rpartition("/")[0], part=subset)
+            part = subset or part_of(image) or part_in_name(name)
             _add(parts.setdefault(part, Rows()), name, image, found)
+    if not parts:
+        raise DatasetError(
+            f"{tree.path(files[0])}: lists no images, as CVAT for video does not; export the task "
+            "as CVAT for images, or as COCO"
+        )
     title = "CVAT for images"
     return layout_of_rows("cvat", title, files[0], tree, parts, listed, also_unnamed=False)
 

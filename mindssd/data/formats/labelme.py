@@ -4,7 +4,7 @@ from typing import Any
 
 import msgspec
 
-from mindssd.data.formats.json_kinds import json_kind
+from mindssd.data.formats.json_kinds import json_kind, read_json
 from mindssd.data.formats.layout import Layout
 from mindssd.data.formats.named_images import NamedImages, layout_of_rows
 from mindssd.data.formats.rows import Rows
@@ -39,8 +39,9 @@ def find_labelme(tree: Tree) -> Layout | None:
     for name in tree.with_suffix(".json"):
         content = _decode(tree, name)
         if content is not None:
-            rows = parts.setdefault(part_of(name), Rows())
-            _add(rows, name, content, images)
+            image = _image(name, content, images)
+            rows = parts.setdefault(part_of(name) or part_of(image), Rows())
+            _add(rows, name, content, image)
     return layout_of_rows("labelme", "LabelMe", place.rpartition("/")[0], tree, parts)
 
 
@@ -48,20 +49,23 @@ def _decode(tree: Tree, name: str) -> _File | None:
     """A file's content; None for JSON of something else, DatasetError for none."""
     path = tree.path(name)
     try:
-        return msgspec.json.decode(path.read_bytes(), type=_File)
+        return read_json(path.read_bytes(), _File)
     except msgspec.ValidationError:
         return None
     except OSError as error:
         raise DatasetError(f"{path}: cannot be read: {error.strerror or error}") from error
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise DatasetError(
             f"{path}: not JSON, or cut short: {error}; correct or remove it"
         ) from error
 
 
-def _add(rows: Rows, name: str, content: _File, images: NamedImages) -> None:
+def _image(name: str, content: _File, images: NamedImages) -> str:
     named = content.imagePath if isinstance(content.imagePath, str) else ""
-    image = images.find(named.replace("\\", "/"), name.rpartition("/")[0], stem_of(name))
+    return images.find(named.replace("\\", "/"), name.rpartition("/")[0], stem_of(name))
+
+
+def _add(rows: Rows, name: str, content: _File, image: str) -> None:
     sides = content.imageHeight, content.imageWidth
     known = all(type(side) is int and 0 < side < 2**31 for side in sides)
     owner = rows.add_image(image, sides if known else (0, 0))

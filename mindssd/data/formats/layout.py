@@ -2,10 +2,14 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from mindssd.data.formats.parsed import Parsed
 
 Read = Callable[[], Parsed]
+
+IN_NO_PART = "images in no part that is annotated: passed over"
+"""Beside parts they are neither background, for they may show anything, nor to be evaluated on."""
 
 
 @dataclass(frozen=True)
@@ -14,13 +18,14 @@ class Layout:
 
     `title` is its name in messages, `place` the file or folder that shows it. `parts` says how
     "train", "val" and "test" are read, as far as there are such, or "" the whole that is in no
-    parts.
+    parts. `root` is the folder that was asked for, or that its archive is unpacked to.
     """
 
     format: str
     title: str
     place: str
     parts: Mapping[str, Read]
+    root: Path = Path()
 
     @property
     def training(self) -> str | None:

@@ -1,6 +1,7 @@
 """Which format a data set is in: told by what lies in its folder, never guessed."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from mindssd.data.formats.archive import unpacked
@@ -32,11 +33,12 @@ def recognise(data_dir: Path, asked: str = "auto") -> Layout:
     DatasetError, with the way out, where it is in none that is known, or in more than one.
     """
     zipped = data_dir.suffix.casefold() == ".zip" and data_dir.is_file()
-    tree = Tree.of(unpacked(data_dir) if zipped else data_dir)
+    root = unpacked(data_dir) if zipped else data_dir
+    tree = Tree.of(root)
     finders = FINDERS if asked == "auto" else {asked: FINDERS[asked]}
     layouts = [layout for find in finders.values() if (layout := find(tree)) is not None]
     if len(layouts) == 1:
-        return layouts[0]
+        return replace(layouts[0], root=root)
     if layouts:
         found = " and ".join(f"{one.title} ({one.place})" for one in layouts)
         names = " or ".join(f"format={one.format}" for one in layouts)
@@ -54,6 +56,8 @@ def _nothing(data_dir: Path, tree: Tree, asked: str) -> str:
     known = "annotations in a format that is known" if asked == "auto" else f"{asked} annotations"
     if not tree.files:
         return f"{data_dir}: has no files; expected images and their annotations (docs/data.md)"
+    if archives := tree.with_suffix(".zip"):
+        return f"{data_dir}: has no {known}, but {archives[0]}; name or unpack that"
     if not tree.images:
         return (
             f"{data_dir}: has {len(tree.files)} files, such as {tree.files[0]}, and none is an "

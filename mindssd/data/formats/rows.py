@@ -68,8 +68,12 @@ class Rows:
         folder = common_folder(self.names)
         classes, categories = name_classes(self.classes, all_classes)
         if not classes:
+            dropped = "".join(
+                f"; {one.count} {one.what} ({one.example})" for one in self.faults.findings()[:1]
+            )
             raise DatasetError(
-                f"{source}: has {len(self.names)} images and not one box, so no classes; label them"
+                f"{source}: has {len(self.names)} images and not one box, so no classes{dropped}"
+                f"{'' if dropped else '; label them'}"
             )
         return Parsed(
             source=source,

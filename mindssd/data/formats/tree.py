@@ -11,9 +11,12 @@ from mindssd.errors import DatasetError
 from mindssd.images import IMAGE_SUFFIXES
 
 _PARTS = {
-    "train": re.compile(r"(train|training|trainval)(\d{4})?"),
-    "val": re.compile(r"(val|valid|validation|dev)(\d{4})?"),
-    "test": re.compile(r"(test|testing)(\d{4})?"),
+    part: re.compile(rf"(images?[ _-]?)?({words})(\d{{4}}|[ _-]?(images?|imgs?|set|split))?")
+    for part, words in (
+        ("train", "train|training|trainval"),
+        ("val", "val|valid|validation|dev"),
+        ("test", "test|testing"),
+    )
 }
 _NOT_LISTED = ("__MACOSX",)
 _OF_A_SET = ("images", "labels", "annotations", "jpegimages")
@@ -50,6 +53,11 @@ class Tree:
     @classmethod
     def of(cls, folder: Path) -> "Tree":
         """List a folder; one that holds a single folder and no file is passed through."""
+        if folder.is_file():
+            raise DatasetError(
+                f"{folder}: is a file, and no .zip; expected the folder that it lies in, or that "
+                "it is unpacked to (docs/data.md)"
+            )
         if not folder.is_dir():
             raise DatasetError(
                 f"{folder}: no such folder; expected images and annotations, such as train2017/ "
@@ -143,6 +151,13 @@ def stem_of(name: str) -> str:
     return without_suffix(name.rpartition("/")[2])
 
 
+def one_of(names: list[str], part: str) -> str | None:
+    """The only one of some files, or the only one in a part; None where there are more, or none."""
+    if len(names) > 1 and part:
+        names = [name for name in names if part_of(name) == part]
+    return names[0] if len(names) == 1 else None
+
+
 def common_folder(names: list[str]) -> str:
     """The deepest folder that holds all of some files, "" for the root."""
     folders = {name.rpartition("/")[0] for name in names}
@@ -165,10 +180,13 @@ def _is_listed(name: str) -> bool:
 
 
 def _files(root: Path) -> Iterator[str]:
-    """Yield the files below a folder, over links too, each folder once."""
-    waiting, seen = [""], set()
-    while waiting:
-        folder = waiting.pop()
+    """Yield the files below a folder, over links too, each folder once: by its own name, or else
+    the first link's."""
+    waiting: list[str] = [""]
+    links: list[str] = []
+    seen = set()
+    while waiting or links:
+        folder = waiting.pop() if waiting else links.pop(links.index(min(links)))
         path = f"{root}/{folder}"
         real = os.path.realpath(path)
         if real in seen:
@@ -180,6 +198,6 @@ def _files(root: Path) -> Iterator[str]:
                     continue
                 name = f"{folder}/{entry.name}" if folder else entry.name
                 if entry.is_dir():
-                    waiting.append(name)
+                    (links if entry.is_symlink() else waiting).append(name)
                 elif entry.is_file():
                     yield name

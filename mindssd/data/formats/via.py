@@ -4,6 +4,8 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import msgspec
+
 from mindssd.data.formats.csv_table import read_rows
 from mindssd.data.formats.json_kinds import json_kind
 from mindssd.data.formats.layout import Layout
@@ -17,6 +19,8 @@ _NO_AREA = "shapes without area, as points and lines: dropped"
 _NO_BOX = "shapes without a label or points: dropped"
 _CLASS = ("class", "label", "name", "type", "category", "object")
 _COLUMNS = {"filename", "region_shape_attributes", "region_attributes"}
+
+_OBJECT = msgspec.json.Decoder(dict[str, Any])
 
 Region = tuple[str, Mapping[str, Any], Mapping[str, Any]]
 """Where it stands, and what it says of its shape and its class."""
@@ -35,8 +39,9 @@ def find_via(tree: Tree) -> Layout | None:
         named = dict(_of_csv(tree, name) if name.endswith(".csv") else _of_json(tree, name))
         key = _class_key(tree, name, named)
         for file, regions in named.items():
-            image = images.find(file, folder)
-            rows = parts.setdefault(part_of(image) or part_in_name(name), Rows())
+            part = part_in_name(name)
+            image = images.find(file, folder, part=part)
+            rows = parts.setdefault(part_of(image) or part, Rows())
             owner = rows.add_image(image)
             for region in regions:
                 _add(rows, owner, region, key)
@@ -50,11 +55,13 @@ def _is_via(tree: Tree, name: str) -> bool:
 def _of_json(tree: Tree, name: str) -> Iterator[tuple[str, list[Region]]]:
     path = tree.path(name)
     content = json.loads(path.read_bytes())
-    for key, entry in content.get("_via_img_metadata", content).items():
+    for key, entry in _mapping(content, "_via_img_metadata", content).items():
         if not isinstance(entry, dict) or not isinstance(entry.get("filename"), str):
             continue
-        found = entry.get("regions") or []
-        regions = found.values() if isinstance(found, dict) else found
+        found = entry.get("regions")
+        regions = list(found.values()) if isinstance(found, dict) else found
+        if not isinstance(regions, list):
+            regions = []
         yield (
             entry["filename"],
             [
@@ -68,8 +75,8 @@ def _of_json(tree: Tree, name: str) -> Iterator[tuple[str, list[Region]]]:
         )
 
 
-def _mapping(region: object, key: str) -> Mapping[str, Any]:
-    value = region.get(key) if isinstance(region, dict) else None
+def _mapping(content: object, key: str, absent: object = None) -> Mapping[str, Any]:
+    value = content.get(key, absent) if isinstance(content, dict) else None
     return value if isinstance(value, dict) else {}
 
 
@@ -79,13 +86,13 @@ def _of_csv(tree: Tree, name: str) -> Iterator[tuple[str, list[Region]]]:
     found: dict[str, list[Region]] = {}
     for line, values in rows:
         row = dict(zip(header, values, strict=False))
-        regions = found.setdefault(row["filename"], [])
+        regions = found.setdefault(row.get("filename", ""), [])
         texts = row.get("region_shape_attributes", ""), row.get("region_attributes", "")
         try:
-            shape, attributes = (json.loads(text or "{}") for text in texts)
-        except ValueError as error:
+            shape, attributes = (_OBJECT.decode(text or "{}") for text in texts)
+        except msgspec.DecodeError as error:
             raise DatasetError(
-                f"{tree.path(name)}:{line}: a region is no JSON: {error}; correct the line"
+                f"{tree.path(name)}:{line}: a region is no JSON object: {error}; correct the line"
             ) from error
         if shape:
             regions.append((f"{name}:{line}", shape, attributes))

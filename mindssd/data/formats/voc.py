@@ -12,15 +12,16 @@ from functools import cached_property, partial
 from pathlib import PurePosixPath
 from xml.etree.ElementTree import Element
 
-from mindssd.data.formats.layout import Layout
+from mindssd.data.formats.layout import IN_NO_PART, Layout
 from mindssd.data.formats.parsed import Parsed, name_classes
 from mindssd.data.formats.rows import Rows, join, read_text
-from mindssd.data.formats.tree import Tree, part_of, stem_of, without_suffix
+from mindssd.data.formats.tree import Tree, one_of, part_of, without_suffix
 from mindssd.data.formats.xml_file import LINE, numbers_of, read_xml, root_tag, side_of, text_of
 
 _OF_THE_CHALLENGE = re.compile(r"(the |pascal )voc ?\d{4}", re.IGNORECASE)
 _OF_A_CLASS = re.compile(r"\s+(-1|0|1)$")
 """What follows an image in a list of one class's."""
+_ANNOTATION_FOLDERS = ("annotations", "annotation", "labels", "xml", "xmls")
 _SIDES = ("xmin", "ymin", "xmax", "ymax")
 
 
@@ -52,13 +53,14 @@ class _VOC:
         self._by_name: dict[str, list[str]] = {}
         for image in tree.images:
             self._by_name.setdefault(image.rpartition("/")[2], []).append(image)
+        self.in_no_part: list[str] = []
         self.parts = self._listed() or self._in_folders()
 
     def _listed(self) -> dict[str, list[str]]:
         """The stems of each part by ImageSets/Main, as the challenge has them.
 
         Where trainval.txt and test.txt are there with their annotations, these; else train.txt and
-        val.txt.
+        val.txt, and test.txt if it has annotations.
         """
         lists = {}
         for name in self.tree.with_suffix(".txt"):
@@ -68,8 +70,10 @@ class _VOC:
                 if stem in ("train", "val", "trainval", "test", "default"):
                     lists[stem] = [self._entry(line.strip()) for line in self._lines(name)]
                     self.lists_folder = folders
-        chosen = {"train": lists.get("train", []), "val": lists.get("val", [])}
-        if lists.get("trainval") and any(map(self._file, lists.get("test", []))):
+        chosen = {part: lists.get(part, []) for part in ("train", "val", "test")}
+        if not any(map(self._file, chosen["test"])):
+            chosen.pop("test")
+        if lists.get("trainval") and "test" in chosen:
             chosen = {"train": lists["trainval"], "test": lists["test"]}
         elif not chosen["train"]:
             chosen["train"] = lists.get("trainval", [])
@@ -95,15 +99,18 @@ class _VOC:
                 yield line
 
     def _in_folders(self) -> dict[str, list[str]]:
-        """The XML files and images without one of each part, by their folders."""
+        """The XML files, and images without one, of each part that has such files, by folders."""
         parts: dict[str, list[str]] = {}
         described = set()
         for name in self.tree.with_suffix(".xml"):
-            parts.setdefault(part_of(name), []).append(name)
-            described.add(stem_of(name))
+            image = self._image_of_stem(without_suffix(name))
+            described.add(image)
+            parts.setdefault(part_of(name) or part_of(image or ""), []).append(name)
+        if "train" in parts:
+            self.in_no_part += parts.pop("", [])
         for image in self.tree.images:
-            if stem_of(image) not in described:
-                parts.setdefault(part_of(image), []).append(image)
+            if image not in described:
+                parts.get(part_of(image), self.in_no_part).append(image)
         return parts
 
     def _file(self, entry: str) -> str | None:
@@ -124,7 +131,10 @@ class _VOC:
 
     @cached_property
     def rows(self) -> dict[str, Rows]:
-        return {part: self._rows(entries) for part, entries in self.parts.items()}
+        rows = {part: self._rows(entries) for part, entries in self.parts.items()}
+        for name in self.in_no_part:
+            (rows.get("train") or next(iter(rows.values()))).faults.add(IN_NO_PART, name)
+        return rows
 
     def read(self, part: str) -> Parsed:
         everything = frozenset(name for rows in self.rows.values() for name in rows.names)
@@ -160,12 +170,10 @@ class _VOC:
 
     def _image_of_stem(self, stem: str) -> str | None:
         """The image that a stem, a path without suffix, means; None where none does, or several."""
-        places = (stem, f"JPEGImages/{stem}", f"images/{stem}")
-        for place in (*places, stem.replace("Annotations/", "JPEGImages/", 1)):
+        for place in (stem, f"JPEGImages/{stem}", f"images/{stem}", *_mirrored(stem)):
             if len(found := self.tree.image_stems.get(place, [])) == 1:
                 return found[0]
-        found = self._by_stem.get(stem.rpartition("/")[2], [])
-        return found[0] if len(found) == 1 else None
+        return one_of(self._by_stem.get(stem.rpartition("/")[2], []), part_of(stem))
 
     def _image_of(self, file: str, named: str) -> str:
         """The image of an XML file: of its own name, or else the one that it names."""
@@ -173,11 +181,14 @@ class _VOC:
         if own is not None:
             return own
         short = PurePosixPath(named.replace("\\", "/")).name
-        found = self._by_name.get(short, [])
-        return found[0] if len(found) == 1 else named or without_suffix(file)
+        found = one_of(self._by_name.get(short, []), part_of(file))
+        return found or named or without_suffix(file)
 
     def _read_file(self, rows: Rows, file: str) -> None:
         root = read_xml(self.tree.path(file))
+        if root.tag != "annotation":
+            rows.faults.add("XML files of something else: passed over", file)
+            return
         size = side_of(text_of(root, "size/height")), side_of(text_of(root, "size/width"))
         image = self._image_of(file, text_of(root, "filename"))
         owner = rows.add_image(image, size if all(size) else (0, 0))
@@ -200,6 +211,15 @@ class _VOC:
         difficult = text_of(found, "difficult").casefold() in ("1", "true")
         x1, y1, x2, y2 = corners
         rows.add_box(owner, name, (x1 - first, y1 - first, x2, y2), difficult)
+
+
+def _mirrored(stem: str) -> Iterator[str]:
+    """Yield where the image of an XML file may be: in a folder beside, or above, the XML's."""
+    folders = stem.split("/")
+    for place, folder in enumerate(folders[:-1]):
+        if folder.casefold() in _ANNOTATION_FOLDERS:
+            for other in (["JPEGImages"], ["images"], []):
+                yield "/".join([*folders[:place], *other, *folders[place + 1 :]])
 
 
 def known_classes(names: Sequence[str], listed: Sequence[str]) -> list[str]:

@@ -4,14 +4,15 @@ A line is `class x y width height`, x and y of the centre, or `class x1 y1 x2 y2
 polygon, which becomes its box. Layouts: https://docs.ultralytics.com/datasets/detect/ and darknet.
 """
 
+import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import PurePosixPath
 
 import numpy as np
 
-from mindssd.data.formats.layout import Layout
+from mindssd.data.formats.layout import IN_NO_PART, Layout
 from mindssd.data.formats.parsed import Parsed, without_collection
 from mindssd.data.formats.rows import Faults, annotations_of_corners, images_below, names_below
 from mindssd.data.formats.tree import Tree, common_folder, part_named, stem_of, without_suffix
@@ -19,6 +20,7 @@ from mindssd.data.formats.yolo_lists import Listed, class_list, find_lists
 from mindssd.errors import DatasetError
 from mindssd.types import Array
 
+_LABELS = re.compile(r"(?<![^/])labels(?=/)", re.IGNORECASE)
 _NO_BOX = "lines that are no class x y width height in numbers: dropped"
 _NO_SHARE = "boxes far outside 0..1, no shares of their image: dropped"
 _FARTHEST = 2.0
@@ -32,10 +34,8 @@ def find_yolo(tree: Tree) -> Layout | None:
     if listed is None:
         if not labels.show_some():
             return None
-        images = tree.images_by_part()
-        if labels.of_images(tree.images) and "" in images and len(images) > 1:
-            images = {part: names for part, names in images.items() if part}
-        listed = Listed("", class_list(tree), images)
+        listed = Listed("", class_list(tree), tree.images_by_part())
+    listed = _annotated_parts(listed, labels)
     if not any(labels.of(name) for names in listed.images.values() for name in names):
         if listed.place:
             raise DatasetError(
@@ -47,18 +47,35 @@ def find_yolo(tree: Tree) -> Layout | None:
     return Layout("yolo", "YOLO", listed.place or labels.example, parts)
 
 
+def _annotated_parts(listed: Listed, labels: "_Labels") -> Listed:
+    """Without the images in no part, where there are parts, and parts of folders without labels.
+
+    A list's own training and validation parts stay as they are.
+    """
+    named = ("train", "val") if listed.names_parts else ()
+    kept = {
+        part: names
+        for part, names in listed.images.items()
+        if part in named or any(map(labels.of, names))
+    }
+    if "train" in kept:
+        kept.pop("", None)
+    left = [name for part, names in listed.images.items() if part not in kept for name in names]
+    return replace(listed, images=kept, left_out=left) if kept else listed
+
+
 class _Labels:
     """The label files of a tree, found by their images."""
 
     def __init__(self, tree: Tree) -> None:
         self.tree = tree
-        self.files = {without_suffix(name): name for name in tree.with_suffix(".txt")}
+        self.files = {_key(name): name for name in tree.with_suffix(".txt")}
         self.example = ""
         self.of = cache(self._find)
 
     def _find(self, image: str) -> str | None:
         """The label file of an image: in `labels` for its `images`, or beside it."""
-        stem = without_suffix(image)
+        stem = _key(image)
         folders = stem.split("/")
         for place in range(len(folders) - 2, -1, -1):
             if folders[place].casefold() in ("images", "jpegimages"):
@@ -102,6 +119,11 @@ class _Labels:
         ]
 
 
+def _key(name: str) -> str:
+    """A path without its suffix, a folder `Labels` spelled as labels."""
+    return _LABELS.sub("labels", without_suffix(name))
+
+
 @dataclass(frozen=True)
 class _Lines:
     """n lines: their label files and numbers, and words: class, then numbers."""
@@ -138,6 +160,9 @@ def _read(tree: Tree, listed: Listed, labels: _Labels, part: str) -> Parsed:
     orphans = labels.without_image(labels.of_images(names), listed.files)
     for name in orphans:
         faults.add("label files without an image: passed over", name)
+    if part in ("train", ""):
+        for name in listed.left_out:
+            faults.add(IN_NO_PART, name)
     folder = common_folder([name for name in names if name in tree.image_set] or names)
     others = frozenset(n for p, ns in listed.images.items() if p != part for n in ns)
     owners = np.array(lines.owners, np.int64)[kept].tolist()
@@ -210,7 +235,7 @@ def _boxes(
         else:
             values[row, 0], corners[row] = box[0], box[1:]
     classes = values[:, 0]
-    odd = keep & (~np.isfinite(classes) | (classes != np.floor(classes)) | (classes < 0))
+    odd = keep & ~((classes == np.floor(classes)) & (classes >= 0) & (classes < 2**31))
     for row in np.flatnonzero(odd).tolist():
         faults.add(_NO_BOX, f"{lines.place(row)}: class {classes[row]:g}")
     keep &= ~odd

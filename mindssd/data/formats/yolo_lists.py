@@ -13,31 +13,34 @@ import numpy as np
 from mindssd.data.check import Finding, count_where
 from mindssd.data.file_search import ends_of
 from mindssd.data.formats.rows import read_text
-from mindssd.data.formats.tree import Tree
+from mindssd.data.formats.tree import Tree, part_named, part_of
 from mindssd.errors import DatasetError
 
 Classes = Mapping[int, str]
 """Names by the number that label files give."""
 
 _MOVED = "paths of another machine: found by their ends"
+_OTHER_NUMBER = "numbers of classes other than that of their names: the names taken"
 _LISTS = {"train": "train", "val": "val", "valid": "val", "test": "test"}
-_CLASS_FILES = ("classes.txt", "obj.names", "labels.txt")
+_CLASS_FILES = ("classes.txt", "obj.names", "labels.txt", "_darknet.labels")
 
 
 @dataclass(frozen=True)
 class Listed:
     """The file that lists them, "" where folders do; and the images of each part, in order.
 
-    With `has_points`, key points follow the four numbers of a box. `files` are lists,
-    so no labels.
+    With `names_parts`, it is the list that names them. With `has_points`, key points follow the
+    four numbers of a box. `files` are lists, so no labels. `left_out` are images of no part.
     """
 
     place: str
     classes: Classes
     images: Mapping[str, list[str]]
+    names_parts: bool = False
     has_points: bool = False
     files: frozenset[str] = frozenset()
     findings: tuple[Finding, ...] = ()
+    left_out: Sequence[str] = ()
 
     def classes_named_by(self, tree: Tree) -> str:
         """Say who names how many classes."""
@@ -120,9 +123,13 @@ def _yaml(tree: Tree, name: str) -> Mapping[str, Any] | None:
         if PurePosixPath(name).stem in ("data", "dataset"):
             raise DatasetError(f"{path}: not YAML: {' '.join(str(error).split())}") from error
         return None
-    if not isinstance(content, dict) or "names" not in content:
+    if not isinstance(content, dict) or not any(key in content for key in _LISTS):
         return None
-    return content if any(key in content for key in _LISTS) else None
+    if "names" not in content and "nc" in content:
+        raise DatasetError(
+            f"{path}: does not name its classes; add them, such as names: [cat, dog]"
+        )
+    return content if "names" in content else None
 
 
 def _darknet(tree: Tree, name: str) -> Mapping[str, Any] | None:
@@ -150,26 +157,37 @@ def _listed(tree: Tree, place: str, content: Mapping[str, Any]) -> Listed:
     images = {}
     for key, part in _LISTS.items():
         value = content.get(key)
-        if value and not (part == "test" and "val" in images):  # of no use, and often not there
+        if value:
             entries = value if isinstance(value, list) else [value]
             root = content.get("path")
-            found = [
-                name
-                for entry in entries
-                for name in _images_of(tree, place, key, str(entry), root, lists, moved)
-            ]
+            try:
+                found = [
+                    name
+                    for entry in entries
+                    for name in _images_of(tree, place, key, str(entry), root, lists, moved)
+                ]
+            except DatasetError:
+                if part == "test" and "val" in images:  # of no use, and often not there
+                    continue
+                raise
             images[part] = list(dict.fromkeys(found))
+    names_parts = bool(images)
     if not images:  # a list of classes alone: darknet's, or a data.yaml without parts
         images = tree.images_by_part()
     images = {p: names for p, names in images.items() if names or p != "test"}
     all_moved = np.ones(len(moved), np.bool_)
+    findings = count_where(all_moved, _MOVED, moved.__getitem__)
+    number = content.get("nc", content.get("classes"))
+    if number is not None and str(number) != str(len(classes)):
+        findings.append(Finding(1, _OTHER_NUMBER, f"{place}: {number}, and {len(classes)} names"))
     return Listed(
         place,
         classes,
         images,
+        names_parts,
         has_points="kpt_shape" in content,
         files=frozenset(lists),
-        findings=tuple(count_where(all_moved, _MOVED, moved.__getitem__)),
+        findings=tuple(findings),
     )
 
 
@@ -178,6 +196,12 @@ def _classes(names: object, path: Path) -> dict[int, str]:
         names = dict(enumerate(names))
     if isinstance(names, dict) and names:
         numbers = [str(number) for number in names]
+        for number, name in names.items():
+            if name is None or isinstance(name, bool | list | dict) or not str(name).strip():
+                raise DatasetError(
+                    f"{path}: class {number} is called {name!r} (YAML reads yes, no, on and off as "
+                    'true and false); write its name in quotes, such as "no"'
+                )
         if all(number.isdecimal() for number in numbers):
             return {int(number): str(name).strip() for number, name in names.items()}
     raise DatasetError(f"{path}: names is {names!r}; expected a list of the classes, or 0: name, …")
@@ -197,7 +221,10 @@ def _images_of(
         # Roboflow writes ../train/images for train/images beside the list.
         found, _ = _inside(tree, [folder], re.sub(r"^(\.\./)+", "", entry))
     if found is None and outside is None:
-        found = _by_end(tree, entry)
+        found = _by_end(tree, f"{root or ''}/{entry}")
+        named = _LISTS[key] in map(part_named, _folders(entry))
+        if named and found in tree.folders and not part_of(f"{found}/"):
+            found = None  # valid/images is not the images of all parts
         if found is not None:
             moved.append(f"{key}: {entry}, {found or 'the folder itself'}")
     if found is None:
@@ -205,6 +232,7 @@ def _images_of(
         raise DatasetError(
             f"{tree.path(place)}:{_line(tree, place, key)}: {key} is {entry}, which {what} "
             f"{tree.root}; put the images there and name their folder, such as images/train"
+            f"{'' if key == 'train' else ', or remove the line'}"
         )
     if found.endswith(".txt"):
         lists.add(found)
@@ -243,10 +271,13 @@ def _inside(tree: Tree, starts: Sequence[str], entry: str) -> tuple[str | None, 
     return None, outside
 
 
+def _folders(path: str) -> list[str]:
+    return [part for part in path.replace("\\", "/").split("/") if part not in ("", ".", "..")]
+
+
 def _by_end(tree: Tree, entry: str) -> str | None:
     """The file or folder below the tree that a path of another machine ends in."""
-    parts = [part for part in entry.replace("\\", "/").split("/") if part not in ("", ".", "..")]
-    for end in ends_of("/".join(parts)):
+    for end in ends_of("/".join(_folders(entry))):
         if end in tree.file_set or end in tree.folders:
             return end
     return None

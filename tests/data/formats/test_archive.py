@@ -48,6 +48,7 @@ def entry(name: str, mode: int = 0) -> zipfile.ZipInfo:
         (entry("a/../../outside.txt"), b"x", "would lie outside its folder"),
         (entry("..\\outside.txt"), b"x", "would lie outside its folder"),
         (entry("C:\\outside.txt"), b"x", "would lie outside its folder"),
+        (entry("."), b"x", r"'\.' would lie outside its folder"),
         (entry("link", stat.S_IFLNK | 0o777), b"/etc", "'link' is a link"),
         (entry("bomb.bmp"), bytes(150_000_000), r"would grow to 2 files of 150 MB"),
     ],
@@ -75,3 +76,27 @@ def test_one_that_is_damaged_is_said(cache: Path, tmp_path: Path) -> None:
         with pytest.raises(DatasetError, match=r"set\.zip: no zip archive, or damaged"):
             load(path)
     assert list((cache / "archives").iterdir()) == []
+
+
+def test_one_of_windows_has_folders_with_backslashes(cache: Path, tmp_path: Path) -> None:
+    folder = write(tmp_path / "set", {**FILES, "classes.txt": "cat\n"})
+    path = tmp_path / "set.zip"
+    with zipfile.ZipFile(path, "w") as file:
+        for inner in ("set\\", "set\\train\\", "set\\val\\"):
+            file.writestr(inner, b"")
+        for name in (*FILES, "classes.txt"):
+            file.writestr("set\\" + name.replace("/", "\\"), (folder / name).read_bytes())
+    assert boxes(load(path)) == boxes(load(folder))
+
+
+def test_one_of_macos_has_names_of_utf8_without_saying_so(cache: Path, tmp_path: Path) -> None:
+    text = "file,x1,y1,x2,y2,class\ntrain/ä.png,10,20,30,40,cat\n"
+    folder = write(tmp_path / "set", {"train.csv": text, "val.csv": text, "train/ä.png": None})
+    path = tmp_path / "set.zip"
+    with zipfile.ZipFile(path, "w") as file:
+        file.write(folder / "train.csv", "train.csv")
+        file.write(folder / "val.csv", "val.csv")
+        file.write(folder / "train/ä.png", "train/__.png")
+    # An ASCII name does not say that it is of UTF-8: what is put in its place does not either.
+    path.write_bytes(path.read_bytes().replace(b"train/__.png", "train/ä.png".encode()))
+    assert list(boxes(load(path))) == ["ä.png"]

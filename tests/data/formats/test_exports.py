@@ -232,7 +232,7 @@ def test_via_csv(tmp_path: Path) -> None:
     train, val = load_all(write(tmp_path, files))
     assert boxes(train) == {"a.png": [CAT, DOG]} and boxes(val) == {"b.png": [], "a.png": [CAT]}
     files["train/via.csv"] += 'a.png,1,{},1,0,"{x","{}"\n'
-    with pytest.raises(DatasetError, match=r"via\.csv:4: a region is no JSON"):
+    with pytest.raises(DatasetError, match=r"via\.csv:4: a region is no JSON object"):
         load(write(tmp_path, files))
 
 

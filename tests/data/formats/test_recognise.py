@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from mindssd.data.formats.tree import Tree
 from mindssd.errors import ConfigError, DatasetError
 from tests.data.formats.folders import boxes, load, write
 from tests.data.formats.test_voc import CAT, xml
@@ -33,16 +34,33 @@ def test_two_formats_at_once_are_an_error_until_one_is_named(tmp_path: Path) -> 
         ({**IMAGES, **YOLO}, ["format=voc"], r"has 2 images, such as .* and no voc annotations"),
         (VOC, [], "has none of the 1 annotated images, such as a.png"),
         ({"notes.md": "x"}, [], r"has 1 files, such as notes\.md, and none is an image"),
+        ({"a.zip": "x"}, [], r"has no annotations in .*, but a\.zip; name or unpack that"),
         ({}, [], "no such folder; expected images and annotations"),
         ({**IMAGES, "a.json": "{"}, [], r"a\.json: not JSON, or cut short"),
     ],
-    ids=["images alone", "another format", "labels alone", "neither", "no folder", "no JSON"],
+    ids=[
+        "images alone",
+        "another format",
+        "labels alone",
+        "neither",
+        "archive",
+        "no folder",
+        "no JSON",
+    ],
 )
 def test_a_folder_without_what_is_needed_is_said(
     files: dict[str, str], overrides: list[str], message: str, tmp_path: Path
 ) -> None:
     with pytest.raises(DatasetError, match=message):
         load(write(tmp_path / "set", files), "train", *overrides)
+
+
+def test_a_file_is_no_folder(tmp_path: Path) -> None:
+    write(tmp_path, {"data.yaml": "x"})
+    with pytest.raises(
+        DatasetError, match=r"data\.yaml: is a file, and no \.zip; expected the fold"
+    ):
+        load(tmp_path / "data.yaml")
 
 
 def test_a_format_that_does_not_exist_is_named_with_those_that_do(tmp_path: Path) -> None:
@@ -69,3 +87,18 @@ def test_the_layout_of_coco_2017_is_coco_whatever_else_lies_there(tmp_path: Path
     (folder / "annotations/instance_val2017.json").unlink()
     with pytest.raises(DatasetError, match=r"instances_val2017\.json: no such file"):
         load(folder, "val")
+
+
+def test_a_folder_that_links_lead_to_as_well_has_its_own_name(tmp_path: Path) -> None:
+    write(tmp_path, {**YOLO, **IMAGES})
+    for link in ("a", "sub/latest", "z"):
+        (tmp_path / link).parent.mkdir(exist_ok=True)
+        (tmp_path / link).symlink_to(tmp_path / "train", target_is_directory=True)
+    names = [name for name in Tree.of(tmp_path).files if name.endswith("a.png")]
+    assert names == ["train/a.png"]
+    (tmp_path / "train").rename(tmp_path.parent / f"{tmp_path.name}-moved")
+    for link in ("a", "sub/latest", "z"):
+        (tmp_path / link).unlink()
+        (tmp_path / link).symlink_to(tmp_path.parent / f"{tmp_path.name}-moved")
+    names = [name for name in Tree.of(tmp_path).files if name.endswith("a.png")]
+    assert names == ["a/a.png"]
