@@ -6,9 +6,11 @@ Everything works on Linux; each function says what is missing elsewhere.
 import ctypes
 import errno
 import os
+import shlex
 import signal
 import socket
 import stat
+import subprocess
 import sys
 
 try:
@@ -32,6 +34,12 @@ OWN_LAUNCHER = "MINDSSD_LAUNCHER"
 """Set where mindssd itself has started the processes, and sees to their end."""
 
 _SET_PARENT_DEATH_SIGNAL = 1
+
+
+def as_typed(*words: object) -> str:
+    """The words of a command as a shell takes them: in quotes where they hold spaces or marks."""
+    texts = list(map(str, words))
+    return subprocess.list2cmdline(texts) if os.name == "nt" else shlex.join(texts)
 
 
 def is_hangup(number: int) -> bool:

@@ -41,10 +41,10 @@ def build_dataset(
     a validation part is split, as it was for the run that `model` lies in, if it was.
     """
     layout = find_layout(config)
-    if layout.training is not None and layout.validation is None:
-        train, val, _ = _split(config, layout, split_file_of(model))
+    if layout.is_unsplit:
+        train, val, _ = split_parts(config, layout, split_file_of(model))
         return train if split == "train" else val
-    return _read(config, layout, split, all_sizes)
+    return read_part(config, layout, split, all_sizes)
 
 
 def build_datasets(
@@ -55,18 +55,10 @@ def build_datasets(
     An existing `split_file` decides.
     """
     layout = find_layout(config)
-    if layout.training is not None and layout.validation is None:
-        return _split(config, layout, split_file)
-    train, val = (_read(config, layout, split, all_sizes) for split in ("train", "val"))
+    if layout.is_unsplit:
+        return split_parts(config, layout, split_file)
+    train, val = (read_part(config, layout, split, all_sizes) for split in ("train", "val"))
     return train, val, None
-
-
-def build_unsplit(config: Config) -> DetectionDataset | None:
-    """Read the whole of a data set without a validation part; None of one that has parts."""
-    layout = find_layout(config)
-    if layout.training is None or layout.validation is not None:
-        return None
-    return assemble(layout.parts[layout.training]())
 
 
 SPLIT_FILE = "split.json"
@@ -79,9 +71,10 @@ def split_file_of(model: Path | None) -> Path | None:
     return next((f / SPLIT_FILE for f in folders if (f / SPLIT_FILE).is_file()), None)
 
 
-def _split(
-    config: Config, layout: Layout, split_file: Path | None
+def split_parts(
+    config: Config, layout: Layout, split_file: Path | None = None
 ) -> tuple[DetectionDataset, DetectionDataset, Split]:
+    """Read a data set without a validation part, and split it, as `build_datasets` does."""
     whole = assemble(layout.parts[layout.training or ""]())
     require_boxes(whole)
     # By paths below the whole data set: images in a new folder of it leave the names of others.
@@ -96,7 +89,8 @@ def _split(
     return train, val, split
 
 
-def _read(config: Config, layout: Layout, split: str, all_sizes: bool) -> DetectionDataset:
+def read_part(config: Config, layout: Layout, split: str, all_sizes: bool) -> DetectionDataset:
+    """Read `train` or `val` of a data set that has parts, as `build_dataset` does."""
     part = layout.training if split == "train" else layout.validation
     if part is None:
         raise DatasetError(

@@ -11,6 +11,7 @@ from mindssd.data.dataset import DetectionDataset
 from mindssd.data.unit_truths import UnitTruths, unit_truths
 from mindssd.geometry.default_boxes import Grid
 from mindssd.geometry.reach import best_ious
+from mindssd.platform import as_typed
 from mindssd.types import Array
 
 ATSS_IOU = 0.3
@@ -85,4 +86,5 @@ def reach_line(config: Config, grids: tuple[Grid, ...], dataset: DetectionDatase
     )
     if found.share >= FEW:
         return line
-    return f"{line}; `mindssd inspect {config.data_dir}` says which have none and what would help"
+    command = f"mindssd inspect {as_typed(config.data_dir)}"
+    return f"{line}; `{command}` says which have none and what would help"

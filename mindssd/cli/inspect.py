@@ -59,6 +59,7 @@ def inspect(
         inspection, datasets = look(
             settings,
             recipe,
+            overrides or (),
             lambda done, total: bar.update(task, completed=done, total=total),
         )
     print_summary(inspection, console)

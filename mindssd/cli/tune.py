@@ -60,6 +60,7 @@ def tune(
 
     from mindssd.build.run import run_folder
     from mindssd.config.load import load_config, read_overrides
+    from mindssd.platform import as_typed
     from mindssd.tune.job import Job, table
 
     console, seconds = Console(), 60 * minutes
@@ -81,13 +82,13 @@ def tune(
     _say(
         console,
         f"chosen: {tuned.winner.choice.name}" + (f" ({chosen})" if chosen else ""),
-        f"as a recipe:  mindssd train --config {tuned.recipe}",
+        f"as a recipe:  mindssd train --config {as_typed(tuned.recipe)}",
     )
     trained = job.train_winner(tuned.winner)
     if trained is None:
         _say(
             console,
-            f"no time was left to train it: mindssd tune --resume {job.folder}",
+            f"no time was left to train it: mindssd tune --resume {as_typed(job.folder)}",
         )
         return
     run, evaluation = trained
@@ -97,7 +98,7 @@ def tune(
     _say(
         console,
         f"validation images, used this once: {ap}",
-        f"try it:  mindssd predict {run / 'best.safetensors'} PHOTO",
+        f"try it:  mindssd predict {as_typed(run / 'best.safetensors')} PHOTO",
     )
 
 

@@ -8,6 +8,7 @@ from mindssd.data.dataset import DetectionDataset
 from mindssd.data.splits import paired, require_boxes
 from mindssd.doctor.finding import Finding
 from mindssd.errors import MindSSDError, printable
+from mindssd.platform import as_typed
 
 
 def check_data(data_dir: Path) -> list[Finding]:
@@ -41,6 +42,6 @@ def check_data(data_dir: Path) -> list[Finding]:
         findings.append(Finding("ok" if report.num_boxes else "warning", f"data {split}", text))
         findings += [Finding("warning", f"data {split}", str(fault)) for fault in report.findings]
     if datasets:
-        closer = Finding("ok", "data", f"more about it:  mindssd inspect {data_dir}")
+        closer = Finding("ok", "data", f"more about it:  mindssd inspect {as_typed(data_dir)}")
         together.append(closer)
     return findings + together

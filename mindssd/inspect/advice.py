@@ -1,16 +1,19 @@
 """What to do about what an inspection found, as lines with the words to type."""
 
-import shlex
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 
 from mindssd.build.reach import FEW
 from mindssd.inspect.alike import Alike
 from mindssd.inspect.anchors import Anchors
 from mindssd.inspect.job import Inspection
 from mindssd.inspect.mending import Option
+from mindssd.platform import as_typed
 
 EXAMPLES = 5
 """So many pairs of images are named in words."""
+
+OF_DATA = ("format", "val_share", "group_by", "engine")
+"""Settings that stay where another recipe is advised."""
 
 
 def advice(inspection: Inspection) -> list[str]:
@@ -20,23 +23,30 @@ def advice(inspection: Inspection) -> list[str]:
     lines += _of_boxes(inspection)
     if not inspection.problems:
         then = "then" if lines else "nothing stands in the way"
-        lines.append(f"{then}:  mindssd train {' '.join(_words(inspection))}")
+        lines.append(f"{then}:  mindssd train {as_typed(*_words(inspection))}")
     return lines
 
 
 def _words(inspection: Inspection) -> list[str]:
-    """What to train with: the recipe, and what is advised where it reaches too few."""
-    words = [shlex.quote(f"data_dir={inspection.data_dir}")]
+    """What to train with: what was asked for, and what is advised where it reaches too few."""
+    recipe, asked, data = inspection.recipe, inspection.settings, f"data_dir={inspection.data_dir}"
     anchors = inspection.anchors
-    if anchors is None:
-        return words
-    option = anchors.advised
-    if anchors.share < FEW and option is not None and option.command == "mindssd train":
-        words += option.settings
-    # The advised recipe stands in place of this one.
-    if not any(word.startswith("--config") for word in words):
-        words.insert(0, f"--config {anchors.recipe}")
-    return words
+    option = None if anchors is None or anchors.share >= FEW else anchors.advised
+    if option is None or option.command != "mindssd train":
+        return ["--config", recipe, data, *asked]
+    if option.settings[0] == "--config":  # tried as that recipe is
+        return [*option.settings[:2], data, *_of(asked, OF_DATA), *option.settings[2:]]
+    changed = {_key(word) for word in option.settings}
+    kept = (word for word in asked if _key(word) not in changed)
+    return ["--config", recipe, data, *kept, *option.settings]
+
+
+def _key(word: str) -> str:
+    return word.partition("=")[0]
+
+
+def _of(words: Sequence[str], keys: Collection[str]) -> list[str]:
+    return [word for word in words if _key(word) in keys]
 
 
 def _about(times: float) -> str:
@@ -82,9 +92,13 @@ def _of_default_boxes(inspection: Inspection) -> Iterator[str]:
 
 def option_words(option: Option) -> str:
     """An option as a line: what to type, and what it does."""
-    typed = f"{option.command} … {' '.join(option.settings)}"
-    line = f"{typed} ({option.kind}: {effect_words(option)})"
+    line = f"{typed_words(option)} ({option.kind}: {effect_words(option)})"
     return f"{line}; {option.note}" if option.note else line
+
+
+def typed_words(option: Option) -> str:
+    """What of a command is to be typed for an option."""
+    return f"{option.command} … {as_typed(*option.settings)}"
 
 
 def alike_words(alike: Alike) -> list[str]:

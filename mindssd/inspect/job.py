@@ -2,14 +2,17 @@
 
 import json
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
 
-from mindssd.build.data import build_dataset, build_unsplit, find_layout
+from mindssd.build.data import find_layout, read_part, split_parts
 from mindssd.config.schema import Config
 from mindssd.data.dataset import DetectionDataset
+from mindssd.data.formats.layout import Layout
+from mindssd.data.formats.parsed import assemble
 from mindssd.data.splits import paired, require_boxes
 from mindssd.data.thumbnails import Progress
 from mindssd.errors import DatasetError, EngineError
@@ -27,14 +30,43 @@ Datasets = dict[str, DetectionDataset]
 
 
 @dataclass(frozen=True)
+class Recognised:
+    """The format, and how it is known: by the file or folder `place`, or as `is_asked` for.
+
+    `training` and `validation` are the data set's parts that serve for these, "" the whole and None
+    none. `title` is the format's name in words.
+    """
+
+    format: str
+    title: str
+    place: str
+    is_asked: bool
+    training: str | None
+    validation: str | None
+
+    def words(self) -> str:
+        """Part of a line."""
+        how = f"as format={self.format} asks, by" if self.is_asked else "recognised by"
+        words = f"{self.title}, {how} {self.place}"
+        if self.validation == "test":
+            return f"{words}; its part test serves for validation"
+        if self.validation is None:
+            return f"{words}; without a validation part"
+        return words
+
+
+@dataclass(frozen=True)
 class Inspection:
     """All that was found; `problems` keep a run from starting, the rest is for a person to judge.
 
-    `anchors` is None where `no_anchors` says why.
+    `recipe` and `settings` are what was asked for, `settings` as KEY=VALUE. `anchors` is None where
+    `no_anchors` says why.
     """
 
     data_dir: str
-    format: str
+    recipe: str
+    settings: tuple[str, ...]
+    layout: Recognised
     class_names: tuple[str, ...]
     parts: dict[str, Part]
     problems: tuple[str, ...]
@@ -47,15 +79,16 @@ class Inspection:
 
 
 def inspect(
-    config: Config, recipe: str, progress: Progress | None = None
+    config: Config, recipe: str, settings: Sequence[str] = (), progress: Progress | None = None
 ) -> tuple[Inspection, Datasets]:
     """Look at the data set of the configuration's `data_dir`; its parts come back too.
 
-    `progress` is told how many images have been read.
-    DatasetError where the training images cannot be read at all.
+    The configuration is the recipe's with `settings` laid over it, and a `data_dir`. `progress` is
+    told how many images have been read. DatasetError where the training images cannot be read at
+    all.
     """
     layout = find_layout(config)
-    datasets, problems = _read_parts(config)
+    datasets, problems = _read_parts(config, layout)
     train = datasets["train"]
     parts = {name: count_part(dataset) for name, dataset in datasets.items()}
     anchors, no_anchors = None, ""
@@ -66,7 +99,9 @@ def inspect(
     suspects = [s for name, dataset in datasets.items() for s in find_suspects(dataset, name)]
     return Inspection(
         data_dir=str(config.data_dir),
-        format=f"{layout.title}, by {layout.place or 'the files in it'}",
+        recipe=recipe,
+        settings=tuple(settings),
+        layout=_recognised(layout, config.format != "auto"),
         class_names=train.class_names,
         parts=parts,
         problems=tuple(problems),
@@ -81,22 +116,33 @@ def inspect(
     ), datasets
 
 
-def _read_parts(config: Config) -> tuple[Datasets, list[str]]:
+def _recognised(layout: Layout, is_asked: bool) -> Recognised:
+    return Recognised(
+        format=layout.format,
+        title=layout.title,
+        place=layout.place,
+        is_asked=is_asked,
+        training=layout.training,
+        validation=layout.validation,
+    )
+
+
+def _read_parts(config: Config, layout: Layout) -> tuple[Datasets, list[str]]:
     """The parts that can be read, and what keeps them from being trained on."""
-    try:
-        datasets = {"train": build_dataset(config, "train", all_sizes=True)}
-    except DatasetError as error:
-        whole = build_unsplit(config)  # what cannot be split can be looked at
-        if whole is None:
-            raise
-        return {"train": whole}, [str(error)]
+    if layout.is_unsplit:
+        try:
+            train, val, _ = split_parts(config, layout)
+        except DatasetError as error:  # what cannot be split can be looked at
+            return {"train": assemble(layout.parts[layout.training or ""]())}, [str(error)]
+        return {"train": train, "val": paired(train, val)}, []
+    datasets = {"train": read_part(config, layout, "train", all_sizes=True)}
     problems = []
     try:
         require_boxes(datasets["train"])
     except DatasetError as error:
         problems.append(str(error))
     try:
-        val = build_dataset(config, "val")
+        val = read_part(config, layout, "val", all_sizes=True)
         datasets["val"] = val
         datasets["val"] = paired(datasets["train"], val)
     except DatasetError as error:

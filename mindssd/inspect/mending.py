@@ -248,7 +248,7 @@ def _tiles(trials: Trials, before: Array) -> list[Option]:
         Option(
             kind="tiles",
             command="mindssd predict",
-            settings=(f"--tile {tile}",),
+            settings=("--tile", str(tile)),
             share=round(float(seen.mean()), 4),
             score=round(trials.mean(seen), 4),
             gain=round(trials.mean(seen) - trials.mean(before), 4),
@@ -270,7 +270,7 @@ def _other_recipe(trials: Trials, before: Array) -> list[Option]:
     option = _option(other, "recipe", settings, before)
     area = np.prod(other.size) / np.prod(trials.size)
     note = f"there each truth chooses its default boxes, and IoU {ATSS_IOU:g} counts as reached"
-    words = (f"--config {FINER}", *settings)
+    words = ("--config", FINER, *settings)
     return [replace(option, settings=words, cost=round(option.cost * float(area), 2), note=note)]
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from mindssd.data.dataset import DetectionDataset
 from mindssd.errors import printable
 from mindssd.files import write_file
-from mindssd.inspect.advice import advice, alike_words, effect_words, reach_words
+from mindssd.inspect.advice import advice, alike_words, effect_words, reach_words, typed_words
 from mindssd.inspect.alike import ImageName
 from mindssd.inspect.anchors import Anchors, Group
 from mindssd.inspect.charts import iou_chart, size_chart
@@ -41,7 +41,7 @@ def page(found: Inspection, datasets: Datasets) -> str:
     name = Path(found.data_dir).name or found.data_dir
     body = [
         f"<header><h1>{_text(name)}</h1>",
-        f"<p>{_text(found.data_dir)}: {_text(found.format)}</p></header>",
+        f"<p>{_text(found.data_dir)}: {_text(found.layout.words())}</p></header>",
         f'<section class="advice"><h2>What to do</h2>{_list(advice(found))}</section>',
         *_section("Parts", _parts(found)),
         *_section("Classes", _classes(found)),
@@ -189,11 +189,12 @@ def _options(anchors: Anchors) -> list[str]:
         return []
     items = []
     for option in anchors.options:
-        typed = _text(f"{option.command} … {' '.join(option.settings)}")
         words = f"{option.kind}: {effect_words(option)}"
         note = f"; {option.note}" if option.note else ""
         mark = ' class="advised"' if option == anchors.advised else ""
-        items.append(f"<li{mark}><code>{typed}</code><br>{_text(words + note)}</li>")
+        items.append(
+            f"<li{mark}><code>{_text(typed_words(option))}</code><br>{_text(words + note)}</li>"
+        )
     return ["<h3>What would reach more</h3>", f"<ul>{''.join(items)}</ul>"]
 
 

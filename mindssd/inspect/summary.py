@@ -22,7 +22,7 @@ def print_summary(inspection: Inspection, console: Console) -> None:
 
 def _sections(found: Inspection) -> list[RenderableType]:
     sections: list[RenderableType] = [
-        Text(f"{printable(found.data_dir)}: {printable(found.format)}"),
+        Text(f"{printable(found.data_dir)}: {printable(found.layout.words())}"),
         Text(),
         _parts(found),
         Text(),

@@ -11,6 +11,7 @@ from mindssd.engines.base import Engine, Network, Parameters, Stepper
 from mindssd.errors import DivergedError
 from mindssd.evaluation.report import print_report, write_json
 from mindssd.images import counted_remarks
+from mindssd.platform import as_typed
 from mindssd.training.checkpoint import Checkpoint, Origin
 from mindssd.training.loop import TrainingLoop
 from mindssd.training.plan import WAY_OUT, Actions, Metrics, Outcome, Plan
@@ -125,7 +126,7 @@ class Run:
             if self.report:
                 shown.say(
                     f"stopped after step {loop.step} of {self.plan.total_steps}, saved. "
-                    f"To go on:  mindssd train --resume {self.folder.path}"
+                    f"To go on:  mindssd train --resume {as_typed(self.folder.path)}"
                 )
             raise
         log.event("end", loop.step, elapsed_s=outcome.elapsed_s, best=outcome.best)
@@ -157,7 +158,7 @@ class Run:
             best += f" as the mean of {self.plan.smoothing} evaluations"
         say(
             f"{best}, after {outcome.elapsed_s:.0f} s: {self.folder.best_file}",
-            f"try it:  mindssd predict {self.folder.best_file} PHOTO",
+            f"try it:  mindssd predict {as_typed(self.folder.best_file)} PHOTO",
         )
         if outcome.losses.exploded and not outcome.learnt_nothing:
             say(f"warning: {outcome.losses} since that model; {WAY_OUT}")

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from mindssd.errors import TrainingError
 from mindssd.files import remove_left_behind
-from mindssd.platform import HAS_LOCKS, lock
+from mindssd.platform import HAS_LOCKS, as_typed, lock
 from mindssd.training.checkpoint import has_checkpoint
 from mindssd.types import Array
 from mindssd.weights.atomic import atomic_writer
@@ -39,7 +39,7 @@ class RunFolder:
         if self.can_be_resumed or self.best_file.exists():
             raise TrainingError(
                 f"{self.path} holds a run already; choose another name=…, "
-                f"or go on with it: mindssd train --resume {self.path}"
+                f"or go on with it: mindssd train --resume {as_typed(self.path)}"
             )
 
     @contextmanager

@@ -30,6 +30,7 @@ from mindssd.data.folds import folds, subset
 from mindssd.data.splitting import Split
 from mindssd.errors import ConfigError, DivergedError, TrainingError
 from mindssd.files import write_file
+from mindssd.platform import as_typed
 from mindssd.training.run_folder import RunFolder
 from mindssd.training.signals import OutOfTime, Stopped
 from mindssd.tune.choices import AS_IT_IS, Choice, choices
@@ -82,7 +83,7 @@ class Job:
         if (folder / "search.json").exists():
             raise ConfigError(
                 f"{folder} holds a search already; choose another name=…, or go on with it: "
-                f"mindssd tune --resume {folder}"
+                f"mindssd tune --resume {as_typed(folder)}"
             )
         data, split = _read(config, folder)
         folds(data[0], num_folds)  # before anything is written
@@ -110,7 +111,7 @@ class Job:
         if not trials[0].scores:
             raise TrainingError(
                 "the time was up before one training had ended: go on with more --minutes: "
-                f"mindssd tune --resume {self.folder}"
+                f"mindssd tune --resume {as_typed(self.folder)}"
             )
         best = winner(trials)
         recipe = self.folder / "tuned.yaml"
@@ -194,7 +195,7 @@ class Job:
         except OutOfTime:
             raise
         except Stopped:
-            self._say(f"stopped, saved. To go on:  mindssd tune --resume {self.folder}")
+            self._say(f"stopped, saved. To go on:  mindssd tune --resume {as_typed(self.folder)}")
             raise
         finally:
             gc.collect()  # the networks, whose parts refer to each other

@@ -2,8 +2,10 @@
 
 import json
 import re
+import shlex
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -14,6 +16,7 @@ from mindssd.errors import DatasetError, EngineError
 from mindssd.inspect import job
 from mindssd.inspect.advice import advice
 from mindssd.inspect.job import inspect, write_json
+from mindssd.inspect.mending import Option
 from mindssd.inspect.page import page
 from mindssd.inspect.pictures import Album
 from tests.build.test_reach import GRIDS
@@ -26,8 +29,14 @@ def grids(monkeypatch):
     monkeypatch.setattr("mindssd.inspect.anchors.read_grids", lambda _: GRIDS["small_data"])
 
 
-def look(data_dir: Path):
-    return inspect(load_config("small_data", [f"data_dir={data_dir}"]), "small_data")
+def look(data_dir: Path, *settings: str, recipe: str = "small_data"):
+    return inspect(load_config(recipe, [*settings, f"data_dir={data_dir}"]), recipe, settings)
+
+
+def typed(line: str) -> list[str]:
+    """The words that a shell makes of the command at a line's end."""
+    _, command = line.split("mindssd train ")
+    return shlex.split(command)
 
 
 @pytest.fixture
@@ -58,19 +67,7 @@ def test_it_finds_what_is_odd(odd_set):
     assert "of 2 validation images 1 is nearly the same as training images" in said
     assert "1 image file cannot be read, such as 4.png" in said
     assert "val has no boxes of dog" in said
-    # It can be pasted as it is.
-    assert said.endswith(f"then:  mindssd train --config small_data 'data_dir={odd_set}'")
-
-
-def test_the_format_is_named_with_what_shows_it(tmp_path):
-    for part, seeds in (("train", range(3)), ("val", (9,))):
-        for seed in seeds:
-            path = tmp_path / f"{part}/{seed}.png"
-            path.parent.mkdir(exist_ok=True)
-            cv2.imwrite(str(path), noise(seed))
-            path.with_suffix(".txt").write_text("0 .5 .5 .2 .2\n")
-    (tmp_path / "classes.txt").write_text("cat\n")
-    assert look(tmp_path)[0].format == "YOLO, by train/0.txt"
+    assert typed(advice(found)[-1]) == ["--config", "small_data", f"data_dir={odd_set}"]
 
 
 def test_the_command_at_its_end_has_what_is_advised(tmp_path):
@@ -84,10 +81,63 @@ def test_the_command_at_its_end_has_what_is_advised(tmp_path):
     assert first.startswith(
         "the default boxes of small_data reach no truth: mindssd train … image_"
     )
-    settings = " ".join(found.anchors.advised.settings)
-    assert last == (
-        f"then:  mindssd train --config small_data data_dir={tmp_path / 'set'} {settings}"
-    )
+    words = ["--config", "small_data", f"data_dir={tmp_path / 'set'}"]
+    assert typed(last) == [*words, *found.anchors.advised.settings]
+
+
+def test_the_command_at_its_end_keeps_what_was_asked_for(odd_set):
+    found, _ = look(odd_set, "format=coco", "augment.hue=0.1")
+    words = ["--config", "small_data", f"data_dir={odd_set}", "format=coco", "augment.hue=0.1"]
+    assert typed(advice(found)[-1]) == words
+
+
+def test_what_is_advised_takes_the_place_of_what_was_asked_for(odd_set):
+    found, _ = look(odd_set, "format=coco", "image_size=[96, 128]")
+    for advised, left in (
+        (("default_boxes.aspect_ratios=[2.0, 3.0]",), ["image_size=[96, 128]"]),
+        (("image_size=[192, 256]",), []),
+        (("--config", "other recipe.yaml", "image_size=400"), []),
+    ):
+        option = Option("any", "mindssd train", advised, 1.0, 1.0, 0.5, 1.0)
+        anchors = replace(found.anchors, share=0.5, advised=option)
+        recipe = "small_data" if advised[0] != "--config" else advised[1]
+        own = advised if advised[0] != "--config" else advised[2:]
+        assert typed(advice(replace(found, anchors=anchors))[-1]) == [
+            *("--config", recipe, f"data_dir={odd_set}", "format=coco"),
+            *left,
+            *own,
+        ]
+
+
+def drawn(folder: Path, *names: str) -> None:
+    for place, name in enumerate(names):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        assert cv2.imwrite(str(folder / name), noise(place))
+
+
+def test_the_format_is_told_and_how_it_is_known(odd_set, tmp_path):
+    assert look(odd_set)[0].layout.words() == "COCO, recognised by annotations"
+    asked = look(odd_set, "format=coco")[0].layout
+    assert asked.words() == "COCO, as format=coco asks, by annotations"
+
+    yolo = tmp_path / "yolo"
+    drawn(yolo, "train/images/a.png", "test/images/b.png")
+    for part, name in (("train", "a"), ("test", "b")):
+        (yolo / part / "labels").mkdir()
+        (yolo / part / "labels" / f"{name}.txt").write_text("0 0.5 0.5 0.2 0.2\n")
+    (yolo / "data.yaml").write_text("train: train/images\ntest: test/images\nnames: [cat]\n")
+    found, datasets = look(yolo)
+    words = "YOLO, recognised by data.yaml; its part test serves for validation"
+    assert found.layout.words() == words
+    assert words in page(found, datasets)
+
+    table = tmp_path / "table"
+    drawn(table, "a.png", "b.png", "c.png", "d.png")
+    rows = [f"{name}.png,10,10,90,80,cat" for name in "abcd"]
+    (table / "boxes.csv").write_text("\n".join(["file,x1,y1,x2,y2,class", *rows]))
+    found, _ = look(table)
+    assert found.layout.words() == "CSV, recognised by boxes.csv; without a validation part"
+    assert {name: part.num_images for name, part in found.parts.items()} == {"train": 3, "val": 1}
 
 
 def test_the_json_holds_it_all(odd_set, tmp_path):

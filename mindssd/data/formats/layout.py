@@ -36,3 +36,8 @@ class Layout:
     def validation(self) -> str | None:
         """The part to evaluate on; None where the training part has to be split for it."""
         return next((part for part in ("val", "test") if part in self.parts), None)
+
+    @property
+    def is_unsplit(self) -> bool:
+        """Whether there is a training part, to be split for validation."""
+        return self.training is not None and self.validation is None

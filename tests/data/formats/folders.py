@@ -5,10 +5,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from mindssd.build.data import build_dataset, build_datasets
+from mindssd.build.data import build_dataset, build_datasets, find_layout
 from mindssd.config.load import load_config
 from mindssd.config.schema import Config
 from mindssd.data.dataset import DetectionDataset
+from mindssd.data.formats.parsed import assemble
 
 
 def picture(path: Path, width: int = 100, height: int = 50, seed: int | None = None) -> None:
@@ -61,3 +62,10 @@ def boxes(dataset: DetectionDataset) -> dict[str, list[tuple[object, ...]]]:
 def whats(dataset: DetectionDataset) -> list[str]:
     """Each finding without its example."""
     return [f"{finding.count} {finding.what}" for finding in dataset.report.findings]
+
+
+def whole(folder: Path) -> DetectionDataset:
+    """A data set in one part."""
+    layout = find_layout(config_of(folder))
+    assert layout.is_unsplit
+    return assemble(layout.parts[layout.training or ""]())

@@ -5,20 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from mindssd.build.data import build_unsplit
-from mindssd.data.dataset import DetectionDataset
 from mindssd.errors import DatasetError
-from tests.data.formats.folders import boxes, config_of, load, whats, write
+from tests.data.formats.folders import boxes, load, whats, whole, write
 from tests.data.formats.test_exports import CAT, DOG, RECT, coco, labelme, via
 
 BOX = "0 0.2 0.6 0.2 0.4\n"
-
-
-def whole(folder: Path) -> DetectionDataset:
-    """A data set in one part."""
-    dataset = build_unsplit(config_of(folder))
-    assert dataset is not None
-    return dataset
 
 
 @pytest.mark.parametrize(

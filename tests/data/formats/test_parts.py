@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from mindssd.build.data import build_unsplit, find_layout
-from tests.data.formats.folders import boxes, config_of, load, load_all, whats, write
+from mindssd.build.data import find_layout
+from tests.data.formats.folders import boxes, config_of, load, load_all, whats, whole, write
 
 XML = (
     "<annotation><object><name>{}</name><bndbox><xmin>10</xmin><ymin>20</ymin><xmax>30</xmax>"
@@ -41,8 +41,7 @@ def test_images_to_be_labelled_by_others_are_neither_background_nor_evaluated_on
     folder = write(tmp_path, {**files, f"{name}/b.png": None})
     layout = find_layout(config_of(folder))
     assert list(layout.parts) == ["train"] and layout.validation is None
-    dataset = build_unsplit(config_of(folder))
-    assert dataset is not None
+    dataset = whole(folder)
     assert boxes(dataset) == {"a.png": [CAT]} and PASSED_OVER in whats(dataset)
 
 
