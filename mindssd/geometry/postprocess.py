@@ -52,20 +52,25 @@ class PostProcess(_Refining):
         return clip(boxes_unit, (1, 1)), sigmoid(logits[:, 1:])
 
     def __call__(
-        self, offsets: Array, logits: Array, image_size: ImageSize
+        self,
+        offsets: Array,
+        logits: Array,
+        image_size: ImageSize,
+        shown: ImageSize | None = None,
     ) -> tuple[Array, Array, Array]:
         """Detect in one image, best score first.
 
         `offsets` (A, 4) as (ty, tx, th, tw) and `logits` (A, C + 1), column 0 background, which is
-        ignored. Returns boxes (n, 4) float32 in pixels of `image_size`, clipped to it, scores (n,)
-        float32 and class ids (n,) int32 from 0. What is not a number, and a box that lies wholly
-        outside the image, is no detection. Nothing found gives n = 0.
+        ignored. Returns boxes (n, 4) float32 in pixels of `image_size`, scores (n,) float32 and
+        class ids (n,) int32 from 0. Boxes are clipped to what is `shown`, (rows, columns) from the
+        upper left, by default the whole. What is not a number, and a box that lies wholly outside,
+        is no detection. Nothing found gives n = 0.
         """
         # A diverged network's outputs may be infinite on the way; class_wise_nms drops them.
         with np.errstate(over="ignore", invalid="ignore"):
             offsets = offsets.astype(np.float32, copy=False)
             boxes_unit = decode(offsets, self.default_boxes.boxes_cxcywh, self.variances)
-            boxes = clip(unit_to_pixels(boxes_unit, image_size), image_size)
+            boxes = clip(unit_to_pixels(boxes_unit, image_size), shown or image_size)
         if not self.refinement.is_none:
             with np.errstate(over="ignore", invalid="ignore"):
                 scores = np.nan_to_num(sigmoid(logits[:, 1:].astype(np.float32, copy=False)))
@@ -90,10 +95,14 @@ class PostProcessDecoded(_Refining):
         return {"boxes": (self.num_boxes, 4), "scores": (self.num_boxes, num_classes)}
 
     def __call__(
-        self, boxes_unit: Array, scores: Array, image_size: ImageSize
+        self,
+        boxes_unit: Array,
+        scores: Array,
+        image_size: ImageSize,
+        shown: ImageSize | None = None,
     ) -> tuple[Array, Array, Array]:
         """Detect in one image: boxes (A, 4) as its fractions and scores (A, C), no background."""
-        boxes = clip(unit_to_pixels(boxes_unit, image_size), image_size)
+        boxes = clip(unit_to_pixels(boxes_unit, image_size), shown or image_size)
         if not self.refinement.is_none:
             return self.refined(boxes, scores)
         box_indices, class_ids = self.selection.select(
@@ -118,10 +127,15 @@ class PostProcessSelected(_Selecting):
         return {"boxes": (rows, 4), "scores": (rows,), "class_ids": (rows,)}
 
     def __call__(
-        self, boxes_unit: Array, scores: Array, class_ids: Array, image_size: ImageSize
+        self,
+        boxes_unit: Array,
+        scores: Array,
+        class_ids: Array,
+        image_size: ImageSize,
+        shown: ImageSize | None = None,
     ) -> tuple[Array, Array, Array]:
         """Detect in one image: boxes (M, 4) as its fractions, scores (M,), class ids (M,)."""
-        boxes = clip(unit_to_pixels(boxes_unit, image_size), image_size)
+        boxes = clip(unit_to_pixels(boxes_unit, image_size), shown or image_size)
         # NMS works class by class, and each row has one: its score in a column of its own.
         num_columns = 1 + max(int(class_ids.max(initial=0)), *(self.class_ids or (0,)))
         ranks = np.zeros((len(scores), num_columns), np.float32)

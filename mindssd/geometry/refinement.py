@@ -56,9 +56,16 @@ class Refinement:
             rows, found_ids = selection.select(boxes, scores, selection.score_threshold, class_ids)
             found_scores = scores[rows, found_ids]
         found = boxes[rows]
-        if self.vote_iou is not None:
-            found = voted(boxes, scores, rows, found_ids, self.vote_iou)
-        return found, found_scores, found_ids
+        if self.vote_iou is None:
+            return found, found_scores, found_ids
+        found = voted(boxes, scores, rows, found_ids, self.vote_iou)
+        if selection.across_classes_iou is None:
+            return found, found_scores, found_ids
+        # Votes draw two neighbours together: for people they may have become one thing.
+        ranks = np.full((len(found), scores.shape[1]), -np.inf, np.float32)
+        ranks[np.arange(len(found)), found_ids] = found_scores
+        kept, kept_ids = selection.select(found, ranks, -np.inf)
+        return found[kept], found_scores[kept], kept_ids
 
 
 def soft_nms(

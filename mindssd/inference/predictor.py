@@ -198,14 +198,11 @@ class Predictor:
         if not self.keeps_aspect:
             boxes, scores, class_ids = postprocess(*outputs, size)
             return Detections(boxes, scores, class_ids, self.class_names)
-        boxes, scores, class_ids = postprocess(*outputs, self.image_size)
         rows, columns = self.filled(size)
+        # What lies beside the picture is none of it, and takes no other's place.
+        boxes, scores, class_ids = postprocess(*outputs, self.image_size, (rows, columns))
         scale = np.array([size[1] / columns, size[0] / rows] * 2, np.float32)
-        boxes = clip(boxes * scale, size)
-        # What lies beside the picture is none of it.
-        shown = (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
-        boxes, scores, class_ids = boxes[shown], scores[shown], class_ids[shown]
-        return Detections(boxes, scores, class_ids, self.class_names)
+        return Detections(clip(boxes * scale, size), scores, class_ids, self.class_names)
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import IO
 
 from mindssd.errors import WeightsError
-from mindssd.files import FileAside, shown
+from mindssd.files import CACHE_VARIABLE, FileAside, cache_dir, shown
 from mindssd.weights.published import PUBLISHED
 
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
@@ -23,7 +23,10 @@ def describe_write_error(path: Path, error: OSError) -> WeightsError:
             f"{path}: no room on the disk ({free:.0f} MB free); free some or choose another folder"
         )
     reason = error.strerror or str(error)
-    return WeightsError(f"{path}: cannot be written ({reason}); choose a folder you may write to")
+    way_out = "choose a folder you may write to"
+    if path.parent == cache_dir():
+        way_out += f": {CACHE_VARIABLE}=FOLDER"
+    return WeightsError(f"{path}: cannot be written ({reason}); {way_out}")
 
 
 @contextmanager

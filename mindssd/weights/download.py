@@ -68,18 +68,20 @@ def fetch(name: str, progress: Progress | None = None) -> Path:
     """
     published = find_published(name)
     path = cached_path(published)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with _exclusive(path):
-            if not path.exists():
-                _download(published, path, progress)
-            elif not sha256_of(path).startswith(published.hash_prefix):
-                raise WeightsError(
-                    f"{path}: its SHA-256 does not begin with {published.hash_prefix}: it is "
-                    "damaged or another file; delete it and fetch it again"
-                )
-    except OSError as error:
-        raise describe_write_error(path, error) from error
+    if not path.is_file():  # one that is there needs no folder that can be written to
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with _exclusive(path):
+                if not path.exists():
+                    _download(published, path, progress)
+                    return path
+        except OSError as error:
+            raise describe_write_error(path, error) from error
+    if not sha256_of(path).startswith(published.hash_prefix):
+        raise WeightsError(
+            f"{path}: its SHA-256 does not begin with {published.hash_prefix}: it is damaged or "
+            "another file; delete it and fetch it again"
+        )
     return path
 
 

@@ -68,6 +68,21 @@ def test_what_is_seen_beside_the_picture_is_no_detection() -> None:
     assert len(found) == 0
 
 
+def test_what_is_seen_beside_the_picture_takes_no_others_place() -> None:
+    boxes = predictor([[0.5, 0.75, 0.5, 0.5], [0.25, 0.25, 0.5, 0.5]])
+    one = replace(boxes.postprocess, selection=Selection(max_detections=1))
+    (found,) = replace(boxes, postprocess=one).detect([np.zeros((20, 40, 3), np.uint8)])
+    assert found.boxes.tolist() == [[0, 0, 20, 20]]
+
+
+def test_boxes_that_are_the_same_within_the_picture_are_one_detection() -> None:
+    """The longer one has an IoU of 1/2 with the other, and of 1 where the picture ends."""
+    boxes = predictor([[0.25, 0.25, 0.5, 0.5], [0.25, 0.5, 0.5, 1.0]])
+    usual = replace(boxes.postprocess, selection=Selection(iou_threshold=0.6))
+    (found,) = replace(boxes, postprocess=usual).detect([np.zeros((20, 40, 3), np.uint8)])
+    assert found.boxes.tolist() == [[0, 0, 20, 20]]
+
+
 def test_training_shows_a_picture_as_prediction_does(
     make_samples: Callable[..., TrainingSamples],
 ) -> None:

@@ -5,7 +5,6 @@ import shutil
 from collections.abc import Iterator
 from io import StringIO
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import onnx
@@ -25,6 +24,7 @@ from mindssd.deploy.manifest import InGraphNMS
 from mindssd.deploy.verify import Difference, compare
 from mindssd.engines.base import Parameters
 from mindssd.errors import ConfigError, DatasetError, MindSSDError
+from mindssd.geometry.postprocess import PostProcessSelected
 from mindssd.geometry.selection import Selection
 from mindssd.types import Array, Detections, ImageSize
 from mindssd.weights.mindspore_checkpoint import read_checkpoint
@@ -237,7 +237,8 @@ class Fixed:
         boxes = np.array([[i * step, 0, i * step + 3, 3] for i in range(len(scores))], np.float32)
         ids = np.zeros(len(scores), np.int32)
         self.found = Detections(boxes, np.array(scores, np.float32), ids, ("a",))
-        self.postprocess = SimpleNamespace(selection=Selection(score_threshold=0.3))
+        selection = Selection(score_threshold=0.3)
+        self.postprocess = PostProcessSelected(num_boxes=len(ids), selection=selection)
 
     def detect(self, images: list[Array]) -> list[Detections]:
         return [self.found]

@@ -79,6 +79,19 @@ def test_people_are_shown_one_thing_once_but_at_its_voted_place():
     assert 0 < boxes[0, 1] < 1.25
 
 
+def test_people_are_not_shown_two_boxes_that_votes_have_drawn_together():
+    """Two with IoU 5/15, and one between them that votes for both."""
+    boxes = np.array([[0, 0, 10, 10], [0, 5, 10, 15], [0, 2.5, 10, 12.5]], np.float32)
+    scores = column(0.9, 0.8, 0.7)
+    shown = Selection(score_threshold=0.3, iou_threshold=0.34, across_classes_iou=0.34)
+    assert len(Refinement().select(shown, boxes, scores)[0]) == 2
+    found, found_scores, class_ids = Refinement(vote_iou=0.5).select(shown, boxes, scores)
+    assert found_scores.tolist() == pytest.approx([0.9]) and class_ids.tolist() == [0]
+    assert len(found) == 1 and found[0, 1] > 0
+    ranked = Selection(score_threshold=0.3, iou_threshold=0.34)
+    assert len(Refinement(vote_iou=0.5).select(ranked, boxes, scores)[0]) == 2
+
+
 def test_chosen_classes_alone_are_selected():
     scores = np.array([[0.9, 0.3], [0.8, 0.2]], np.float32)
     _, found, class_ids = Refinement(soft_sigma=0.5).select(ALL, PAIR, scores, class_ids=(1,))

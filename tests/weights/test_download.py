@@ -121,6 +121,16 @@ def test_a_damaged_file_in_the_cache_is_not_used(server):
         download.fetch(NAME)
 
 
+def test_a_file_that_is_there_needs_no_cache_that_can_be_written_to(server):
+    path = download.fetch(NAME)
+    lock = path.with_name(path.name + ".lock")
+    lock.mkdir()  # so that no lock can be had, as in a folder of another's
+    assert download.fetch(NAME) == path
+    path.unlink()
+    with pytest.raises(WeightsError, match="MINDSSD_CACHE=FOLDER"):
+        download.fetch(NAME)
+
+
 def test_an_absent_file_names_the_address_and_what_to_do_by_hand(server):
     server.status = 404
     with pytest.raises(WeightsError) as caught:
