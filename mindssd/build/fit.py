@@ -67,6 +67,8 @@ def _grid_scale(
     size = image_size(config)
     sides, weights = truth_sides(dataset, size, config.image_fit == "letterbox")
     if not len(sides):
+        if not dataset.report.num_boxes:
+            return UNFITTED_SCALE, "as there are no boxes"
         return UNFITTED_SCALE, "as the annotations do not say how large the images are"
     octave = [2 ** (index / boxes.scales_per_octave) for index in range(boxes.scales_per_octave)]
     box_sizes = [step * relative for step in level_steps(size, grids) for relative in octave]

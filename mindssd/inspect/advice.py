@@ -140,6 +140,8 @@ def _of_boxes(inspection: Inspection) -> Iterator[str]:
 
 def reach_words(anchors: Anchors) -> list[str]:
     """What the figures of default boxes mean, in sentences."""
+    if not anchors.num_truths:
+        return ["no truths to reach"]
     height, width = anchors.image_size
     lines = [
         f"{anchors.num_reached} of {anchors.num_truths} truths ({anchors.share:.1%}) have a "

@@ -5,12 +5,14 @@ background's, then each class's, in the order of the class names.
 """
 
 import difflib
+import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
 from mindssd.errors import ConfigError, WeightsError
+from mindssd.platform import as_typed
 from mindssd.types import Array
 
 CLASS_PREDICTION = re.compile(r"head\.classes\.(?:\d+\.)?predict\.(?:weight|bias)")
@@ -18,6 +20,10 @@ NO_MAP: Mapping[str, str] = MappingProxyType({})
 _NUM_EXAMPLES = 3
 _NUM_OWN = 12
 """A data set's own classes, which are few as a rule, are named up to so many."""
+_NUM_THERE = 100
+"""All of COCO's, for who looks for a name among them."""
+_NO_TEXT = ("yes", "no", "on", "off", "true", "false", "null")
+"""Words that YAML takes for values."""
 
 
 @dataclass(frozen=True)
@@ -44,8 +50,8 @@ class ClassRows:
         ]
         respelled = self._respelled()
         if respelled:
-            pairs = ", ".join(f"{ours}: {theirs}" for ours, theirs in respelled.items())
-            parts.append(f"class_map={{{pairs}}} would take these too")
+            pairs = ", ".join(f"{_yaml(o)}: {_yaml(theirs)}" for o, theirs in respelled.items())
+            parts.append(f"{as_typed(f'class_map={{{pairs}}}')} would take these too")
         return ", ".join(parts)
 
     def _respelled(self) -> dict[str, str]:
@@ -85,7 +91,16 @@ def class_rows(
 def _unknown(name: str, owner: str, known: Sequence[str]) -> ConfigError:
     near = difflib.get_close_matches(name, known, n=1)
     hint = f"; did you mean {near[0]}?" if near else ""
-    return ConfigError(f"class_map: {owner} has no class {name!r}: {', '.join(known)}{hint}")
+    return ConfigError(f"class_map: {owner} has no class {name!r}: {some(known, _NUM_THERE)}{hint}")
+
+
+def _yaml(name: str) -> str:
+    """A class's name as a value of `class_map`: in quotes where YAML takes it for something else.
+
+    As `no`, `1` and what holds marks.
+    """
+    is_plain = re.fullmatch(r"[^\W\d][\w -]*\w", name) and name.casefold() not in _NO_TEXT
+    return name if is_plain else json.dumps(name, ensure_ascii=False)
 
 
 def _plain(name: str) -> str:

@@ -178,7 +178,10 @@ def test_a_set_without_boxes_is_a_problem_and_has_a_page(tmp_path):
     write_part(tmp_path / "set", "train", {"0.png": (noise(0), [])})
     found, datasets = look(tmp_path / "set")
     assert "has no boxes to learn from" in found.problems[0]
-    assert "no boxes to learn from" in page(found, datasets)
+    text = page(found, datasets)
+    assert "no boxes to learn from" in text
+    assert "no truths to reach" in text and "of 0 truths" not in text
+    assert found.anchors.fitted == ("default_boxes.grid_scale=4, as there are no boxes",)
 
 
 def test_a_folder_that_is_no_data_set_is_an_error(tmp_path):

@@ -1,10 +1,13 @@
 """From one detector to another: names decide which class keeps its rows, never places or counts."""
 
+import shlex
+
 import numpy as np
 import pytest
 
+from mindssd.config.load import load_config
 from mindssd.errors import ConfigError, WeightsError
-from mindssd.weights.class_rows import NO_MAP
+from mindssd.weights.class_rows import NO_MAP, class_rows
 from mindssd.weights.mindspore_checkpoint import write_checkpoint
 from mindssd.weights.safetensors_file import ModelMetadata, write_model
 from mindssd.weights.transfer import start_from_detector
@@ -126,8 +129,33 @@ def test_a_class_that_is_only_spelled_otherwise_starts_fresh_and_is_told_of(tmp_
     _, report = _started(tmp_path, "shared", theirs, ours)
     assert "1 classes taken from it: cat, 2 start fresh: Person, traffic_light" in report.summary()
     assert report.summary().endswith(
-        "class_map={Person: person, traffic_light: traffic light} would take these too"
+        "'class_map={Person: person, traffic_light: traffic light}' would take these too"
     )
+
+
+@pytest.mark.parametrize(
+    "ours, theirs",
+    [
+        ("Person", "person"),
+        ("No", "no"),
+        ("A: b", "a: b"),
+        ("It's, so", "it's, so"),
+        ("1-0", "1 0"),
+    ],
+)
+def test_the_map_that_is_told_may_be_pasted(tmp_path, ours, theirs):
+    _, report = _started(tmp_path, "shared", (theirs, "cat"), (ours, "cat"))
+    _, word = report.summary().removesuffix(" would take these too").split("'class_map=", 1)
+    (word,) = shlex.split(f"'class_map={word}")
+    assert load_config("small_data", [word, "initial_weights=a"]).class_map == {ours: theirs}
+
+
+def test_of_very_many_classes_some_are_told(tmp_path):
+    ours = tuple(f"class {place}" for place in range(1000))
+    with pytest.raises(ConfigError) as caught:
+        class_rows(("cat",), ours, {"class 10000": "cat"}, "theirs")
+    assert len(str(caught.value)) < 1500
+    assert ", class 99, …; did you mean class " in str(caught.value)
 
 
 @pytest.mark.parametrize("head", BOXES)
