@@ -58,7 +58,8 @@ def raw_graph(offsets: Array, logits: Array) -> onnx.ModelProto:
 
 def manifest(nms: InGraphNMS | None = None) -> Manifest:
     metadata = ModelMetadata(
-        config=to_tree(load_config("demo")),
+        # Its detections are those of greedy NMS, as of the file with NMS inside.
+        config=to_tree(load_config("demo", ["detection={soft_sigma: null, vote_iou: null}"])),
         class_names=CLASS_NAMES,
         category_ids=(3, 7, 9),
         image_size=IMAGE_SIZE,
