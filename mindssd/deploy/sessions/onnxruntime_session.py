@@ -7,6 +7,7 @@ from pathlib import Path
 
 from mindssd.deploy.manifest import INPUT, Manifest
 from mindssd.deploy.sessions.session import (
+    Calls,
     RuntimeSettings,
     Session,
     faults,
@@ -19,6 +20,8 @@ from mindssd.types import Array
 
 # Those that are faster than the CPU without further ado, in the order to try them.
 _PROVIDERS = ("CUDAExecutionProvider", "ROCMExecutionProvider", "DmlExecutionProvider")
+
+_calls = Calls("ONNX Runtime")
 
 
 def open_onnxruntime(
@@ -51,7 +54,7 @@ def open_onnxruntime(
     one_at_a_time = threading.Lock() if device == "Dml" else nullcontext()
 
     def forward(images: Array) -> tuple[Array, ...]:
-        with one_at_a_time, faults(path, "ONNX Runtime"):
+        with one_at_a_time, _calls.one(path):
             return tuple(session.run(None, {INPUT: images}))
 
     return Session(

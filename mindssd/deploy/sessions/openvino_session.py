@@ -1,9 +1,6 @@
 """Deployed files by OpenVINO, in its own format or as ONNX."""
 
-import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +8,7 @@ import numpy as np
 
 from mindssd.deploy.manifest import INPUT, Manifest
 from mindssd.deploy.sessions.session import (
+    Calls,
     Forward,
     RuntimeSettings,
     Session,
@@ -45,33 +43,7 @@ def import_openvino() -> Any:
     return openvino
 
 
-_calls: list[object] = []
-"""Those that threads of this process, or of the one that it was forked from, are in."""
-_process = os.getpid()
-
-
-@contextmanager
-def _call(path: Path, runtime: str) -> Iterator[None]:
-    """What OpenVINO does in this block; EngineError, in one line, where it fails or would hang.
-
-    A forked process can run it, but not if another thread of the parent ran it at that moment: what
-    that had in hand is never let go of.
-    """
-    global _process
-    if os.getpid() != _process:
-        if _calls:
-            raise EngineError(
-                f"{path}: this process was forked while another thread ran OpenVINO, and it would "
-                "wait for that for ever; start children by multiprocessing's spawn"
-            )
-        _process = os.getpid()
-    call = object()
-    _calls.append(call)
-    try:
-        with faults(path, runtime):
-            yield
-    finally:
-        _calls.remove(call)
+_calls = Calls("OpenVINO")
 
 
 def open_openvino_file(path: Path, settings: RuntimeSettings) -> Session:
@@ -99,7 +71,7 @@ def open_openvino_file(path: Path, settings: RuntimeSettings) -> Session:
 
 def open_openvino(path: Path, model: Any, manifest: Manifest, settings: RuntimeSettings) -> Session:
     """Open a model, a path, its content or OpenVINO's own object; see `opening.open_session`."""
-    with _call(path, "OpenVINO"):
+    with _calls.one(path, "OpenVINO"):
         ov = import_openvino()
         core = ov.Core()
         devices = core.available_devices
@@ -121,7 +93,7 @@ def open_openvino(path: Path, model: Any, manifest: Manifest, settings: RuntimeS
     config = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": _TYPES[precision]}
     if device == "CPU":
         config["INFERENCE_NUM_THREADS"] = str(settings.threads or available_cores())
-    with _call(path, f"OpenVINO in {precision}"):
+    with _calls.one(path, f"OpenVINO in {precision}"):
         compiled = core.compile_model(model, device, config)
         inputs = [x.get_any_name() for x in compiled.inputs]
         outputs = [x.get_any_name() for x in compiled.outputs]
@@ -140,7 +112,7 @@ def _forward(compiled: Any, num_outputs: int, path: Path, runtime: str) -> Forwa
     idle: list[Any] = []
 
     def forward(images: Array) -> tuple[Array, ...]:
-        with _call(path, runtime):
+        with _calls.one(path, runtime):
             try:
                 request = idle.pop()
             except IndexError:  # as many as there are threads at once

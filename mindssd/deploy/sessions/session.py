@@ -53,6 +53,40 @@ def faults(path: Path, runtime: str) -> Iterator[None]:
         raise EngineError(f"{path}: {runtime} fails ({_in_a_line(error)}){hint}") from error
 
 
+class Calls:
+    """The calls of a runtime that threads of this process, or of the one before a fork, are in.
+
+    A forked process can run it, but not if another thread of the parent ran it at that moment: what
+    that had in hand is never let go of.
+    """
+
+    def __init__(self, runtime: str) -> None:
+        self._runtime = runtime
+        self._under_way: list[object] = []
+        self._process = os.getpid()
+
+    @contextmanager
+    def one(self, path: Path, name: str = "") -> Iterator[None]:
+        """What the runtime does in this block, with `name` in its errors.
+
+        EngineError, in one line, where it fails or would hang.
+        """
+        if os.getpid() != self._process:
+            if self._under_way:
+                raise EngineError(
+                    f"{path}: this process was forked while another thread ran {self._runtime}, "
+                    "and it would wait for that for ever; start children by multiprocessing's spawn"
+                )
+            self._process = os.getpid()
+        call = object()
+        self._under_way.append(call)
+        try:
+            with faults(path, name or self._runtime):
+                yield
+        finally:
+            self._under_way.remove(call)
+
+
 def refused(path: Path, runtime: str, error: Exception) -> WeightsError:
     """What to raise where a runtime does not take a file."""
     return WeightsError(f"{path}: {runtime} cannot open it ({_in_a_line(error)}); export it again")
