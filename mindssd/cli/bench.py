@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from mindssd.cli.options import JsonFile
+
 
 def bench(
     model: Annotated[
@@ -27,10 +29,7 @@ def bench(
     threads: Annotated[
         int | None, typer.Option(min=1, help="By default all cores.", show_default=False)
     ] = None,
-    json: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="Write everything as JSON too.", show_default=False),
-    ] = None,
+    json: JsonFile = None,
 ) -> None:
     """Measure detection from a file's bytes to detections, on this machine as it is.
 

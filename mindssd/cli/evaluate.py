@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from mindssd.cli.options import JsonFile
+
 
 class ProtocolName(StrEnum):
     coco = "coco"
@@ -39,10 +41,7 @@ def evaluate(
         ProtocolName | None,
         typer.Option(help="What is scored, see above; by default the model's own."),
     ] = None,
-    json: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="Write everything as JSON too.", show_default=False),
-    ] = None,
+    json: JsonFile = None,
 ) -> None:
     """Evaluate a model on the validation images under `data_dir`.
 

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from mindssd.cli.options import DEFAULT_RECIPE, Overrides, Recipe
+from mindssd.cli.options import DEFAULT_RECIPE, JsonFile, Overrides, Recipe
 from mindssd.errors import ConfigError
 
 
@@ -19,10 +19,7 @@ def inspect(
             metavar="FILE", help="Write a page with pictures and charts too.", show_default=False
         ),
     ] = None,
-    json: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="Write everything as JSON too.", show_default=False),
-    ] = None,
+    json: JsonFile = None,
 ) -> None:
     """Look at a data set before training on it.
 

@@ -1,5 +1,6 @@
 """Options that several commands have, and those that mean nothing without another one."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -22,6 +23,10 @@ Recipe = Annotated[
         help=f"A recipe's name or a YAML file.  [default: {DEFAULT_RECIPE}]",
         show_default=False,
     ),
+]
+JsonFile = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="Write everything as JSON too.", show_default=False),
 ]
 
 
