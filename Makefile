@@ -63,7 +63,7 @@ $(STAMP): pyproject.toml
 	touch $@; \
 	echo "installed in $$SECONDS s; $(BIN)/mindssd is ready"
 
-check: $(STAMP) ## Format, lint, types, import rules and the fast tests: about a minute
+check: $(STAMP) ## Format, lint, types, import rules and the fast tests: a minute or three
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy

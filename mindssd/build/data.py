@@ -4,7 +4,7 @@ import os
 from functools import partial
 from pathlib import Path
 
-from mindssd.build.network import image_size
+from mindssd.build.network import image_size, keeps_aspect
 from mindssd.build.predictor import normalization
 from mindssd.config.schema import Config
 from mindssd.data.augment import Augmentation
@@ -168,7 +168,7 @@ def build_samples(
         ),
         targets=Targets(default_boxes, config.matching.variances, matcher(config)),
         seed=config.seed,
-        keeps_aspect=config.image_fit == "letterbox",
+        keeps_aspect=keeps_aspect(config),
     )
 
 

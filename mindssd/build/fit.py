@@ -9,7 +9,7 @@ import math
 import msgspec
 import numpy as np
 
-from mindssd.build.network import UNFITTED_SCALE, image_size
+from mindssd.build.network import UNFITTED_SCALE, image_size, keeps_aspect
 from mindssd.build.published import Say, find_model
 from mindssd.build.training import num_epochs
 from mindssd.config.schema import Config, GridBoxesConfig
@@ -65,7 +65,7 @@ def _grid_scale(
 ) -> tuple[float, str]:
     """The scale, and why: that of the truths, or RetinaNet's."""
     size = image_size(config)
-    sides, weights = truth_sides(dataset, size, config.image_fit == "letterbox")
+    sides, weights = truth_sides(dataset, size, keeps_aspect(config))
     if not len(sides):
         if not dataset.report.num_boxes:
             return UNFITTED_SCALE, "as there are no boxes"

@@ -27,6 +27,11 @@ from mindssd.geometry.default_boxes import DefaultBoxes, GridDefaultBoxes, Paper
 from mindssd.types import Array, ImageSize
 
 
+def keeps_aspect(config: Config) -> bool:
+    """Whether a picture is fitted into the network's image, not stretched to it."""
+    return config.image_fit == "letterbox"
+
+
 def image_size(config: Config) -> ImageSize:
     if isinstance(config.image_size, int):
         return config.image_size, config.image_size

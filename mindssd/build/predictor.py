@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from mindssd.build.engine import choose_engine
-from mindssd.build.network import build_default_boxes, image_size
+from mindssd.build.network import build_default_boxes, image_size, keeps_aspect
 from mindssd.config.schema import Config
 from mindssd.engines.base import Network
 from mindssd.geometry.postprocess import PostProcess
@@ -40,7 +40,7 @@ def build_predictor(
         ),
         class_names=class_names,
         batch_size=batch_size,
-        keeps_aspect=config.image_fit == "letterbox",
+        keeps_aspect=keeps_aspect(config),
     )
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mindssd.build.data import matcher
-from mindssd.build.network import build_default_boxes, image_size
+from mindssd.build.network import build_default_boxes, image_size, keeps_aspect
 from mindssd.config.schema import Config
 from mindssd.data.dataset import DetectionDataset
 from mindssd.data.unit_truths import UnitTruths, unit_truths
@@ -70,7 +70,7 @@ def positives(config: Config, grids: tuple[Grid, ...], truths: UnitTruths) -> Ar
 
 def seen_truths(config: Config, dataset: DetectionDataset) -> UnitTruths:
     """The truths as the network's image shows them whole."""
-    letterboxed = image_size(config) if config.image_fit == "letterbox" else None
+    letterboxed = image_size(config) if keeps_aspect(config) else None
     return unit_truths(dataset, letterboxed)
 
 
