@@ -44,14 +44,37 @@ def table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return f'<div class="wide">{inside}</div>'
 
 
-def figure(address: str, words: str, kind: str = "") -> str:
-    """A picture with its words, nothing where it has no address."""
+def figure(address: str, words: str, kind: str = "", opens: str = "") -> str:
+    """A picture with its words, nothing where it has no address.
+
+    A click on it `opens` the popover of that name.
+    """
     if not address:
         return ""
+    picture = f'<img src="{address}" alt="{text(words)}" loading="lazy">'
+    if opens:
+        picture = f'<button class="open" popovertarget="{opens}">{picture}</button>'
+    return f'<figure class="{kind}">{picture}<figcaption>{text(words)}</figcaption></figure>'
+
+
+def popover(name: str, address: str, words: str) -> str:
+    """A large picture over the page, which browsers open and close without a script."""
     return (
-        f'<figure class="{kind}"><img src="{address}" alt="{text(words)}" loading="lazy">'
-        f"<figcaption>{text(words)}</figcaption></figure>"
+        f'<div popover id="{name}" role="dialog" aria-label="{text(words)}">'
+        f'<img src="{address}" alt="{text(words)}" loading="lazy"><p>{text(words)} '
+        f'<button popovertarget="{name}" popovertargetaction="hide">Close</button></p></div>'
     )
+
+
+def chart(drawn: str, caption: str) -> str:
+    """A chart with its caption, which are HTML already."""
+    return f"<figure>{drawn}<figcaption>{caption}</figcaption></figure>"
+
+
+def charts(inside: Iterable[str]) -> str:
+    """Charts beside each other, nothing where there are none."""
+    joined = "".join(inside)
+    return f'<div class="charts">{joined}</div>' if joined else ""
 
 
 def figures(inside: Iterable[str], kind: str = "") -> str:
