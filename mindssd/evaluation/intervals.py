@@ -96,7 +96,8 @@ def resampled_ap(outcomes: Outcomes, weights: Array) -> Array:
     """AP in each of B resamples, at each IoU threshold, of each class: (B, T, C) float64.
 
     `weights` (B, I) int32. NaN where a resample has no truths of a class. Equal to the AP of a data
-    set in which each image stands as often as its weight.
+    set in which each image stands as often as its weight; where an image's own scores are equal,
+    the copies of one detection rank before the next.
     """
     num_classes = len(outcomes.class_names)
     result = np.full((len(weights), len(outcomes.iou_thresholds), num_classes), np.nan)

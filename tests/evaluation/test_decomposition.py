@@ -96,7 +96,7 @@ def test_no_truths_and_no_detections_are_defined() -> None:
     assert nothing_found.losses["Miss"] == nothing_found.false_negatives == 1
 
 
-@pytest.mark.parametrize("name", ["bccd"])
+@pytest.mark.parametrize("name", ["bccd", "demo"])
 def test_the_figures_are_those_of_tidecv(name: str) -> None:
     with np.load(GOLDEN / f"{name}.tide.npz") as golden:
         columns = {key: golden[key] for key in golden.files}
