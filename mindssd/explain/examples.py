@@ -1,7 +1,6 @@
 """Which images and objects of a report are shown: the worst, by stated rules."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -100,7 +99,7 @@ def confused_pairs(measured: Measured) -> list[tuple[str, str, int, list[Example
     counts = found.counts[:-1, :-1].copy()
     np.fill_diagonal(counts, 0)
     pairs = []
-    truth_classes = measured.outcomes.truths.class_ids[found.truth_of]
+    truth_classes = np.append(measured.outcomes.truths.class_ids, -1)[found.truth_of]
     for place in np.argsort(-counts, axis=None, kind="stable")[:PAIRS].tolist():
         truth, taken = divmod(place, len(names))
         if not counts[truth, taken]:
@@ -127,7 +126,7 @@ def marks(measured: Measured, example: Example) -> list[Mark]:
     """What is drawn on the image of an example, what it is about first.
 
     Truths in light blue dashes, detections above the threshold in solid green where right and in
-    orange where wrong.
+    orange where wrong. Around a box, only what reaches into it.
     """
     result = measured.outcomes
     right, wrong = _right_and_wrong(measured)
@@ -151,18 +150,20 @@ def marks(measured: Measured, example: Example) -> list[Mark]:
         named = is_subject or (example.around is None and is_missed)
         words = measured.class_names[int(result.truths.class_ids[row])] if named else ""
         drawn.append((1 if is_subject else 3, Mark(boxes[row], words, TRUTH, is_dashed=True)))
-    return [mark for _, mark in sorted(drawn, key=lambda entry: entry[0])]
+    ordered = [mark for _, mark in sorted(drawn, key=lambda entry: entry[0])]
+    if example.around is None:
+        return ordered
+    x1, y1, x2, y2 = example.around
+    return [
+        mark
+        for mark in ordered
+        if mark.box[0] < x2 and mark.box[1] < y2 and mark.box[2] > x1 and mark.box[3] > y1
+    ]
 
 
 def name_of(measured: Measured, image: int) -> str:
     """The file name of a scored image."""
     return measured.detected.dataset.file_names[int(measured.places[image])]
-
-
-def all_examples(groups: Sequence[Sequence[Example]]) -> Iterator[Example]:
-    """Those of several lists, one after the other."""
-    for group in groups:
-        yield from group
 
 
 def _right_and_wrong(measured: Measured) -> tuple[Array, Array]:

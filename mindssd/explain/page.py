@@ -16,6 +16,9 @@ from mindssd.pages.pictures import CLOSE, Album
 WHOLE = 900
 """The longer side of an image that a click opens, in pixels."""
 
+THUMBNAIL = 420
+"""The same of one among the worst."""
+
 KIND_WORDS = {
     "Cls": "another class, placed well",
     "Loc": "right class, placed badly",
@@ -44,80 +47,95 @@ def page(measured: Measured) -> str:
         *html.section("Confusion", _confusion(measured)),
         *html.section("What the scores mean", _scores(measured)),
         *html.section("What is found, and what is missed", _recall(measured)),
-        *html.section("Images with the most errors", pictures.worst()),
+        *html.section("Worst images", pictures.worst()),
         *html.section("Most confident wrong detections", pictures.wrong()),
         *html.section("Missed objects", pictures.missed()),
         *html.section("Classes that are confused", pictures.confused()),
+        *pictures.wholes(),
     ]
-    body += pictures.wholes()
-    if pictures.album.num_left_out:
-        body.append(
-            f"<p>{pictures.album.num_left_out} more pictures would have made the page too large."
-            "</p>"
-        )
     return html.page(f"{name}: mindssd eval", body)
 
 
 class Pictures:
-    """Makes a page's pictures: crops first, then the whole image of each, while there is room."""
+    """A page's pictures: all crops first, then the whole image of each, while there is room."""
 
     def __init__(self, measured: Measured) -> None:
-        self.album = Album()
         self._measured = measured
-        self._opened: dict[int, str] = {}
+        self._album = Album()
+        self._worst = examples.worst_images(measured)
+        self._wrong = examples.confident_wrong(measured)
+        self._missed = examples.missed_objects(measured)
+        self._pairs = examples.confused_pairs(measured)
+        lists = [self._worst, self._wrong, self._missed, *(shown for *_, shown in self._pairs)]
+        self._crops = {id(one): (one, self._crop(one)) for found in lists for one in found}
+        images = dict.fromkeys(one.image for one, address in self._crops.values() if address)
+        self._wholes = {image: address for image in images if (address := self._whole(image))}
 
     def worst(self) -> list[str]:
-        found = examples.worst_images(self._measured)
-        return [_LEGEND, self._figures(found)] if found else []
+        return [_LEGEND, self._figures(self._worst)] if self._worst else []
 
     def wrong(self) -> list[str]:
-        found = examples.confident_wrong(self._measured)
-        return [self._figures(found, "small")] if found else []
+        return [self._figures(self._wrong, "small")]
 
     def missed(self) -> list[str]:
-        found = examples.missed_objects(self._measured)
-        return [self._figures(found, "small")] if found else []
+        return [self._figures(self._missed, "small")]
 
     def confused(self) -> list[str]:
         parts = []
-        for truth, taken, count, shown in examples.confused_pairs(self._measured):
+        for truth, taken, count, shown in self._pairs:
             title = f"{truth} detected as {taken}: {count:,}"
             parts += [f"<h3>{html.text(title)}</h3>", self._figures(shown, "small")]
         return parts
 
     def wholes(self) -> list[str]:
-        """The popovers of the images that figures open."""
-        return [
-            html.popover(f"image{image}", self._whole(image), words)
-            for image, words in self._opened.items()
+        """The popovers that figures open, and how many pictures there was no room for."""
+        parts = [
+            html.popover(_id(image), address, examples.name_of(self._measured, image))
+            for image, address in self._wholes.items()
         ]
+        if self._album.num_left_out:
+            parts.append(
+                f"<p>{self._album.num_left_out} more pictures would have made the page too large."
+                "</p>"
+            )
+        return parts
 
     def _figures(self, found: Sequence[Example], kind: str = "") -> str:
-        return html.figures((self._figure(example) for example in found), kind)
+        inside = [
+            html.figure(
+                self._crops[id(one)][1],
+                one.words,
+                opens=_id(one.image) if one.image in self._wholes else "",
+            )
+            for one in found
+        ]
+        return html.figures(inside, kind) if any(inside) else ""
 
-    def _figure(self, example: Example) -> str:
-        measured = self._measured
-        address = self.album.marked(
-            measured.detected.dataset,
-            int(measured.places[example.image]),
-            examples.marks(measured, example),
-            example.around,
-            CLOSE if example.around is not None else 420,
-        )
-        if address:
-            self._opened.setdefault(example.image, examples.name_of(measured, example.image))
-        return html.figure(address, example.words, opens=f"image{example.image}")
+    def _crop(self, example: Example) -> str:
+        side = CLOSE if example.around is not None else THUMBNAIL
+        return self._drawn(example, side)
 
     def _whole(self, image: int) -> str:
-        measured = self._measured
-        drawn = examples.marks(measured, Example(image, ""))
-        place = int(measured.places[image])
-        return self.album.marked(measured.detected.dataset, place, drawn, side=WHOLE)
+        return self._drawn(Example(image, ""), WHOLE)
+
+    def _drawn(self, example: Example, side: int) -> str:
+        return self._album.marked(
+            self._measured.detected.dataset,
+            int(self._measured.places[example.image]),
+            examples.marks(self._measured, example),
+            example.around,
+            side,
+        )
+
+
+def _id(image: int) -> str:
+    return f"image{image}"
 
 
 _LEGEND = (
-    '<p class="soft">Truths in light blue dashes; detections in solid lines, green where right and '
-    "orange where wrong, above the score of the highest F1. A click opens the whole image.</p>"
+    '<p class="soft">Those with the lowest F1. Here and below: truths in light blue dashes; '
+    "detections in solid lines, green where right and orange where wrong, above the score of the "
+    "highest F1. A click opens the whole image.</p>"
 )
 
 
@@ -126,7 +144,11 @@ def _estimate(value: Estimate) -> str:
         return "–"
     if value.low is None or value.high is None:
         return f"{value.value:.3f}"
-    return f"{value.value:.3f} <small>{value.low:.3f}–{value.high:.3f}</small>"
+    return f"{value.value:.3f} {_range(value.low, value.high, 3)}"
+
+
+def _range(low: float, high: float, digits: int) -> str:
+    return f'<small class="range">{low:.{digits}f}–{high:.{digits}f}</small>'
 
 
 def _number(value: float | None) -> str:
@@ -280,7 +302,7 @@ def _recall(measured: Measured) -> list[str]:
             rows.append(
                 [
                     html.text(group.label) + bar,
-                    f"{group.recall:.2f} <small>{group.low:.2f}–{group.high:.2f}</small>",
+                    f"{group.recall:.2f} {_range(group.low, group.high, 2)}",
                     f"{group.num_truths:,}",
                 ]
             )

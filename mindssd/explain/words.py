@@ -107,7 +107,7 @@ def of_background(measured: Measured) -> Iterator[Sentence]:
         cost,
         f"Detections on nothing cost {cost:.3f} AP: look at the most confident ones, which may be "
         "objects that nobody labelled; add pictures without objects; and show only what scores "
-        f"above {measured.threshold:.2f} (--score).",
+        f"above {measured.threshold:.2f} (`mindssd predict --score`).",
     )
 
 
@@ -120,17 +120,16 @@ def of_missed(measured: Measured) -> Iterator[Sentence]:
     if known.any() and num_unreachable / known.sum() >= MANY_UNREACHABLE:
         way_out = (
             f"{num_unreachable} of {known.sum()} fit no default box: `mindssd inspect` says which "
-            "settings reach them; a larger image_size, or --tile for small objects in large images."
+            "settings reach them, such as a larger image_size; `mindssd predict --tile` looks for "
+            "small objects in large images."
         )
     else:
         classes = measured.outcomes.truths.class_ids[missed]
         most = np.bincount(classes, minlength=len(measured.class_names))
+        reached = "Default boxes reach most of them: add" if known.any() else "Add"
         way_out = (
             f"most of all {measured.class_names[int(most.argmax())]} ({most.max()} of "
-            f"{missed.sum()}). Default boxes reach most of them: more pictures of such objects, "
-            "and a longer training."
-            if missed.any()
-            else "train longer."
+            f"{missed.sum()}). {reached} pictures of such objects, and train longer."
         )
     yield Sentence(cost, f"Missed objects cost {cost:.3f} AP: {way_out}")
 
