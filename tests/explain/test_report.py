@@ -19,6 +19,7 @@ from mindssd.explain.measured import measure
 from mindssd.explain.page import page
 from mindssd.explain.tree import tree
 from mindssd.pages.pictures import Album
+from tests.browser import axe_findings, chromium, screenshot
 from tests.explain.made import CAT, FOUND, PICTURES, made
 
 
@@ -183,3 +184,43 @@ def test_a_folder_of_a_report_is_replaced_and_no_other_one(tmp_path):
         claim(folder / "notes.txt")
     with pytest.raises(MindSSDError, match="is a file, or in one; --report takes a folder"):
         claim(folder / "notes.txt" / "below")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("width", [1280, 500])
+def test_a_browser_shows_the_page_without_complaint(measured, tmp_path, width):
+    path = tmp_path / "report.html"
+    path.write_text(page(measured), encoding="utf-8")
+    picture, complaints = screenshot(path, width, tmp_path)
+    assert complaints == []
+    shot = cv2.imread(str(picture))
+    assert shot is not None and shot.std() > 10
+
+
+@pytest.mark.slow
+def test_a_click_opens_the_whole_image(measured, tmp_path):
+    script = (
+        "<script>document.querySelector('button.open').click();"
+        "document.title = document.querySelector('[popover]:popover-open').id;</script></body>"
+    )
+    text = re.sub('<meta http-equiv="Content-Security-Policy"[^>]*>', "", page(measured))
+    path = tmp_path / "report.html"
+    path.write_text(text.replace("</body>", script), encoding="utf-8")
+    dumped, complaints = chromium(path, "--dump-dom", folder=tmp_path)
+    assert complaints == [] and re.search(r"<title>image\d</title>", dumped)
+
+
+@pytest.mark.slow
+def test_axe_finds_nothing_serious_on_the_page(measured, tmp_path):
+    assert axe_findings(page(measured), tmp_path) == []
+
+
+@pytest.mark.slow
+def test_axe_looks_at_light_and_dark(tmp_path):
+    """An image without words, and text that is seen on a light ground alone."""
+    style = (
+        "body{background:#fff;color:#222}@media(prefers-color-scheme:dark){body{background:#111}}"
+    )
+    text = f'<html lang="en"><title>t</title><style>{style}</style><body><p>words</p><img src="data:,">'
+    found = [one["rule"] for one in axe_findings(f"{text}</body></html>", tmp_path)]
+    assert found == ["image-alt", "color-contrast", "image-alt"]
