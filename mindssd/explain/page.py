@@ -308,4 +308,10 @@ def _recall(measured: Measured) -> list[str]:
             )
         if rows:
             tables.append(f"<div>{html.table((html.text(name), 'recall', 'truths'), rows)}</div>")
+    num_images = len(measured.outcomes.image_ids)
+    if measured.num_looked_at < num_images:
+        tables.append(
+            f'<p class="soft">Brightness and sharpness are those of {measured.num_looked_at:,} of '
+            f"the {num_images:,} images, drawn at random.</p>"
+        )
     return [*parts, html.charts(tables)]

@@ -75,6 +75,7 @@ def tree(measured: Measured) -> dict[str, Any]:
         "recall_by": {
             name: [asdict(group) for group in groups] for name, groups in measured.by.items()
         },
+        "num_images_looked_at": measured.num_looked_at,
         "missed": missed_counts(measured),
     }
 

@@ -168,6 +168,13 @@ def test_a_brighter_and_a_sharper_image_have_higher_values(tmp_path):
     assert values[1, 1] > 1000
 
 
+def test_of_very_many_images_some_are_looked_at_and_it_is_said(tmp_path, monkeypatch):
+    monkeypatch.setattr("mindssd.explain.measured.MOST_IMAGES", 3)
+    measured = measure(made(tmp_path / "set"))
+    assert measured.num_looked_at == tree(measured)["num_images_looked_at"] == 3
+    assert "are those of 3 of the 4 images, drawn at random" in page(measured)
+
+
 def test_a_folder_of_a_report_is_replaced_and_no_other_one(tmp_path):
     folder = tmp_path / "report"
     claim(folder)
