@@ -77,7 +77,7 @@ _layer(
     "training",
     "types files platform config.versions images data weights engines.base inference evaluation"
     " drawing launch.heartbeat",
-    "numpy tensorboardX rich safetensors",
+    "numpy tensorboardX rich safetensors mlflow wandb swanlab",
 )
 _layer("deploy.manifest", "types geometry weights", "msgspec")
 _layer(
@@ -106,6 +106,9 @@ ONLY_IN = {
     "typer": "cli",
     "grain": "data",
     "tensorboardX": "training",
+    "mlflow": "training",
+    "wandb": "training",
+    "swanlab": "training",
     "faster_coco_eval": "evaluation",
     "yaml": "config",
     "av": "predict",
