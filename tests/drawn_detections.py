@@ -42,7 +42,7 @@ def drawn(
     """Draw truths in whole pixels, and detections right, shifted, of other classes, twice, stray.
 
     The images are 1, 3, 5, …; the last class has no truths, if there is another. With `ties` half
-    of the scores are of eleven values and some boxes stand twice.
+    of the scores are of ten values and some boxes stand twice.
     """
     rng = np.random.default_rng(seed)
     truths: list[Truth] = []
@@ -60,7 +60,7 @@ def drawn(
                 guess = class_id if rng.random() < 0.7 else int(rng.integers(num_classes))
                 score = float(rng.random())
                 if ties and rng.random() < 0.5:
-                    score = round(score, 1)
+                    score = max(0.1, round(score, 1))
                 box = (x1, y1, max(x2, x1 + 1), max(y2, y1 + 1))
                 found.extend([(image_id, guess, box, score)] * (1 + (ties and rng.random() < 0.1)))
         for _ in range(int(rng.integers(0, 3))):

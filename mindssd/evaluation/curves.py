@@ -124,37 +124,73 @@ class ScoreCurve:
         return np.searchsorted(-self.scores, -np.asarray(thresholds, np.float64), "right") - 1
 
     def threshold(self, place: int) -> float:
-        """A threshold that keeps the detections down to a place, and none below.
+        """A threshold that keeps the detections down to a place, and none below; none at -1.
 
-        It lies midway to the next lower score, so that it does not matter whether what equals it is
-        kept, nor how it is rounded. Below the lowest score it lies a little under it: what is lower
-        yet was never looked at.
+        It is a float32, as scores are, midway to the next lower score, so that it matters little
+        whether what equals it is kept. Below the lowest score it lies a little under it: what is
+        lower yet was never looked at.
         """
-        score = float(self.scores[place])
-        if place + 1 < len(self.scores):
-            return (score + float(self.scores[place + 1])) / 2
-        return max(score - 1e-4, score / 2)
+        score = float(self.scores[place]) if place >= 0 else 1.0
+        if place + 1 == len(self.scores):
+            return float(np.float32(max(score - 1e-4, score / 2)))
+        lower = float(self.scores[place + 1])
+        midway = float(np.float32((score + lower) / 2))
+        # Between neighbours there is no float32: what exceeds the lower one is kept.
+        return midway if midway < score or place < 0 else lower
+
+
+@dataclass(frozen=True, eq=False)
+class Ranked:
+    """The detections that are right or wrong, of one class or of all, best first, and the truths.
+
+    `scores`, `right` (bool) and `images` (n,) of the detections, `truth_images` (m,) of the truths:
+    images as their places in the outcomes' `image_ids`.
+    """
+
+    scores: Array
+    right: Array
+    images: Array
+    truth_images: Array
+
+    def curve(self) -> ScoreCurve:
+        """Count right and wrong detections down to each score."""
+        last = np.flatnonzero(np.diff(self.scores, append=-np.inf))  # the last of each score
+        num_right = np.cumsum(self.right)[last]
+        scores = self.scores[last].astype(np.float64)
+        return ScoreCurve(scores, num_right, last + 1 - num_right, len(self.truth_images))
+
+    def of_images(self, chosen: Array) -> "Ranked":
+        """Those in some images alone: `chosen` (I,) bool."""
+        rows = chosen[self.images]
+        truth_images = self.truth_images[chosen[self.truth_images]]
+        return Ranked(self.scores[rows], self.right[rows], self.images[rows], truth_images)
+
+
+def ranked(outcomes: Outcomes, iou: float = 0.5, class_id: int | None = None) -> Ranked:
+    """Take the detections of one class, or of all together, with what became of them at an IoU.
+
+    What a crowd holds is left out. Together a detection of a class without truths is wrong as any
+    other.
+    """
+    at = outcomes.at(iou)
+    counted = ~outcomes.ignored[at]
+    truths = ~outcomes.truths.is_crowd
+    if class_id is not None:
+        counted &= outcomes.table.class_ids == class_id
+        truths &= outcomes.truths.class_ids == class_id
+    rows = np.flatnonzero(counted)
+    return Ranked(
+        scores=outcomes.table.scores[rows],
+        right=outcomes.truth_of[at, rows] >= 0,
+        images=np.searchsorted(outcomes.image_ids, outcomes.table.image_ids[rows]),
+        truth_images=outcomes.truth_images[truths],
+    )
 
 
 def score_curve(outcomes: Outcomes, iou: float = 0.5, class_id: int | None = None) -> ScoreCurve:
     """Count right and wrong detections down to each score, of one class or of all together.
 
-    Together a detection of a class without truths is wrong as any other. A detection's outcome
-    depends on better ones alone, so what a threshold keeps has here the outcome that it would have
-    by itself.
+    A detection's outcome depends on better ones alone, so what a threshold keeps has here the
+    outcome that it would have by itself.
     """
-    at = outcomes.at(iou)
-    right = (outcomes.truth_of[at] >= 0) & ~outcomes.ignored[at]
-    counted = ~outcomes.ignored[at]
-    num_truths = outcomes.num_truths
-    if class_id is not None:
-        counted &= outcomes.table.class_ids == class_id
-        num_truths = num_truths[class_id : class_id + 1]
-    return curve_of(outcomes.table.scores[counted], right[counted], int(num_truths.sum()))
-
-
-def curve_of(scores: Array, right: Array, num_truths: int) -> ScoreCurve:
-    """Count down scores (n,), falling, of right and wrong detections (n,) bool."""
-    last = np.flatnonzero(np.diff(scores, append=-np.inf))  # the last of each score
-    num_right = np.cumsum(right)[last]
-    return ScoreCurve(scores[last].astype(np.float64), num_right, last + 1 - num_right, num_truths)
+    return ranked(outcomes, iou, class_id).curve()

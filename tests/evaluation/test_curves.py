@@ -104,7 +104,18 @@ def test_a_threshold_lies_midway_between_what_it_keeps_and_what_it_drops() -> No
     curve = score_curve(four_truths(RIGHT_WRONG_RIGHT))
     assert curve.threshold(0) == pytest.approx(0.7)
     assert curve.threshold(2) == pytest.approx(0.2499)
-    assert ScoreCurve(np.array([1e-5]), np.array([1]), np.array([0]), 1).threshold(0) == 0.5e-5
+    faint = ScoreCurve(np.array([1e-5]), np.array([1]), np.array([0]), 1)
+    assert faint.threshold(0) == pytest.approx(0.5e-5)
+
+
+def test_a_threshold_parts_scores_that_are_neighbours_as_float32() -> None:
+    better = np.float32(0.3)
+    for scores in ([better, np.nextafter(better, np.float32(0))], [np.float32(1), better]):
+        columns = np.array(scores, np.float32)
+        curve = ScoreCurve(columns.astype(np.float64), np.array([1, 2]), np.array([0, 0]), 2)
+        assert (columns > curve.threshold(0)).tolist() == [True, False]
+        assert (columns > curve.threshold(1)).tolist() == [True, True]
+        assert (columns > curve.threshold(-1)).tolist() == [False, False]
 
 
 def test_no_detections_give_an_empty_curve() -> None:
