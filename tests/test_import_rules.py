@@ -47,7 +47,7 @@ WORDS = {
     "all": "all above",
     "below": "all above deploy",
 }
-OUTER = {"deploy", "predict", "launch", "doctor", "tune", "inspect"}
+OUTER = {"deploy", "predict", "launch", "doctor", "tune", "inspect", "explain"}
 """These stand beside each other: what one of them needs of another belongs below."""
 
 _layer("errors")
@@ -93,6 +93,7 @@ _layer("launch", "below")
 _layer("doctor", "below", "packaging")
 _layer("tune", "below", "numpy rich msgspec")
 _layer("inspect", "below", "numpy rich msgspec")
+_layer("explain", "below", "numpy cv2 rich")
 _layer("cli", "all", "typer rich")
 _layer("__init__", "build inference")  # `import mindssd`
 _layer("__main__", "cli")  # `python -m mindssd`

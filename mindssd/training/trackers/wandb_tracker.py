@@ -14,7 +14,6 @@ class WandbTracker:
         os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
         import wandb
 
-        mode = os.environ.get("WANDB_MODE", "offline")
         settings = wandb.Settings(silent=True, console="off", disable_git=True, save_code=False)
         self._run = wandb.init(
             project=os.environ.get("WANDB_PROJECT", PROJECT),
@@ -22,7 +21,7 @@ class WandbTracker:
             id=run.id,
             resume="allow",
             dir=str(run.folder),
-            mode=mode,
+            mode=None if "WANDB_MODE" in os.environ else "offline",
             config=dict(run.settings),
             settings=settings,
         )
