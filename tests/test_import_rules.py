@@ -78,7 +78,7 @@ _layer(
     "training",
     "types files platform config.versions images data weights engines.base inference evaluation"
     " drawing launch.heartbeat",
-    "numpy tensorboardX rich safetensors",
+    "numpy tensorboardX rich safetensors mlflow wandb swanlab",
 )
 _layer("deploy.manifest", "types geometry weights", "msgspec")
 _layer(
@@ -93,7 +93,7 @@ _layer("launch", "below")
 _layer("doctor", "below", "packaging")
 _layer("tune", "below", "numpy rich msgspec")
 _layer("inspect", "below", "numpy rich msgspec")
-_layer("explain", "below", "numpy cv2")
+_layer("explain", "below", "numpy cv2 rich")
 _layer("cli", "all", "typer rich")
 _layer("__init__", "build inference")  # `import mindssd`
 _layer("__main__", "cli")  # `python -m mindssd`
@@ -108,6 +108,9 @@ ONLY_IN = {
     "typer": "cli",
     "grain": "data",
     "tensorboardX": "training",
+    "mlflow": "training",
+    "wandb": "training",
+    "swanlab": "training",
     "faster_coco_eval": "evaluation",
     "yaml": "config",
     "av": "predict",

@@ -71,15 +71,15 @@ def detect_with_model(
     path: Path,
     recipe: str | None,
     overrides: Sequence[str],
-    protocol_name: str | None,
+    protocol: Protocol | str | None,
     console: Console,
 ) -> Detected:
     """Run the model at `path` on the validation images of `data_dir` (in `overrides`).
 
     `path` may be a published detector's name. `overrides` may set what an evaluation depends on,
     and what the model is only where its file does not say it: see `config.commands`. `recipe` is
-    for files that do not describe their network; a model's own description wins. Without
-    `protocol_name` the config's `evaluation.protocol` decides.
+    for files that do not describe their network; a model's own description wins. Without a
+    `protocol`, or the name of one, the config's `evaluation.protocol` decides.
     """
 
     def say(line: str) -> None:
@@ -89,7 +89,8 @@ def detect_with_model(
     session = _session(path, recipe, overrides) if is_deployed(path) else None
     config = _config(path, session, recipe, overrides)
     dataset = build_dataset(config, "val", model=path)
-    protocol = PROTOCOLS[protocol_name or config.evaluation.protocol]
+    if not isinstance(protocol, Protocol):
+        protocol = PROTOCOLS[protocol or config.evaluation.protocol]
     class_names = dataset.class_names
     if session is None and read_description(path) is None:
         # Its classes are in the order of the annotations that it was trained on.

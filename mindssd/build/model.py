@@ -11,7 +11,7 @@ from mindssd.build.predictor import build_predictor
 from mindssd.build.published import find_model
 from mindssd.config.load import from_tree, with_values
 from mindssd.config.schema import Config, GridBoxesConfig
-from mindssd.deploy.manifest import FOR_PEOPLE
+from mindssd.deploy.manifest import shown_by
 from mindssd.deploy.sessions.opening import is_deployed, open_session
 from mindssd.deploy.sessions.session import RuntimeSettings, Session
 from mindssd.engines.base import Network
@@ -102,8 +102,9 @@ def load(
 
     Detections are for people: of the `classes` named, or else of all, above `score_threshold`; then
     where two overlap by more than `iou_threshold` the better one alone, whatever its class; and of
-    those that are left the best `max_detections` of each image. 0.3, 0.5 and 100 unless said
-    otherwise, or less where an exported file has narrower NMS inside. With `tile`, an image is
+    those that are left the best `max_detections` of each image. Unless said otherwise the model's
+    own thresholds, which `mindssd threshold --save` writes, or else 0.3; 0.5 and 100, or less where
+    an exported file has narrower NMS inside. With `tile`, an image is
     looked at in squares of so many pixels too, which overlap by the share `overlap` (0.2).
     `runtime`, `precision` and `threads` are for the files of `mindssd export`; see
     `RuntimeSettings`.
@@ -130,8 +131,7 @@ def load(
                 raise ConfigError(
                     f"{name} is for files of `mindssd export`; {path} runs on MindSpore or PyTorch"
                 )
-        selection = replace(FOR_PEOPLE, **wanted)
-        metadata, predictor = _engine_predictor(path, selection, device, engine, batch_size)
+        metadata, predictor = _engine_predictor(path, wanted, device, engine, batch_size)
     if classes is not None:
         class_ids = _class_ids(classes, metadata.class_names)
         predictor = replace(
@@ -158,7 +158,10 @@ def _wanted(
         "across_classes_iou": iou_threshold,
         "max_detections": max_detections,
     }
-    return {name: value for name, value in asked.items() if value is not None}
+    wanted: dict[str, Any] = {name: value for name, value in asked.items() if value is not None}
+    if score_threshold is not None:
+        wanted["class_thresholds"] = None  # the model's own
+    return wanted
 
 
 def _class_ids(names: Sequence[str], known: tuple[str, ...]) -> tuple[int, ...]:
@@ -175,7 +178,7 @@ def _class_ids(names: Sequence[str], known: tuple[str, ...]) -> tuple[int, ...]:
 
 def _engine_predictor(
     path: str | Path,
-    selection: Selection,
+    wanted: dict[str, Any],
     device: str | None,
     engine: str | None,
     batch_size: int,
@@ -184,6 +187,7 @@ def _engine_predictor(
     if metadata is None:
         raise _without_description(path)
     model = load_model(path, device=device, engine=engine)
+    selection = replace(shown_by(metadata), **wanted)
     predictor = build_predictor(
         model.config, model.network, model.class_names, selection, batch_size
     )

@@ -23,6 +23,7 @@ from mindssd.build.predictor import build_predictor, model_metadata
 from mindssd.build.reach import reach_line
 from mindssd.build.training import build_origin, build_plan, build_schedule, read_origin, step_spec
 from mindssd.config.effects import remarks
+from mindssd.config.keys import flatten
 from mindssd.config.load import load_config, override, to_tree, to_yaml
 from mindssd.config.schema import Config
 from mindssd.data.classes import classes_line, with_classes
@@ -39,6 +40,7 @@ from mindssd.training.progress import SteadyConsole
 from mindssd.training.resume import carry_over
 from mindssd.training.run import Run
 from mindssd.training.run_folder import RunFolder
+from mindssd.training.trackers.reporting import require_installed
 from mindssd.training.validation import Validation
 from mindssd.weights.safetensors_file import ModelMetadata
 
@@ -163,6 +165,7 @@ def _entered(
     config: Config, folder: RunFolder, datasets: Datasets, quiet: bool = False
 ) -> Iterator["_Parts"]:
     """A run's parts, with its processes met and its folder locked by rank 0."""
+    require_installed(config.trackers)
     engine = build_engine(config, training=True)
     # Known from now on, so that a resume goes on with the same one.
     config = msgspec.structs.replace(config, engine=engine.name)
@@ -228,6 +231,8 @@ class _Parts:
             origin=self.origin,
             validation=Validation(predictor, self.val_set, protocol, group),
             describe=self._describe,
+            settings=dict(flatten(to_tree(config))),
+            trackers=config.trackers,
             console=self.console,
         )
 

@@ -17,6 +17,7 @@ from mindssd.cli.export import export
 from mindssd.cli.inspect import inspect
 from mindssd.cli.models import models
 from mindssd.cli.predict import predict
+from mindssd.cli.threshold import threshold
 from mindssd.cli.train import train
 from mindssd.cli.tune import tune
 from mindssd.cli.weights import weights
@@ -62,6 +63,7 @@ app.command()(train)
 app.command()(tune)
 app.command()(inspect)
 app.command("eval")(evaluate)
+app.command()(threshold)
 app.command()(predict)
 app.command()(export)
 app.command()(bench)

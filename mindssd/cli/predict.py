@@ -48,7 +48,10 @@ def predict(
     score: Annotated[
         float | None,
         typer.Option(
-            min=0, max=1, help="Detections above this score; by default 0.3.", show_default=False
+            min=0,
+            max=1,
+            help="Detections above this score; by default the model's own, or 0.3.",
+            show_default=False,
         ),
     ] = None,
     classes: Annotated[

@@ -20,7 +20,7 @@ from mindssd.config.commands import EXPORT, require_taken
 from mindssd.config.load import override
 from mindssd.config.schema import Config, DetectionConfig
 from mindssd.data.dataset import DetectionDataset
-from mindssd.deploy.manifest import FOR_PEOPLE, MAX_DETECTIONS, InGraphNMS, Manifest
+from mindssd.deploy.manifest import FOR_PEOPLE, MAX_DETECTIONS, InGraphNMS, Manifest, threshold_line
 from mindssd.deploy.samples import readable_images
 from mindssd.deploy.sessions.opening import is_deployed, open_session
 from mindssd.deploy.sessions.session import RuntimeSettings
@@ -170,6 +170,9 @@ class _Export:
         if self.settings.format == "mindir":
             self._mindir(manifest, target)
             return
+        own = threshold_line(self.metadata)
+        if own is not None:
+            self._say(f"the file carries the model's own thresholds: {own}")
         nms = self.settings.nms
         if nms is not None and nms.iou_threshold != FOR_PEOPLE.iou_threshold:
             self._say(

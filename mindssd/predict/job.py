@@ -13,6 +13,7 @@ from rich.console import Console
 
 from mindssd.build.model import load
 from mindssd.build.published import find_model
+from mindssd.deploy.manifest import threshold_line
 from mindssd.errors import ConfigError, ImageError, MindSSDError
 from mindssd.files import looks_like_address, shown
 from mindssd.images import IMAGE_SUFFIXES, counted_remarks
@@ -56,6 +57,9 @@ def predict_files(
     naming = Naming(sources, outputs.save, out)
     _require_other_files(sources, out, naming.names.values())
     detector = load(find_model(model, lambda line: say(console, line)), **settings)
+    own = threshold_line(detector.metadata)
+    if own is not None and settings.get("score_threshold") is None:
+        say(console, f"{shown(model)}: {own}")
     unit = "frame" if all(isinstance(source, Video) for source in sources) else "image"
     tally = Tally(unit)
     with stop or Stop() as ended, counted_remarks() as remarks:

@@ -5,6 +5,7 @@ The process may be one of a group; then rank 0 alone speaks and writes.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from mindssd.data.loader import TrainingLoader
 from mindssd.engines.base import Engine, Network, Parameters, Stepper
@@ -19,6 +20,8 @@ from mindssd.training.progress import Display, SteadyConsole, display
 from mindssd.training.run_folder import Log, NoLog, RunFolder, RunLog
 from mindssd.training.schedule import Schedule
 from mindssd.training.signals import Stopped, StopSignals
+from mindssd.training.trackers.base import Status, TrackedRun
+from mindssd.training.trackers.reporting import Reporters, build_trackers
 from mindssd.training.validation import Validation
 from mindssd.types import Array
 from mindssd.weights.safetensors_file import ModelMetadata, write_model
@@ -44,6 +47,10 @@ class Run:
     describe: Callable[[Metrics], ModelMetadata]
     """The description that the best model's file carries, with its metrics."""
     console: SteadyConsole
+    settings: Mapping[str, Any]
+    """The configuration by key, for the trackers."""
+    trackers: Sequence[str] = ()
+    """The names of those that are told of the run."""
     report: bool = True
     """Whether to print the tables, and what to do next."""
     deadline: float | None = None
@@ -67,7 +74,8 @@ class Run:
             # Nothing is written before all that is read has been found to fit.
             num_bytes = _num_bytes(self.network.parameters(), self.stepper.state().arrays)
             self.folder.require_room(FILES_OF_A_RUN * num_bytes)
-            log = self._open_log(new=checkpoint is None)
+            log = self._open_log(shown, new=checkpoint is None)
+            status: Status = "failed"
             for change in changed:
                 shown.say(f"going on with another {change}")
                 log.event("adapted", loop.step, change=change)
@@ -75,8 +83,12 @@ class Run:
             log.event("start", loop.step, **self.engine.describe())
             try:
                 outcome = self._take_steps(loop, log, shown)
+                status = "finished"
+            except Stopped:
+                status = "stopped"
+                raise
             finally:
-                log.close()
+                log.close(status)
         if self.report:
             self.console.say(*of_images.lines())
         if self.leads:
@@ -132,14 +144,20 @@ class Run:
         log.event("end", loop.step, elapsed_s=outcome.elapsed_s, best=outcome.best)
         return outcome
 
-    def _open_log(self, new: bool) -> Log:
+    def _open_log(self, shown: Display, new: bool) -> Log:
         if not self.leads:
             return NoLog()
         if new:
             self.folder.create(self.config_text)
         else:
             self.folder.save_config(self.config_text)
-        return RunLog(self.folder)
+        if not self.trackers:
+            return RunLog(self.folder)
+        trackers = build_trackers(self.trackers)
+        reporters = Reporters(trackers, self.folder.trackers_file, shown.say)
+        path = self.folder.path
+        reporters.start(TrackedRun(path.resolve().name, path, self.settings))
+        return RunLog(self.folder, reporters)
 
     def _save_model(self, parameters: Parameters, metrics: Metrics) -> None:
         write_model(self.folder.best_file, parameters, self.describe(metrics))

@@ -199,7 +199,7 @@ class Run:
         try:
             return self.loop.run(batches or FakeBatches(), self.log)
         finally:
-            self.log.close()
+            self.log.close("finished")
 
     def events(self, kind: str) -> list[dict[str, Any]]:
         lines = map(json.loads, self.folder.log_file.read_text().splitlines())
