@@ -45,7 +45,7 @@ def _layer(name: str, ours: str = "", third_party: str = "") -> None:
 
 WORDS = {
     "all": "all above",
-    "below": "all above but deploy, predict, launch, doctor, tune, inspect",
+    "below": "all above deploy",
 }
 OUTER = {"deploy", "predict", "launch", "doctor", "tune", "inspect"}
 """These stand beside each other: what one of them needs of another belongs below."""
@@ -61,6 +61,7 @@ _layer("decoders", "types platform", "numpy cv2 PIL simplejpeg")
 _layer("images", "types files decoders", "numpy cv2")
 _layer("drawing", "types images", "numpy cv2 PIL anyascii")
 _layer("data", "types files platform geometry decoders images", "numpy cv2 grain msgspec")
+_layer("pages", "types images drawing data", "numpy cv2")
 _layer("demo", "types files geometry images", "numpy cv2 PIL")
 _layer(
     "weights", "types files platform config.versions", "numpy safetensors google rich"
@@ -91,7 +92,7 @@ _layer("predict", "below", "numpy cv2 PIL av msgspec rich")
 _layer("launch", "below")
 _layer("doctor", "below", "packaging")
 _layer("tune", "below", "numpy rich msgspec")
-_layer("inspect", "below", "numpy cv2 rich msgspec")
+_layer("inspect", "below", "numpy rich msgspec")
 _layer("cli", "all", "typer rich")
 _layer("__init__", "build inference")  # `import mindssd`
 _layer("__main__", "cli")  # `python -m mindssd`

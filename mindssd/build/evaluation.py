@@ -1,6 +1,7 @@
 """Evaluate a trained model's file on a data set, for the command line and for Python."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
@@ -22,12 +23,37 @@ from mindssd.data.dataset import DetectionDataset
 from mindssd.deploy.sessions.opening import is_deployed, open_session
 from mindssd.deploy.sessions.session import RuntimeSettings, Session
 from mindssd.errors import ConfigError
-from mindssd.evaluation.coco import evaluate
-from mindssd.evaluation.protocol import PROTOCOLS, Protocol
+from mindssd.evaluation.coco import score
+from mindssd.evaluation.detections import DetectionTable, detect_images
+from mindssd.evaluation.protocol import PROTOCOLS, Protocol, chosen_images
 from mindssd.evaluation.scores import Evaluation
+from mindssd.geometry.default_boxes import Grid
 from mindssd.images import counted_remarks
 from mindssd.inference.predictor import Predictor
 from mindssd.weights.transfer import read_description, read_weights
+
+
+@dataclass(frozen=True, eq=False)
+class Detected:
+    """What a model found in validation images, and all that it can be scored from.
+
+    `path` is the model's file, `config` what it describes with the settings laid over it.
+    `table` holds the detections in the images of `dataset` at `indices`, which `protocol` scores;
+    `build.reach` makes default boxes of `config` and `grids`.
+    """
+
+    path: Path
+    config: Config
+    dataset: DetectionDataset
+    indices: list[int]
+    protocol: Protocol
+    predictor: Predictor
+    grids: tuple[Grid, ...]
+    table: DetectionTable
+
+    def evaluation(self) -> Evaluation:
+        """Score what was found."""
+        return score(self.table, self.dataset, self.indices, self.protocol)
 
 
 def evaluate_model(
@@ -37,7 +63,18 @@ def evaluate_model(
     protocol_name: str | None,
     console: Console,
 ) -> Evaluation:
-    """Score the model at `path` on the validation images of `data_dir` (in `overrides`).
+    """Score a model on validation images; the arguments are those of `detect_with_model`."""
+    return detect_with_model(path, recipe, overrides, protocol_name, console).evaluation()
+
+
+def detect_with_model(
+    path: Path,
+    recipe: str | None,
+    overrides: Sequence[str],
+    protocol_name: str | None,
+    console: Console,
+) -> Detected:
+    """Run the model at `path` on the validation images of `data_dir` (in `overrides`).
 
     `path` may be a published detector's name. `overrides` may set what an evaluation depends on,
     and what the model is only where its file does not say it: see `config.commands`. `recipe` is
@@ -57,21 +94,34 @@ def evaluate_model(
     if session is None and read_description(path) is None:
         # Its classes are in the order of the annotations that it was trained on.
         class_names = training_classes(config) or class_names
-    predictor = _predictor(path, session, config, class_names, protocol)
+    predictor, grids = _predictor(path, session, config, class_names, protocol)
     dataset = with_classes_of(dataset, predictor.class_names, path)
     for line in dataset.report.lines():
         say(line)
+    indices = chosen_images(dataset, protocol)
     with counted_remarks() as remarks:
-        evaluation = evaluate_with_bar(predictor, dataset, protocol, console)
+        table = _detect_with_bar(predictor, dataset, indices, protocol, console)
     for line in remarks.lines():
         say(line)
-    return evaluation
+    return Detected(path, config, dataset, indices, protocol, predictor, grids, table)
 
 
 def evaluate_with_bar(
     predictor: Predictor, dataset: DetectionDataset, protocol: Protocol, console: Console
 ) -> Evaluation:
     """Evaluate, and show on a terminal how far it is."""
+    indices = chosen_images(dataset, protocol)
+    table = _detect_with_bar(predictor, dataset, indices, protocol, console)
+    return score(table, dataset, indices, protocol)
+
+
+def _detect_with_bar(
+    predictor: Predictor,
+    dataset: DetectionDataset,
+    indices: Sequence[int],
+    protocol: Protocol,
+    console: Console,
+) -> DetectionTable:
     disable = not console.is_terminal
     with Progress(console=console, transient=True, disable=disable) as progress:
         task = progress.add_task("evaluating", total=None)
@@ -79,7 +129,7 @@ def evaluate_with_bar(
         def show(done: int, total: int) -> None:
             progress.update(task, completed=done, total=total)
 
-        return evaluate(predictor, dataset, protocol, show)
+        return detect_images(predictor, dataset, indices, protocol, show)
 
 
 def _session(path: Path, recipe: str | None, overrides: Sequence[str]) -> Session:
@@ -99,12 +149,17 @@ def _predictor(
     config: Config,
     class_names: tuple[str, ...],
     protocol: Protocol,
-) -> Predictor:
+) -> tuple[Predictor, tuple[Grid, ...]]:
+    """The predictor, and the grids of its default boxes."""
     batch_size = config.evaluation.batch_size
     if session is not None:
-        return deployed_predictor(session, protocol.selection, batch_size)
+        predictor = deployed_predictor(session, protocol.selection, batch_size)
+        return predictor, session.manifest.metadata.grids
     model = load_model(path, config, class_names)
-    return build_predictor(config, model.network, model.class_names, protocol.selection, batch_size)
+    predictor = build_predictor(
+        config, model.network, model.class_names, protocol.selection, batch_size
+    )
+    return predictor, model.network.grids
 
 
 def _config(

@@ -28,15 +28,18 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """What the parts were asked for, by name, in the place of their work."""
     asked: dict[str, Any] = {}
     dataset = SimpleNamespace(class_names=("fish",), report=SimpleNamespace(lines=list))
-    model = SimpleNamespace(network=None, class_names=("fish",))
+    model = SimpleNamespace(network=SimpleNamespace(grids=((1, 1),)), class_names=("fish",))
     monkeypatch.setattr(evaluation, "build_dataset", lambda config, split, model: dataset)
     monkeypatch.setattr(evaluation, "build_predictor", lambda *wanted: model)
     monkeypatch.setattr(evaluation, "load_model", lambda path, config, names: model)
 
-    def score(predictor: Any, dataset: Any, protocol: Any, show: Any) -> None:
+    def detect(predictor: Any, dataset: Any, indices: Any, protocol: Any, show: Any) -> None:
         asked["protocol"] = protocol.name
+        asked["times"] = asked.get("times", 0) + 1
 
-    monkeypatch.setattr(evaluation, "evaluate", score)
+    monkeypatch.setattr(evaluation, "chosen_images", lambda dataset, protocol: [4])
+    monkeypatch.setattr(evaluation, "detect_images", detect)
+    monkeypatch.setattr(evaluation, "score", lambda *scored: scored)
     return asked
 
 
@@ -69,6 +72,15 @@ def test_a_file_without_a_description_takes_a_recipe(tmp_path: Path, asked: dict
     assert asked["protocol"] == "coco"
     with pytest.raises(ConfigError, match="give --config RECIPE"):
         evaluation.evaluate_model(path, None, [], None, Console(quiet=True))
+
+
+def test_what_was_detected_once_can_be_scored_again(tmp_path: Path, asked: dict[str, Any]) -> None:
+    path = tmp_path / "m.ckpt"
+    write_checkpoint(path, PARAMETERS)
+    found = evaluation.detect_with_model(path, "demo", [], "mindcv", Console(quiet=True))
+    assert (found.path, found.indices, found.grids) == (path, [4], ((1, 1),))
+    assert found.evaluation() == (found.table, found.dataset, [4], found.protocol)
+    assert found.evaluation() and asked["times"] == 1
 
 
 def test_an_exported_model_runs_where_and_how_it_is_asked_to(
@@ -127,15 +139,12 @@ def test_a_file_without_a_description_has_the_classes_of_the_training_annotation
         file.write_text(json.dumps(content))
 
     def load_model(path: Path, config: Any, names: tuple[str, ...]) -> SimpleNamespace:
-        return SimpleNamespace(network=None, class_names=names)
-
-    def score(predictor: Any, dataset: Any, protocol: Any, show: Any) -> Any:
-        return predictor, dataset
+        return SimpleNamespace(network=SimpleNamespace(grids=()), class_names=names)
 
     monkeypatch.setattr(evaluation, "load_model", load_model)
     monkeypatch.setattr(evaluation, "build_predictor", lambda *wanted: load_model(*wanted[:3]))
-    monkeypatch.setattr(evaluation, "evaluate", score)
+    monkeypatch.setattr(evaluation, "detect_images", lambda *wanted: None)
     asked = [f"data_dir={data_dir}"]
-    predictor, dataset = evaluation.evaluate_model(path, "demo", asked, None, Console(quiet=True))  # type: ignore[misc]
-    assert predictor.class_names == dataset.class_names == ("fish", "crab", "eel")
-    assert dataset[0].labels.tolist() == [3]
+    found = evaluation.detect_with_model(path, "demo", asked, None, Console(quiet=True))
+    assert found.predictor.class_names == found.dataset.class_names == ("fish", "crab", "eel")
+    assert found.dataset[0].labels.tolist() == [3]

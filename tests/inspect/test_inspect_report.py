@@ -18,7 +18,7 @@ from mindssd.inspect.advice import advice
 from mindssd.inspect.job import inspect, write_json
 from mindssd.inspect.mending import Option
 from mindssd.inspect.page import page
-from mindssd.inspect.pictures import Album
+from mindssd.pages.pictures import Album
 from tests.build.test_reach import GRIDS
 from tests.inspect.sets import noise, write_part
 
