@@ -1,6 +1,7 @@
 """Truths and detections for tests: written by hand, or drawn at random with every kind of error."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -69,3 +70,39 @@ def drawn(
             found.append((image_id, int(rng.integers(num_classes)), stray, float(rng.random() / 2)))
     crowds = np.flatnonzero(rng.random(len(truths)) < crowd_share)
     return table_of(found), truths_of(truths, crowds.tolist())
+
+
+def as_coco(
+    table: DetectionTable, truths: Truths, image_ids: Iterable[int], num_classes: int
+) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """COCO's annotations and results of the same; every id is a row, or a class, plus 1."""
+    annotations = [
+        {
+            "id": row + 1,
+            "image_id": int(truths.image_ids[row]),
+            "category_id": int(truths.class_ids[row]) + 1,
+            "bbox": truths.boxes_xywh[row].tolist(),
+            "area": float(truths.areas[row]),
+            "iscrowd": int(truths.is_crowd[row]),
+        }
+        for row in range(len(truths))
+    ]
+    xywh = table.boxes.astype(np.float64)
+    xywh[:, 2:] -= xywh[:, :2]
+    results = [
+        {
+            "id": row + 1,
+            "image_id": int(table.image_ids[row]),
+            "category_id": int(table.class_ids[row]) + 1,
+            "bbox": xywh[row].tolist(),
+            "area": float(xywh[row, 2] * xywh[row, 3]),
+            "score": float(table.scores[row]),
+        }
+        for row in range(len(table))
+    ]
+    contents = {
+        "images": [{"id": image_id} for image_id in image_ids],
+        "annotations": annotations,
+        "categories": [{"id": number + 1, "name": str(number)} for number in range(num_classes)],
+    }
+    return contents, results

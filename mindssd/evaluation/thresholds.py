@@ -216,7 +216,11 @@ def cross_fitted(
 
 
 def figures_above(curve: ScoreCurve, threshold: float) -> Figures:
-    """What is right and wrong among the detections whose score exceeds a threshold."""
+    """What is right and wrong among the detections whose score exceeds a threshold.
+
+    As float32, which scores are: 0.3 does not exceed 0.3.
+    """
+    threshold = float(np.float32(threshold))
     return _figures(curve, int(np.searchsorted(-curve.scores, -threshold, "left")) - 1)
 
 

@@ -185,3 +185,5 @@ def test_a_score_equal_to_the_threshold_is_not_kept() -> None:
     curve = ScoreCurve(np.array([0.9, 0.5]), np.array([1, 2]), np.array([0, 0]), 2)
     assert figures_above(curve, 0.5).num_right == 1
     assert figures_above(curve, 0.49).num_right == 2
+    told = ScoreCurve(np.array([float(np.float32(0.3))]), np.array([1]), np.array([0]), 1)
+    assert figures_above(told, 0.3).num_right == 0

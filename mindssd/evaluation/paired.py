@@ -1,0 +1,118 @@
+"""Is one model better than another, or is it chance: both on the same resamples of the images.
+
+Models differ less than images do. Resampled together, what makes images easy or hard is in both
+figures and drops out of their difference (Efron & Tibshirani 1993, chapter 8).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from mindssd.evaluation.curves import precision_recall
+from mindssd.evaluation.intervals import (
+    COVERED,
+    NUM_RESAMPLES,
+    Estimate,
+    centred,
+    estimate,
+    mean_of_defined,
+    resampled_ap,
+    resamples,
+)
+from mindssd.evaluation.outcomes import Outcomes
+from mindssd.types import Array
+
+
+@dataclass(frozen=True)
+class Difference:
+    """How much higher a figure is than the first model's, and in which share of the resamples.
+
+    `better_share` counts those where it is higher, and half of those where it is the same: 0.5 says
+    nothing, near 0 or 1 is more than chance. None where the difference is not defined.
+    """
+
+    estimate: Estimate
+    better_share: float | None
+
+    @property
+    def is_more_than_chance(self) -> bool:
+        """Whether the interval lies on one side of 0."""
+        low, high = self.estimate.low, self.estimate.high
+        return low is not None and high is not None and (low > 0 or high < 0)
+
+
+@dataclass(frozen=True)
+class Differences:
+    """What one model has over the first: mean AP and each class's, and the same at IoU 0.50."""
+
+    ap: Difference
+    ap50: Difference
+    class_ap: tuple[Difference, ...]
+    class_ap50: tuple[Difference, ...]
+
+
+def differences(
+    models: Sequence[Outcomes],
+    rng: np.random.Generator,
+    num_resamples: int = NUM_RESAMPLES,
+    covered: float = COVERED,
+) -> list[Differences]:
+    """Compare every model with the first, on the same images: one less than there are models.
+
+    ValueError where images, classes or IoU thresholds are not the same. What has no truths has no
+    difference.
+    """
+    first = models[0]
+    for other in models[1:]:
+        _require_same(first, other)
+    weights = resamples(len(first.image_ids), num_resamples, rng)
+    at50 = first.at(0.5)
+    base_whole, base_drawn = _figures(first, weights, at50)
+    result = []
+    for other in models[1:]:
+        whole, drawn = _figures(other, weights, at50)
+        result.append(_differences(whole - base_whole, drawn - base_drawn, covered))
+    return result
+
+
+def _figures(outcomes: Outcomes, weights: Array, at50: int) -> tuple[Array, Array]:
+    """AP and AP50 of all classes and then of each: (2, 1 + C), and resampled (B, 2, 1 + C)."""
+    whole, drawn = precision_recall(outcomes).ap, resampled_ap(outcomes, weights)
+    both = np.stack([whole.mean(axis=0), whole[at50]])
+    both_drawn = np.stack([drawn.mean(axis=1), drawn[:, at50]], axis=1)
+    return _with_mean(both), _with_mean(both_drawn)
+
+
+def _with_mean(values: Array) -> Array:
+    return np.concatenate([mean_of_defined(values)[..., None], values], axis=-1)
+
+
+def _differences(whole: Array, drawn: Array, covered: float) -> Differences:
+    ap, ap50 = (
+        [
+            _difference(float(whole[row, column]), drawn[:, row, column], covered)
+            for column in range(whole.shape[1])
+        ]
+        for row in (0, 1)
+    )
+    return Differences(ap[0], ap50[0], tuple(ap[1:]), tuple(ap50[1:]))
+
+
+def _difference(value: float, drawn: Array, covered: float) -> Difference:
+    both = estimate(value, drawn, covered, bounds=(-1.0, 1.0))
+    if both.low is None:
+        return Difference(both, None)
+    moved = centred(value, drawn)
+    return Difference(both, float((moved > 0).mean() + (moved == 0).mean() / 2))
+
+
+def _require_same(first: Outcomes, other: Outcomes) -> None:
+    if not np.array_equal(first.image_ids, other.image_ids):
+        raise ValueError(
+            f"models scored on different images, {len(first.image_ids)} and {len(other.image_ids)}"
+        )
+    if first.class_names != other.class_names:
+        raise ValueError(f"models of different classes: {first.class_names}, {other.class_names}")
+    if not np.array_equal(first.iou_thresholds, other.iou_thresholds):
+        raise ValueError("models scored at different IoU thresholds")
