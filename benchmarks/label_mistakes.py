@@ -1,14 +1,14 @@
 """Mistakes planted in a data set's labels, and how many of them `mindssd review` finds.
 
-    python benchmarks/label_mistakes.py plant data/cards planted/cards --kinds missing class box spurious
+    python benchmarks/label_mistakes.py plant data/cards planted/cards
     mindssd review data_dir=planted/cards --folds 5 --out planted/cards_review
     python benchmarks/label_mistakes.py measure planted/cards planted/cards_review
 
-`plant` copies the training part of a data set in COCO's layout: 5 % of its boxes dropped, 5 % given
-another class, 5 % moved by half their size, and 2 % as many put where nothing is. `measure` prints
-how many among the first N of the list, N the number planted, are planted, and the area under the ROC
-of each kind, beside those of cleanlab's label-quality score on the same out-of-fold detections where
-cleanlab is installed (`pip install cleanlab`).
+`plant` copies the training part of a data set in COCO's layout: 5 % of its boxes dropped, 5 %
+given another class, 5 % moved by half their size, and 2 % as many put where nothing is. `measure`
+prints how many among the first N of the list, N the number planted, are planted, and the area under
+the ROC of each kind, beside those of cleanlab's label-quality score on the same out-of-fold
+detections where cleanlab is installed (`pip install cleanlab`).
 """
 
 import argparse
