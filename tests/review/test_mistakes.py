@@ -91,7 +91,7 @@ def test_what_is_high_in_the_list_is_a_mistake_of_the_kind_it_is_said_to_be():
 
 def test_of_one_class_nothing_is_said_to_be_of_another():
     share, right = hits(num_classes=1)
-    assert share > 0.8 and right["class"] == 0 and right["missing"] >= 25
+    assert share > 0.75 and right["class"] == 0 and right["missing"] >= 25
 
 
 def test_labels_without_a_mistake_give_nearly_no_list():
