@@ -47,7 +47,7 @@ WORDS = {
     "all": "all above",
     "below": "all above deploy",
 }
-OUTER = {"deploy", "predict", "launch", "doctor", "tune", "inspect", "review"}
+OUTER = {"deploy", "predict", "launch", "doctor", "tune", "review", "inspect", "explain"}
 """These stand beside each other: what one of them needs of another belongs below."""
 
 _layer("errors")
@@ -92,8 +92,9 @@ _layer("predict", "below", "numpy cv2 PIL av msgspec rich")
 _layer("launch", "below")
 _layer("doctor", "below", "packaging")
 _layer("tune", "below", "numpy rich")
-_layer("review", "below", "numpy rich msgspec cv2")
+_layer("review", "below", "numpy rich msgspec")
 _layer("inspect", "below", "numpy rich msgspec")
+_layer("explain", "below", "numpy cv2")
 _layer("cli", "all", "typer rich")
 _layer("__init__", "build inference")  # `import mindssd`
 _layer("__main__", "cli")  # `python -m mindssd`

@@ -41,7 +41,18 @@ def table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     head = "".join(f"<th>{heading}</th>" for heading in headings)
     body = "".join("<tr>" + "".join(f"<td>{cell}</td>" for cell in row) + "</tr>" for row in rows)
     inside = f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
-    return f'<div class="wide">{inside}</div>'
+    return wide(inside, headings[0])
+
+
+def wide(inside: str, name: str) -> str:
+    """What may be wider than the page, and can be scrolled by keys too."""
+    label = name or "table"
+    return f'<div class="wide" tabindex="0" role="region" aria-label="{label}">{inside}</div>'
+
+
+def details(title: str, inside: str) -> str:
+    """HTML under a plain title that opens it."""
+    return f"<details><summary>{text(title)}</summary>{inside}</details>"
 
 
 def figure(address: str, words: str, kind: str = "", opens: str = "") -> str:

@@ -32,7 +32,16 @@ li code{overflow-wrap:anywhere}
 @media (max-width:600px){main{padding:1rem .6rem 3rem}section{padding:.8rem}
 th,td{padding:.3rem .35rem}table{font-size:.85rem}}
 code{font-family:ui-monospace,"DejaVu Sans Mono",monospace;font-size:.86rem}
+.range{white-space:nowrap;display:inline-block}
 small{color:var(--soft);overflow-wrap:anywhere}
+.soft{color:var(--soft);font-size:.9rem}
+details{border-top:1px solid var(--line);padding:.4rem 0}summary{cursor:pointer;font-weight:600}
+.swatch{display:inline-block;width:.8rem;height:.8rem;border-radius:2px;background:var(--c);
+vertical-align:-.1rem;margin:0 .3rem 0 .6rem}
+.matrix{width:auto}.matrix td,.matrix th{padding:.3rem .5rem;border:1px solid var(--line)}
+.matrix tbody th{text-align:left;white-space:nowrap}
+.hit{background:color-mix(in srgb,var(--good) calc(var(--a)*45%),transparent)}
+.err{background:color-mix(in srgb,var(--orange) calc(var(--a)*45%),transparent)}
 .bar{display:block;min-width:5rem;max-width:20rem;height:.45rem;margin-top:.2rem;border-radius:3px;
 background:var(--line);overflow:hidden}
 .bar span{display:block;height:100%;background:var(--good)}
@@ -70,7 +79,7 @@ svg .value{fill:var(--ink);font-weight:600}
 svg .line{fill:none;stroke-width:2;stroke:var(--c)}svg .spot,svg .fill{fill:var(--c)}
 svg .spot{stroke:var(--card);stroke-width:1.5}
 .s0{--c:var(--blue)}.s1{--c:var(--orange);stroke-dasharray:7 3}
-.s2{--c:var(--good);stroke-dasharray:2 2}
+.s2{--c:var(--good);stroke-dasharray:4 2}
 .s3{--c:var(--violet)}.s4{--c:var(--bad);stroke-dasharray:9 3 2 3}
 .s5{--c:var(--soft);stroke-dasharray:3 3}
 svg .fill,svg .spot{stroke-dasharray:none}

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 from rich.console import Console
 
@@ -57,7 +58,9 @@ def _read(config: Config, folder: Path) -> tuple[Sequence[DetectionDataset], Non
     if layout.is_unsplit:
         dataset = assemble(layout.parts[layout.training or ""]())
     else:
-        dataset = read_part(config, layout, "train", all_sizes=True)
+        # Which images stay together matters to folds too, whatever parts there are.
+        ungrouped = msgspec.structs.replace(config, group_by=None)
+        dataset = read_part(ungrouped, layout, "train", all_sizes=True)
     require_boxes(dataset)
     return [dataset], None
 
@@ -148,6 +151,16 @@ def out_of_fold(folded: Folded, console: Console, seconds: float | None = None) 
     figures = {"AP_of_folds": aps, "AP_mean": result.mean_ap, "AP_pooled": pooled}
     _write_json(folded.folder / "evaluation.json", figures)
     return result
+
+
+def kept_detections(folded: Folded) -> DetectionTable | None:
+    """What a review that is at its end has found; None where it is not."""
+    files = [
+        folded.folder / f"fold{fold + 1}" / "detections.npz" for fold in range(len(folded.parts))
+    ]
+    if not all(file.is_file() for file in files):
+        return None
+    return DetectionTable.merge([from_bytes(file.read_bytes()) for file in files])
 
 
 def _detections(
@@ -252,7 +265,7 @@ def as_coco_results(table: DetectionTable, dataset: DetectionDataset) -> list[di
 
 
 def _named_nothing(config: Config) -> Config:
-    return override(config, ("name=null",))
+    return msgspec.structs.replace(config, name=None)
 
 
 def _say(console: Console, *lines: str) -> None:
