@@ -96,7 +96,16 @@ def apply(folder: Path, decisions: Path, out: Path, console: Console) -> None:
 
 
 def mistakes_of(dataset: DetectionDataset, table: DetectionTable) -> list[Mistake]:
-    """The likely mistakes in a data set, by detections of all its images; crowds are no labels."""
+    """The likely mistakes in a data set, by detections of all its images."""
+    seen, places = seen_images(dataset, table)
+    return [_placed(mistake, places) for mistake in likely_mistakes(seen)]
+
+
+def seen_images(dataset: DetectionDataset, table: DetectionTable) -> tuple[list[Seen], list[Array]]:
+    """Each image's labels and detections, and the places of these labels in the image.
+
+    Crowds are no labels, and what is found in one is left out.
+    """
     records = [dataset[image] for image in range(len(dataset))]
     order = np.argsort(table.image_ids, kind="stable")
     ids = table.image_ids[order]
@@ -116,10 +125,10 @@ def mistakes_of(dataset: DetectionDataset, table: DetectionTable) -> list[Mistak
                 size=_size(record.width, record.height, record.boxes),
             )
         )
-    return [_placed(mistake, places) for mistake in likely_mistakes(seen)]
+    return seen, places
 
 
-def _placed(mistake: Mistake, places: list[np.ndarray]) -> Mistake:  # type: ignore[type-arg]
+def _placed(mistake: Mistake, places: list[Array]) -> Mistake:
     if mistake.label < 0:
         return mistake
     return replace(mistake, label=int(places[mistake.image][mistake.label]))

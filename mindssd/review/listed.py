@@ -36,7 +36,7 @@ def entries(mistakes: Sequence[Mistake], dataset: DetectionDataset) -> list[Entr
     data = dataset.fingerprint()
     found = []
     for mistake in mistakes:
-        unranked = replace(mistake, probability=0.0, score=0.0)
+        unranked = replace(mistake, probability=0.0, score=0.0, detection=-1)
         said = f"{data} {dataset.file_names[mistake.image]} {unranked}"
         name = hashlib.sha256(said.encode("utf-8", "surrogateescape")).hexdigest()
         found.append(Entry(name[:12], mistake))

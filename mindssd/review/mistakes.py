@@ -33,7 +33,7 @@ KINDS = {
     "spurious": "a label of nothing",
 }
 
-LEAST = 0.03
+LEAST = 0.05
 """What is less likely than this is not listed."""
 
 MOST_MADE = 20_000
@@ -70,6 +70,8 @@ class Mistake:
     found_class: int | None
     found_box: tuple[float, ...] | None
     score: float
+    detection: int
+    """The place among the image's detections that it rests on, -1 where on none."""
 
 
 def likely_mistakes(seen: Sequence[Seen], seed: int = 0, least: float = LEAST) -> list[Mistake]:
@@ -79,8 +81,9 @@ def likely_mistakes(seen: Sequence[Seen], seed: int = 0, least: float = LEAST) -
     """
     truths = _Truths.of(seen)
     found = _of_labels(seen, truths, np.random.default_rng(seed), least)
-    taken = {(m.image, m.found_box) for m in found}
-    found += [m for m in _missing(seen, least) if (m.image, m.found_box) not in taken]
+    # What a label is moved to, or renamed by, is not missing besides.
+    taken = {(m.image, m.detection) for m in found if m.probability >= LEAST}
+    found += [m for m in _missing(seen, least) if (m.image, m.detection) not in taken]
     return sorted(found, key=lambda m: (-m.probability, m.image, m.label))
 
 
@@ -151,6 +154,7 @@ def _of_labels(
                 found_class=int(one.found_classes[found]) if found >= 0 else None,
                 found_box=_voted(one, found) if found >= 0 else None,
                 score=float(one.scores[found]) if found >= 0 else float(of_image.support[place]),
+                detection=found,
             )
         )
     return mistakes
@@ -257,6 +261,7 @@ def _missing(seen: Sequence[Seen], least: float) -> list[Mistake]:
                         found_class=int(one.found_classes[row]),
                         found_box=_voted(one, row),
                         score=float(one.scores[row]),
+                        detection=row,
                     )
                 )
         start += len(candidate.rows)

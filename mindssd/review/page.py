@@ -38,7 +38,7 @@ def page(name: str, listed: Sequence[Entry], dataset: DetectionDataset, found: O
                 f"{len(listed):,} labels and places are worth a look, {likeliest:,} of them "
                 "likelier wrong than right.",
                 f"Write accept or reject into the column decision of {LIST}, and "
-                "`mindssd review --apply` writes a corrected copy.",
+                "mindssd review --apply writes a corrected copy.",
                 "The dashed orange box is the label, the blue one what models found that were not "
                 "trained on the image.",
             ]
