@@ -47,7 +47,7 @@ WORDS = {
     "all": "all above",
     "below": "all above deploy",
 }
-OUTER = {"deploy", "predict", "launch", "doctor", "tune", "inspect", "explain"}
+OUTER = {"deploy", "predict", "launch", "doctor", "tune", "review", "inspect", "explain"}
 """These stand beside each other: what one of them needs of another belongs below."""
 
 _layer("errors")
@@ -91,7 +91,8 @@ _layer("deploy", "below", "numpy cv2 msgspec rich onnx onnxruntime openvino")
 _layer("predict", "below", "numpy cv2 PIL av msgspec rich")
 _layer("launch", "below")
 _layer("doctor", "below", "packaging")
-_layer("tune", "below", "numpy rich msgspec")
+_layer("tune", "below", "numpy rich")
+_layer("review", "below", "numpy rich msgspec")
 _layer("inspect", "below", "numpy rich msgspec")
 _layer("explain", "below", "numpy cv2 rich")
 _layer("cli", "all", "typer rich")

@@ -17,6 +17,7 @@ from mindssd.cli.export import export
 from mindssd.cli.inspect import inspect
 from mindssd.cli.models import models
 from mindssd.cli.predict import predict
+from mindssd.cli.review import review
 from mindssd.cli.threshold import threshold
 from mindssd.cli.train import train
 from mindssd.cli.tune import tune
@@ -61,6 +62,7 @@ def options(
 
 app.command()(train)
 app.command()(tune)
+app.command()(review)
 app.command()(inspect)
 app.command("eval")(evaluate)
 app.command()(threshold)
