@@ -45,9 +45,9 @@ def _layer(name: str, ours: str = "", third_party: str = "") -> None:
 
 WORDS = {
     "all": "all above",
-    "below": "all above but deploy, predict, launch, doctor, tune, inspect",
+    "below": "all above but deploy, predict, launch, doctor, tune, inspect, serve",
 }
-OUTER = {"deploy", "predict", "launch", "doctor", "tune", "inspect"}
+OUTER = {"deploy", "predict", "launch", "doctor", "tune", "inspect", "serve"}
 """These stand beside each other: what one of them needs of another belongs below."""
 
 _layer("errors")
@@ -92,6 +92,11 @@ _layer("launch", "below")
 _layer("doctor", "below", "packaging")
 _layer("tune", "below", "numpy rich msgspec")
 _layer("inspect", "below", "numpy cv2 rich msgspec")
+_layer(
+    "serve",
+    "below",
+    "numpy cv2 msgspec fastapi starlette pydantic uvicorn prometheus_client python_multipart",
+)
 _layer("cli", "all", "typer rich")
 _layer("__init__", "build inference")  # `import mindssd`
 _layer("__main__", "cli")  # `python -m mindssd`
@@ -109,6 +114,8 @@ ONLY_IN = {
     "faster_coco_eval": "evaluation",
     "yaml": "config",
     "av": "predict",
+    "fastapi": "serve",
+    "uvicorn": "serve",
 }
 """Each of these has one home."""
 

@@ -17,6 +17,7 @@ from mindssd.cli.export import export
 from mindssd.cli.inspect import inspect
 from mindssd.cli.models import models
 from mindssd.cli.predict import predict
+from mindssd.cli.serve import serve
 from mindssd.cli.train import train
 from mindssd.cli.tune import tune
 from mindssd.cli.weights import weights
@@ -63,6 +64,7 @@ app.command()(tune)
 app.command()(inspect)
 app.command("eval")(evaluate)
 app.command()(predict)
+app.command()(serve)
 app.command()(export)
 app.command()(bench)
 app.command()(convert)
@@ -79,6 +81,7 @@ EXTRAS = {
     "export": ("onnx", "onnxscript"),
     "runtime": ("onnxruntime",),
     "openvino": ("openvino",),
+    "serve": ("fastapi", "starlette", "uvicorn", "prometheus_client", "python_multipart"),
 }
 """Who needs only to detect installs no more: what the other commands import, by its extra."""
 
