@@ -47,7 +47,7 @@ WORDS = {
     "all": "all above",
     "below": "all above deploy",
 }
-OUTER = {"deploy", "predict", "launch", "doctor", "tune", "review", "inspect", "explain"}
+OUTER = {"deploy", "predict", "launch", "doctor", "tune", "review", "inspect", "explain", "serve"}
 """These stand beside each other: what one of them needs of another belongs below."""
 
 _layer("errors")
@@ -95,6 +95,11 @@ _layer("tune", "below", "numpy rich")
 _layer("review", "below", "numpy rich msgspec")
 _layer("inspect", "below", "numpy rich msgspec")
 _layer("explain", "below", "numpy cv2 rich")
+_layer(
+    "serve",
+    "below",
+    "numpy cv2 msgspec fastapi starlette pydantic uvicorn prometheus_client python_multipart",
+)
 _layer("cli", "all", "typer rich")
 _layer("__init__", "build inference")  # `import mindssd`
 _layer("__main__", "cli")  # `python -m mindssd`
@@ -115,6 +120,8 @@ ONLY_IN = {
     "faster_coco_eval": "evaluation",
     "yaml": "config",
     "av": "predict",
+    "fastapi": "serve",
+    "uvicorn": "serve",
 }
 """Each of these has one home."""
 

@@ -18,6 +18,7 @@ from mindssd.cli.inspect import inspect
 from mindssd.cli.models import models
 from mindssd.cli.predict import predict
 from mindssd.cli.review import review
+from mindssd.cli.serve import serve
 from mindssd.cli.threshold import threshold
 from mindssd.cli.train import train
 from mindssd.cli.tune import tune
@@ -67,6 +68,7 @@ app.command()(inspect)
 app.command("eval")(evaluate)
 app.command()(threshold)
 app.command()(predict)
+app.command()(serve)
 app.command()(export)
 app.command()(bench)
 app.command()(convert)
@@ -83,6 +85,7 @@ EXTRAS = {
     "export": ("onnx", "onnxscript"),
     "runtime": ("onnxruntime",),
     "openvino": ("openvino",),
+    "serve": ("fastapi", "starlette", "uvicorn", "prometheus_client", "python_multipart"),
 }
 """Who needs only to detect installs no more: what the other commands import, by its extra."""
 

@@ -37,3 +37,12 @@ def detections_to_coco(
             }
         )
     return results
+
+
+def as_annotations(results: list[dict[str, Any]], first_id: int) -> list[dict[str, Any]]:
+    """Add to results what makes them annotations, which `pycocotools.COCO` opens."""
+    return [
+        {"id": first_id + index, **result, "area": round(result["bbox"][2] * result["bbox"][3], 3)}
+        | {"iscrowd": 0}
+        for index, result in enumerate(results)
+    ]
