@@ -66,6 +66,14 @@ class Outcomes:
         """(m,) int64: the place of each truth's image in `image_ids`."""
         return np.searchsorted(self.image_ids, self.truths.image_ids)
 
+    def above(self, score_threshold: float | Array) -> Array:
+        """(n,) bool: the detections that score more than a threshold, or (C,) their class's own.
+
+        As float32, which scores are: 0.3 is not more than 0.3.
+        """
+        floors = np.broadcast_to(np.asarray(score_threshold, np.float32), len(self.class_names))
+        return np.asarray(self.table.scores > floors[self.table.class_ids])
+
     def at(self, iou: float) -> int:
         """Find the place of a threshold in `iou_thresholds`; ValueError where it is not there."""
         places = np.flatnonzero(np.abs(self.iou_thresholds - iou) < 1e-9)
