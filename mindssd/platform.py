@@ -63,6 +63,18 @@ def peak_memory_mb() -> float | None:
     return float(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20)
 
 
+def allow_open_files(needed: int) -> int | None:
+    """Raise the limit of open files to `needed`; what the system allows where that is less."""
+    if resource is None:  # on Windows, which has no such limit
+        return None
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard < needed:
+        return int(hard)
+    if soft != resource.RLIM_INFINITY and soft < needed:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
+    return None
+
+
 def lock(descriptor: int, wait: bool = True) -> None:
     """Keep a file from other processes that lock it, until it is closed or this process ends.
 

@@ -158,7 +158,7 @@ def _by(
         factors.by_gap(result),
         factors.by_border(result, sizes),
         factors.by_image_value(result, "brightness of the image", values[:, 0]),
-        factors.by_image_value(result, "sharpness of the image", values[:, 1]),
+        factors.by_image_value(result, "sharpness of the image", values[:, 1], digits=4),
     ]
     return {factor.name: factors.recall_by(factor, result, found) for factor in chosen}
 

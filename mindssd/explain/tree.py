@@ -60,7 +60,7 @@ def tree(measured: Measured) -> dict[str, Any]:
         },
         "confusion": {
             "iou": IOU,
-            "score_threshold": measured.confusion.score_threshold,
+            "score_threshold": measured.threshold,
             "classes": [*result.class_names, "background"],
             "counts": measured.confusion.counts.tolist(),
         },
