@@ -18,6 +18,7 @@ from mindssd.cli.inspect import inspect
 from mindssd.cli.models import models
 from mindssd.cli.predict import predict
 from mindssd.cli.review import review
+from mindssd.cli.suggest import suggest
 from mindssd.cli.train import train
 from mindssd.cli.tune import tune
 from mindssd.cli.weights import weights
@@ -62,6 +63,7 @@ def options(
 app.command()(train)
 app.command()(tune)
 app.command()(review)
+app.command()(suggest)
 app.command()(inspect)
 app.command("eval")(evaluate)
 app.command()(predict)
