@@ -1,10 +1,10 @@
 """Which images to label next: those that a model is unsure of, and that differ from each other.
 
 How unsure a detector is of an image is the sum over its detections of (1 - margin)², the margin
-that between its class and nothing (Brust, Käding and Denzler, arXiv:1809.09875, "1-vs-2" and "sum"). Of
-the `POOL` times as many images that it is least sure of, those are taken that lie farthest from all
-taken before (the core-set's greedy choice: Sener and Savarese, arXiv:1708.00489), by what the image
-looks like and what was found in it where.
+that between its class and nothing (Brust, Käding and Denzler, arXiv:1809.09875: "1-vs-2", "sum").
+Of the `POOL` times as many images that it is least sure of, those are taken that lie farthest from
+all taken before (the core-set's greedy choice: Sener and Savarese, arXiv:1708.00489), by what the
+image looks like and what was found in it where.
 """
 
 from collections.abc import Sequence
@@ -62,13 +62,11 @@ def choose(unsure: Array, described: Array, groups: Array, count: int) -> list[i
     pool = order[np.sort(first)][: POOL * count]
     if not len(pool) or count < 1:
         return []
-    chosen = [int(pool[0])]
-    away = np.square(described[pool] - described[pool[0]]).sum(axis=1)
+    chosen = [0]
+    away = np.full(len(pool), np.inf)
     while len(chosen) < min(count, len(pool)):
-        place = int(away.argmax())
-        if away[place] < 0:
-            break
-        chosen.append(int(pool[place]))
-        away = np.minimum(away, np.square(described[pool] - described[pool[place]]).sum(axis=1))
-        away[np.isin(pool, chosen)] = -1  # also where others are equal to it
-    return chosen
+        last = described[pool[chosen[-1]]]
+        away = np.minimum(away, np.square(described[pool] - last).sum(axis=1))
+        away[chosen] = -1  # even where all others are equal
+        chosen.append(int(away.argmax()))
+    return [int(place) for place in pool[chosen]]

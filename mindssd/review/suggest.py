@@ -43,9 +43,9 @@ class LabelStudioWriter:
     one_folder = True
     by_stem = False
 
-    def __init__(self, folder: str = "", scores: dict[str, Array] | None = None) -> None:
+    def __init__(self, folder: str, scores: dict[str, Array]) -> None:
         self.folder = folder
-        self.scores = scores or {}
+        self.scores = scores
 
     def image_path(self, part: str, name: str) -> str:
         return f"images/{name}"
@@ -59,7 +59,7 @@ class LabelStudioWriter:
             for picture in part.pictures:
                 corners = picture.boxes_xywh.copy()
                 corners[:, 2:] += corners[:, :2]
-                scores = self.scores.get(picture.name, np.zeros(len(corners)))
+                scores = self.scores[picture.name]
                 boxes = [
                     Box(tuple(box), int(label) - 1, score=float(score))
                     for box, label, score in zip(
