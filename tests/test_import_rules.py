@@ -92,7 +92,7 @@ _layer("predict", "below", "numpy cv2 PIL av msgspec rich")
 _layer("launch", "below")
 _layer("doctor", "below", "packaging")
 _layer("tune", "below", "numpy rich")
-_layer("review", "below", "numpy rich msgspec")
+_layer("review", "below", "numpy cv2 rich msgspec")
 _layer("inspect", "below", "numpy rich msgspec")
 _layer("explain", "below", "numpy cv2 rich")
 _layer(

@@ -19,6 +19,7 @@ from mindssd.cli.models import models
 from mindssd.cli.predict import predict
 from mindssd.cli.review import review
 from mindssd.cli.serve import serve
+from mindssd.cli.suggest import suggest
 from mindssd.cli.threshold import threshold
 from mindssd.cli.train import train
 from mindssd.cli.tune import tune
@@ -64,6 +65,7 @@ def options(
 app.command()(train)
 app.command()(tune)
 app.command()(review)
+app.command()(suggest)
 app.command()(inspect)
 app.command("eval")(evaluate)
 app.command()(threshold)
