@@ -124,15 +124,16 @@ def bar_chart(
         base = 0.0
         for counts, style in zip(series, styles, strict=True):
             if counts[place]:
-                top = base + counts[place]
+                upper = base + counts[place]
                 shapes.append(
                     f'<rect class="fill s{style}" x="{LEFT + place * step + 1:.1f}" '
-                    f'y="{_y(top / most):.1f}" width="{step - 2:.1f}" '
-                    f'height="{_y(base / most) - _y(top / most):.1f}"/>'
+                    f'y="{_y(upper / most):.1f}" width="{step - 2:.1f}" '
+                    f'height="{_y(base / most) - _y(upper / most):.1f}"/>'
                 )
-                base = top
+                base = upper
     along = [(_x(value), label) for value, label in _TENTHS]
-    upwards = [(_y(0), "0"), (_y(1), f"{most:,.0f}")]
+    top = f"{most:,.0f}" if most < 10_000 else f"{most / 1000:,.0f} k"
+    upwards = [(_y(0), "0"), (_y(1), top)]
     return svg(words, shapes, along, upwards, x_name, y_name)
 
 
