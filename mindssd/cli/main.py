@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from mindssd.cli.bench import bench
+from mindssd.cli.compare import compare
 from mindssd.cli.convert import convert
 from mindssd.cli.demo import demo
 from mindssd.cli.doctor import doctor
@@ -69,6 +70,7 @@ app.command()(suggest)
 app.command()(inspect)
 app.command("eval")(evaluate)
 app.command()(threshold)
+app.command()(compare)
 app.command()(predict)
 app.command()(serve)
 app.command()(export)
