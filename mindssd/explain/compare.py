@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
-from json import dumps
 from pathlib import Path
 from typing import Any
 
@@ -184,8 +183,7 @@ def _data_of(one: Candidate, overrides: Sequence[str]) -> list[str]:
     settings = {
         key: getattr(config, key) for key in ("data_dir", "format", "val_share", "group_by")
     }
-    # JSON is YAML too, whatever a path or an expression has in it.
-    return [f"{key}={dumps(value)}" for key, value in settings.items() if value is not None]
+    return [f"{key}={value}" for key, value in settings.items() if value is not None]
 
 
 def compared(
