@@ -10,7 +10,8 @@ def test_runs_know_their_images_and_a_page_and_json_are_written(
     mindssd, untrained_model, shapes_dir, quick_config, quickest_engine, tmp_path
 ):
     runs = [tmp_path / "a", tmp_path / "b"]
-    config = load_config(str(quick_config), [f"data_dir={shapes_dir}"])
+    data_dir = shutil.copytree(shapes_dir, tmp_path / "a set: #1")
+    config = load_config(str(quick_config), [f"data_dir={data_dir}"])
     for run in runs:
         run.mkdir()
         shutil.copy(untrained_model, run / "best.safetensors")
