@@ -37,11 +37,11 @@ def serve(words: Sequence[str], model_settings: Mapping[str, Any], settings: Set
     _log_to_stderr()
     _require_files(settings.limits.max_connections)
     paths = {name: find_model(model, _say) for name, model in named(list(words)).items()}
-    with contextlib.closing(_listener(settings.host, settings.port)) as listener:
+    with contextlib.closing(listen(settings.host, settings.port)) as listener:
         service = build_service(paths, model_settings, settings)
         try:
             _tell(service, listener, settings)
-            asyncio.run(_server(service, settings).serve([listener]))
+            asyncio.run(build_server(service).serve([listener]))
         finally:
             service.models.close()
             service.detecting.close()
@@ -74,7 +74,9 @@ def build_service(
     return Service(settings, metrics, models, detecting)
 
 
-def _server(service: Service, settings: Settings) -> Server:
+def build_server(service: Service) -> Server:
+    """What answers, on a socket that is given to it."""
+    settings = service.settings
     limits = settings.limits
     config = uvicorn.Config(
         build_app(service),
@@ -97,7 +99,8 @@ def _server(service: Service, settings: Settings) -> Server:
     return Server(config, [watch], service.end)
 
 
-def _listener(host: str, port: int) -> socket.socket:
+def listen(host: str, port: int) -> socket.socket:
+    """A socket that takes connections; ConfigError where it cannot be had."""
     try:
         family, _, _, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
