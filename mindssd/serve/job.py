@@ -15,6 +15,7 @@ import uvicorn
 from mindssd.build.published import find_model
 from mindssd.errors import ConfigError, EngineError
 from mindssd.files import shown
+from mindssd.platform import allow_open_files
 from mindssd.serve.app import Service, build_app
 from mindssd.serve.connections import Server, protocol
 from mindssd.serve.detecting import Detecting
@@ -128,20 +129,13 @@ def _tell(service: Service, listener: socket.socket, settings: Settings) -> None
 
 def _require_files(max_connections: int) -> None:
     """Allow as many open files as there may be connections."""
-    try:
-        import resource
-    except ImportError:  # not on Windows, which has no such limit
-        return
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     needed = max_connections + _SPARE_FILES
-    if soft >= needed:
-        return
-    if hard != resource.RLIM_INFINITY and hard < needed:
+    allowed = allow_open_files(needed)
+    if allowed < needed:
         raise EngineError(
             f"{max_connections} connections need {needed} open files, and the system allows "
-            f"{hard}: give a lower --max-connections, or raise it (ulimit -n)"
+            f"{allowed}: give a lower --max-connections, or raise it (ulimit -Hn)"
         )
-    resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
 
 
 def _say(line: str) -> None:
