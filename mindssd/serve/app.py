@@ -173,6 +173,7 @@ def build_app(service: Service) -> ASGIApp:
         docs_url=None,  # their scripts come from another host
         redoc_url=None,
         openapi_url=None,
+        redirect_slashes=False,  # to wherever the header Host says
         separate_input_output_schemas=False,
     )
     _add_errors(app)

@@ -88,11 +88,12 @@ class Detecting:
         detector = detector_of(served, options)
         runner = served.runner  # this one, even if the file is replaced meanwhile
         try:
-            async with asyncio.TaskGroup() as group:
-                tasks = [
-                    group.create_task(self._one(detector, runner, name, data))
-                    for name, data in images
-                ]
+            with runner.used():
+                async with asyncio.TaskGroup() as group:
+                    tasks = [
+                        group.create_task(self._one(detector, runner, name, data))
+                        for name, data in images
+                    ]
         except BaseExceptionGroup as errors:
             raise errors.exceptions[0] from errors
         return [task.result() for task in tasks]

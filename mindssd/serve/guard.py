@@ -134,7 +134,7 @@ class _Exchange:
         if message["type"] == "http.response.start":
             self.status = message["status"]
             message["headers"] = [*message.get("headers", ()), *_HEADERS]
-            if self._is_ending():
+            if self._is_ending() or not self._is_read:
                 message["headers"].append((b"connection", b"close"))
         self.bytes_out += len(message.get("body", b""))
         is_last = message["type"] == "http.response.body" and not message.get("more_body")

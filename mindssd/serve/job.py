@@ -38,11 +38,11 @@ def serve(words: Sequence[str], model_settings: Mapping[str, Any], settings: Set
     _log_to_stderr()
     _require_files(settings.limits.max_connections)
     paths = {name: find_model(model, _say) for name, model in named(list(words)).items()}
-    with contextlib.closing(_listener(settings.host, settings.port)) as listener:
+    with contextlib.closing(listen(settings.host, settings.port)) as listener:
         service = build_service(paths, model_settings, settings)
         try:
             _tell(service, listener, settings)
-            asyncio.run(_server(service, settings).serve([listener]))
+            asyncio.run(build_server(service).serve([listener]))
         finally:
             service.models.close()
             service.detecting.close()
@@ -75,7 +75,9 @@ def build_service(
     return Service(settings, metrics, models, detecting)
 
 
-def _server(service: Service, settings: Settings) -> Server:
+def build_server(service: Service) -> Server:
+    """What answers, on a socket that is given to it."""
+    settings = service.settings
     limits = settings.limits
     config = uvicorn.Config(
         build_app(service),
@@ -98,7 +100,8 @@ def _server(service: Service, settings: Settings) -> Server:
     return Server(config, [watch], service.end)
 
 
-def _listener(host: str, port: int) -> socket.socket:
+def listen(host: str, port: int) -> socket.socket:
+    """A socket that takes connections; ConfigError where it cannot be had."""
     try:
         family, _, _, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
@@ -128,10 +131,10 @@ def _require_files(max_connections: int) -> None:
     """Allow as many open files as there may be connections."""
     needed = max_connections + _SPARE_FILES
     allowed = allow_open_files(needed)
-    if allowed is not None:
+    if allowed < needed:
         raise EngineError(
             f"{max_connections} connections need {needed} open files, and the system allows "
-            f"{allowed}: give a lower --max-connections, or raise it (ulimit -n)"
+            f"{allowed}: give a lower --max-connections, or raise it (ulimit -Hn)"
         )
 
 

@@ -2,8 +2,9 @@
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from queue import Empty, SimpleQueue
 
@@ -47,6 +48,8 @@ class Runner:
         self._predictors: dict[int, Predictor] = {}
         self.num_coming = 0
         """Network inputs that are being prepared for this runner; its callers count them."""
+        self._num_users = 0
+        self._is_closed = False
         self._opened: Future[OpenedModel] = Future()
         self._thread = threading.Thread(target=self._run, name="mindssd-runner", daemon=True)
         self._thread.start()
@@ -66,9 +69,25 @@ class Runner:
         self._queue.put(_Item(part, future))
         return future
 
+    @contextmanager
+    def used(self) -> Iterator[None]:
+        """While entered, the runner is there, though another has taken its place.
+
+        As `num_coming` and `close`, for the callers' one thread.
+        """
+        self._num_users += 1
+        try:
+            yield
+        finally:
+            self._num_users -= 1
+            if self._is_closed and self._num_users == 0:
+                self._queue.put(None)
+
     def close(self) -> None:
-        """End the thread, behind what was submitted so far."""
-        self._queue.put(None)
+        """End the thread, once nobody uses it any more, behind what was submitted so far."""
+        self._is_closed = True
+        if self._num_users == 0:
+            self._queue.put(None)
 
     def join(self) -> None:
         self._thread.join()

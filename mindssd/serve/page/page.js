@@ -113,7 +113,8 @@ function setPicture({ name, url, found }) {
   const image = at("picture");
   at("stage").classList.remove("empty");
   at("hint").hidden = true;
-  image.hidden = at("boxes").hidden = false;
+  image.hidden = false;
+  at("boxes").removeAttribute("hidden"); // SVG has no property of that name
   image.classList.remove("unshown");
   image.width = found.width;
   image.height = found.height;
@@ -171,18 +172,20 @@ function drawBoxes(picture, found) {
     const paint = colour(one.class_id);
     const label = `${one.class} ${one.score.toFixed(2)}`;
     const above = y1 > 1.4 * size;
+    const long = (0.6 * label.length + 0.7) * size; // about
+    const left = Math.max(0, Math.min(x1, width - long));
     const title = document.createElementNS(SVG, "title");
     title.textContent = label;
     const text = make("text", {
-      x: x1 + 0.25 * size,
+      x: left + 0.35 * size,
       y: above ? y1 - 0.35 * size : y1 + 1.05 * size,
       "font-size": size,
       fill: "#111",
     });
     text.textContent = label;
     const plate = make("rect", {
-      class: "plate", x: x1, y: above ? y1 - 1.35 * size : y1, height: 1.35 * size,
-      width: (0.58 * label.length + 0.5) * size,
+      class: "plate", x: left, y: above ? y1 - 1.35 * size : y1, height: 1.35 * size,
+      width: long,
     });
     plate.style.stroke = "none";
     plate.style.fill = paint;
