@@ -51,9 +51,10 @@ OUTER = {"deploy", "predict", "launch", "doctor", "tune", "inspect", "explain"}
 """These stand beside each other: what one of them needs of another belongs below."""
 
 _layer("errors")
-_layer("types", third_party="numpy")
+_layer("types", third_party="numpy supervision pandas")
 _layer("platform")
 _layer("files", "platform")
+_layer("http", "files")
 _layer("config.versions")
 _layer("config", "config.versions", "yaml msgspec")
 _layer("geometry", "types", "numpy cv2")
@@ -70,7 +71,7 @@ _layer("engines")
 _layer("engines.base", "types", "numpy")
 _layer("engines.mindspore", "types files platform engines.base", "numpy mindspore mindcv")
 _layer("engines.torch", "types platform engines.base", "numpy torch")
-_layer("inference", "types platform geometry images weights", "numpy")
+_layer("inference", "types files http platform geometry images weights", "numpy")
 _layer("evaluation", "types files geometry inference", "numpy faster_coco_eval rich")
 _layer("launch.heartbeat")
 # safetensors: the file that a run resumes from.
@@ -114,6 +115,8 @@ ONLY_IN = {
     "faster_coco_eval": "evaluation",
     "yaml": "config",
     "av": "predict",
+    "supervision": "types",
+    "pandas": "types",
 }
 """Each of these has one home."""
 
