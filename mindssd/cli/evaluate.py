@@ -56,16 +56,15 @@ def evaluate(
     """
     from rich.console import Console
 
-    from mindssd.build.evaluation import evaluate_model
+    from mindssd.api import evaluate as score
     from mindssd.evaluation.report import print_report, write_json
     from mindssd.files import require_writable
 
     if json is not None:
         require_writable(json)
+    name = protocol.value if protocol else None
+    evaluation = score(model, list(overrides or ()), config=config, protocol=name)
     console = Console()
-    evaluation = evaluate_model(
-        model, config, list(overrides or ()), protocol.value if protocol else None, console
-    )
     print_report(evaluation, console)
     if json is not None:
         write_json(evaluation, json)

@@ -39,8 +39,8 @@ def predict_files(
     settings: Mapping[str, Any],
     console: Console,
     stop: Stop | None = None,
-) -> list[MindSSDError]:
-    """Detect in all that `words` name; return the errors of what could not be read or written.
+) -> Tally:
+    """Detect in all that `words` name; return what was seen, and what of it went wrong.
 
     `settings` are those of `mindssd.load`. `stop` is entered once there can be something to
     keep; when it asks for the end, what was seen is kept. MindSSDError, before anything is done,
@@ -78,7 +78,7 @@ def predict_files(
         for line in remarks.lines():
             say(console, line)
         say(console, tally.summary(out))
-    return tally.errors
+    return tally
 
 
 class _Job:
