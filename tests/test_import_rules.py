@@ -47,7 +47,7 @@ WORDS = {
     "all": "all above",
     "below": "all above deploy",
 }
-OUTER = {"deploy", "predict", "launch", "doctor", "tune", "inspect", "explain"}
+OUTER = {"card", "deploy", "predict", "launch", "doctor", "tune", "inspect", "explain"}
 """These stand beside each other: what one of them needs of another belongs below."""
 
 _layer("errors")
@@ -65,7 +65,9 @@ _layer("data", "types files platform geometry decoders images", "numpy cv2 grain
 _layer("pages", "types images drawing data", "numpy cv2")
 _layer("demo", "types files geometry images", "numpy cv2 PIL")
 _layer(
-    "weights", "types files platform config.versions", "numpy safetensors google rich"
+    "weights",
+    "types files platform config.versions",
+    "numpy safetensors google rich huggingface_hub",
 )  # google.protobuf
 _layer("engines")
 _layer("engines.base", "types", "numpy")
@@ -95,6 +97,7 @@ _layer("doctor", "below", "packaging")
 _layer("tune", "below", "numpy rich msgspec")
 _layer("inspect", "below", "numpy rich msgspec")
 _layer("explain", "below", "numpy cv2 rich")
+_layer("card", "below")
 _layer("api", "all", "rich")
 _layer("cli", "all", "typer rich")
 _layer("__init__", "build inference predict api")  # `import mindssd`
@@ -117,6 +120,7 @@ ONLY_IN = {
     "yaml": "config",
     "av": "predict",
     "supervision": "types",
+    "huggingface_hub": "weights",
     "pandas": "types",
 }
 """Each of these has one home."""

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from mindssd.cli.bench import bench
+from mindssd.cli.card import card
 from mindssd.cli.convert import convert
 from mindssd.cli.demo import demo
 from mindssd.cli.doctor import doctor
@@ -71,6 +72,7 @@ app.command()(convert)
 app.command()(demo)
 app.command()(models)
 app.command()(weights)
+app.command()(card)
 app.command()(doctor)
 
 
@@ -81,6 +83,7 @@ EXTRAS = {
     "export": ("onnx", "onnxscript"),
     "runtime": ("onnxruntime",),
     "openvino": ("openvino",),
+    "hub": ("huggingface_hub",),
 }
 """Who needs only to detect installs no more: what the other commands import, by its extra."""
 
