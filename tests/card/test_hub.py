@@ -39,7 +39,7 @@ def run(hub: Hub, tmp_path: Path) -> Command:
             "HF_ENDPOINT": hub.url,
             "HF_HOME": str(tmp_path / "home"),
             "HF_TOKEN": TOKEN,
-            "HF_HUB_DISABLE_XET": "1",  # its storage's own protocol, which the stand-in does not speak
+            "HF_HUB_DISABLE_XET": "1",  # whose protocol the stand-in does not speak
             "NO_PROXY": "127.0.0.1",
         }
         return subprocess.run(
