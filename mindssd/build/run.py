@@ -34,6 +34,7 @@ from mindssd.engines.base import Engine
 from mindssd.errors import ConfigError, DatasetError
 from mindssd.evaluation.protocol import PROTOCOLS
 from mindssd.files import write_file
+from mindssd.training.callbacks import NO_CALLBACKS, Callbacks
 from mindssd.training.checkpoint import read_newest
 from mindssd.training.plan import Metrics, Outcome
 from mindssd.training.progress import SteadyConsole, Watch
@@ -48,19 +49,26 @@ Datasets = tuple[DetectionDataset, DetectionDataset]
 """Training and validation images."""
 
 
-def start_run(config: Config, recipe: str) -> Outcome:
-    """Train a new detector into its own folder."""
-    folder = RunFolder(run_folder(config, recipe))
+def start_run(
+    config: Config, recipe: str, path: Path | None = None, callbacks: Callbacks = NO_CALLBACKS
+) -> Outcome:
+    """Train a new detector into its own folder: `path`, or as `run_folder` says."""
+    folder = RunFolder(path or run_folder(config, recipe))
     folder.require_free()
     datasets, split = read_parts(config)
     with _entered(config, folder, datasets) as parts:
         parts.console.say(*parts.load_initial_weights())
         if split is not None and parts.engine.group.rank == 0:
             write_file(folder.path / SPLIT_FILE, split.to_json())
-        return parts.run().train(None)
+        return replace(parts.run(), callbacks=callbacks).train(None)
 
 
-def resume_run(path: Path, overrides: Sequence[str] = (), adapt: bool = False) -> Outcome:
+def resume_run(
+    path: Path,
+    overrides: Sequence[str] = (),
+    adapt: bool = False,
+    callbacks: Callbacks = NO_CALLBACKS,
+) -> Outcome:
     """Go on with a run where its last checkpoint stands.
 
     `overrides` are laid over its configuration, and kept. What they, the data or the number of
@@ -88,7 +96,7 @@ def resume_run(path: Path, overrides: Sequence[str] = (), adapt: bool = False) -
             )
         origin = read_origin(checkpoint, str(folder.last_file))
         checkpoint, changed = carry_over(replace(checkpoint, origin=origin), parts.origin, adapt)
-        return parts.run().train(checkpoint, changed)
+        return replace(parts.run(), callbacks=callbacks).train(checkpoint, changed)
 
 
 def train_quietly(

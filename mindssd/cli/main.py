@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from mindssd.cli.bench import bench
+from mindssd.cli.card import card
 from mindssd.cli.compare import compare
 from mindssd.cli.convert import convert
 from mindssd.cli.demo import demo
@@ -79,6 +80,7 @@ app.command()(convert)
 app.command()(demo)
 app.command()(models)
 app.command()(weights)
+app.command()(card)
 app.command()(doctor)
 
 
@@ -90,6 +92,7 @@ EXTRAS = {
     "runtime": ("onnxruntime",),
     "openvino": ("openvino",),
     "serve": ("fastapi", "starlette", "uvicorn", "prometheus_client", "python_multipart"),
+    "hub": ("huggingface_hub",),
 }
 """Who needs only to detect installs no more: what the other commands import, by its extra."""
 

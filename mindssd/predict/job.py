@@ -30,6 +30,7 @@ from mindssd.predict.stop import Stop
 from mindssd.predict.video import VideoReader
 from mindssd.predict.writing import Outputs, Writing
 from mindssd.types import Array, Detections
+from mindssd.weights.hub import is_hub_address
 
 
 def predict_files(
@@ -39,14 +40,14 @@ def predict_files(
     settings: Mapping[str, Any],
     console: Console,
     stop: Stop | None = None,
-) -> list[MindSSDError]:
-    """Detect in all that `words` name; return the errors of what could not be read or written.
+) -> Tally:
+    """Detect in all that `words` name; return what was seen, and what of it went wrong.
 
     `settings` are those of `mindssd.load`. `stop` is entered once there can be something to
     keep; when it asks for the end, what was seen is kept. MindSSDError, before anything is done,
     where a file to be written is a source, and later where nothing more can be written.
     """
-    is_address = looks_like_address(str(model)) and not model.exists()
+    is_address = looks_like_address(str(model)) and not (is_hub_address(model) or model.exists())
     if is_address or model.suffix.lower() in IMAGE_SUFFIXES | VIDEO_SUFFIXES:
         raise ConfigError(
             f"{shown(model)} is not a model; give the model first: mindssd predict MODEL SOURCE…"
@@ -78,7 +79,7 @@ def predict_files(
         for line in remarks.lines():
             say(console, line)
         say(console, tally.summary(out))
-    return tally.errors
+    return tally
 
 
 class _Job:

@@ -13,6 +13,7 @@ from mindssd.errors import DivergedError
 from mindssd.evaluation.report import print_report, write_json
 from mindssd.images import counted_remarks
 from mindssd.platform import as_typed
+from mindssd.training.callbacks import NO_CALLBACKS, Callbacks, RunEnd
 from mindssd.training.checkpoint import Checkpoint, Origin
 from mindssd.training.loop import TrainingLoop
 from mindssd.training.plan import WAY_OUT, Actions, Metrics, Outcome, Plan
@@ -51,6 +52,7 @@ class Run:
     """The configuration by key, for the trackers."""
     trackers: Sequence[str] = ()
     """The names of those that are told of the run."""
+    callbacks: Callbacks = NO_CALLBACKS
     report: bool = True
     """Whether to print the tables, and what to do next."""
     deadline: float | None = None
@@ -64,6 +66,24 @@ class Run:
 
     def train(self, checkpoint: Checkpoint | None, changed: Sequence[str] = ()) -> Outcome:
         """Take the steps that are left, and report; `changed` is what differs from before."""
+        try:
+            outcome = self._train(checkpoint, changed)
+        except Stopped:
+            self._tell_end("stopped")
+            raise
+        except BaseException as error:
+            self._tell_end("failed", error=error)
+            raise
+        self._tell_end("finished", outcome)
+        return outcome
+
+    def _tell_end(
+        self, status: Status, outcome: Outcome | None = None, error: BaseException | None = None
+    ) -> None:
+        if self.leads and self.callbacks.on_end is not None:
+            self.callbacks.on_end(RunEnd(self.folder.path, status, outcome, error))
+
+    def _train(self, checkpoint: Checkpoint | None, changed: Sequence[str]) -> Outcome:
         with (
             display(self.console, self.plan.total_steps, self.watch) as shown,
             StopSignals(shown.say, self.engine.group, self.deadline) as stop,
@@ -120,6 +140,7 @@ class Run:
             ),
             stop=stop,
             group=self.engine.group,
+            callbacks=self.callbacks if self.leads else NO_CALLBACKS,
         )
 
     def _beginning(self, step: int) -> str:
