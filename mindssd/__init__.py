@@ -1,27 +1,27 @@
 """mindssd: SSD object detection on MindCV's backbones."""
 
+from importlib import import_module as _import_module
 from importlib.metadata import version as _version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
-    from mindssd.inference.detector import Detector
+    from mindssd.api import evaluate as evaluate
+    from mindssd.api import export as export
+    from mindssd.api import train as train
+    from mindssd.build.model import load as load
+    from mindssd.predict.call import predict as predict
 
 __version__ = _version("mindssd")
 
+__all__ = ["__version__", "evaluate", "export", "load", "predict", "train"]
 
-def load(path: "str | Path", **settings: Any) -> "Detector":
-    """Open a trained model: `detections = mindssd.load("best.safetensors")("photo.jpg")`.
+_HOMES = {"load": "build.model", "train": "api", "evaluate": "api", "export": "api"}
 
-    Instead of a file it may be named as a published detector is: `mindssd.load("ssd_mobilenetv2")`
-    fetches MindCV's, trained on COCO, once.
 
-    `settings` are those of `mindssd.build.model.load`: classes, score_threshold, iou_threshold,
-    max_detections, batch_size, tile, overlap and device; engine for a model as it was trained;
-    runtime, precision and threads for an exported one. What runs it is imported here, not by
-    `import mindssd`.
-    """
-    from mindssd.build.model import load as load_detector
-
-    return load_detector(path, **settings)
+def __getattr__(name: str) -> Any:
+    """Import what does the work when it is first asked for, not by `import mindssd`."""
+    if name == "predict":
+        return _import_module("mindssd.predict")  # the room, which can be called
+    if name not in _HOMES:
+        raise AttributeError(f"module 'mindssd' has no attribute {name!r}")
+    return getattr(_import_module(f"mindssd.{_HOMES[name]}"), name)

@@ -99,7 +99,7 @@ def as_rgb(image: Array) -> Array:
     """
     pixels, remark = _as_rgb(image, None)
     if remark:
-        _log_once("array", remark)
+        log_once("array", remark)
     return pixels
 
 
@@ -163,7 +163,8 @@ def counted_remarks() -> Iterator[Remarks]:
 
 
 @functools.cache
-def _log_once(source: str, remark: str) -> None:
+def log_once(source: str, remark: str) -> None:
+    """Log a remark on what is called `source`, the first time alone."""
     _log.warning("%s: %s", source, remark)
 
 

@@ -6,11 +6,17 @@ never detected.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
+
+from mindssd.errors import MindSSDError
+
+if TYPE_CHECKING:
+    import pandas
+    import supervision
 
 Array = npt.NDArray[Any]
 ImageSize = tuple[int, int]
@@ -74,13 +80,15 @@ class Detections:
     """What was found in one image, best score first.
 
     `boxes` (n, 4) in pixels of the original image, `scores` (n,) float32 in 0..1, `class_ids` (n,)
-    int32 into `class_names`. Nothing found is n = 0.
+    int32 into `class_names`. `category_ids` are the annotation file's ids of the classes, where
+    they are known. Nothing found is n = 0.
     """
 
     boxes: Array
     scores: Array
     class_ids: Array
     class_names: tuple[str, ...]
+    category_ids: tuple[int, ...] | None = None
 
     def __len__(self) -> int:
         return len(self.scores)
@@ -94,9 +102,69 @@ class Detections:
     def of_classes(self, class_ids: Array) -> "Detections":
         """Those of the given classes alone, in the same order."""
         rows = np.isin(self.class_ids, class_ids)
-        return Detections(
-            self.boxes[rows], self.scores[rows], self.class_ids[rows], self.class_names
+        return replace(
+            self,
+            boxes=self.boxes[rows],
+            scores=self.scores[rows],
+            class_ids=self.class_ids[rows],
         )
+
+    def to_coco(self, image: int | str) -> list[dict[str, Any]]:
+        """List them as COCO's results do (https://cocodataset.org/#format-results), best first.
+
+        In plain JSON types. `image` is its id, written as `image_id`, or for an image of no data
+        set its name, written as `file_name`. Categories have the model's `category_ids`, or where
+        these are not known count from 1; `category_name` stands beside. `bbox` is (x, y, width,
+        height) in pixels to a thousandth, `score` to a millionth. Nothing found is an empty list.
+        """
+        ids = self.category_ids or tuple(range(1, len(self.class_names) + 1))
+        key = "file_name" if isinstance(image, str) else "image_id"
+        return [
+            {
+                key: image,
+                "category_id": ids[int(class_id)],
+                "category_name": name,
+                "bbox": [round(value, 3) for value in (x1, y1, x2 - x1, y2 - y1)],
+                "score": round(score, 6),
+            }
+            for class_id, (name, score, (x1, y1, x2, y2)) in zip(self.class_ids, self, strict=True)
+        ]
+
+    def to_supervision(self) -> "supervision.Detections":
+        """As supervision has them, each one's class name in `data["class_name"]`.
+
+        MindSSDError where that package is not installed.
+        """
+        try:
+            import supervision
+        except ModuleNotFoundError as error:
+            raise _not_installed("supervision", error) from error
+        names = [self.class_names[int(class_id)] for class_id in self.class_ids]
+        return supervision.Detections(
+            xyxy=self.boxes.astype(np.float32).reshape(-1, 4),
+            confidence=self.scores.astype(np.float32),
+            class_id=self.class_ids.astype(int),
+            data={"class_name": np.array(names, dtype=str)},
+        )
+
+    def to_pandas(self) -> "pandas.DataFrame":
+        """As a table, a row a detection, best first: class_name, class_id, score, x1, y1, x2, y2.
+
+        MindSSDError where that package is not installed.
+        """
+        try:
+            import pandas
+        except ModuleNotFoundError as error:
+            raise _not_installed("pandas", error) from error
+        names = [self.class_names[int(class_id)] for class_id in self.class_ids]
+        corners = dict(zip(("x1", "y1", "x2", "y2"), self.boxes.reshape(-1, 4).T, strict=True))
+        columns: dict[str, Any] = {
+            "class_name": pandas.Series(names, dtype="str"),
+            "class_id": self.class_ids,
+            "score": self.scores,
+            **corners,
+        }
+        return pandas.DataFrame(columns)
 
     @classmethod
     def empty(cls, class_names: tuple[str, ...]) -> "Detections":
@@ -106,3 +174,10 @@ class Detections:
             class_ids=np.zeros(0, np.int32),
             class_names=class_names,
         )
+
+
+def _not_installed(package: str, error: ModuleNotFoundError) -> MindSSDError:
+    """What to do where a package is missing; the error itself where it lacks one of its own."""
+    if (error.name or "").partition(".")[0] != package:
+        raise error
+    return MindSSDError(f"this needs {package}; pip install 'mindssd[{package}]'")

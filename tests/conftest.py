@@ -44,6 +44,8 @@ LONGEST = (
     "engines/test_golden_steps.py",
     "build/test_finetune.py",
     "cli/test_published.py",
+    "api/test_api.py",
+    "api/test_examples.py",
     "engines/test_golden_networks.py",
     "engines/test_both_engines.py",
     "test_guest.py",

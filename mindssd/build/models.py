@@ -9,6 +9,7 @@ from typing import Any
 from mindssd.build.network import image_size
 from mindssd.build.published import model_path
 from mindssd.config.load import load_config
+from mindssd.deploy.manifest import threshold_line
 from mindssd.errors import MindSSDError
 from mindssd.types import ImageSize
 from mindssd.weights.coco_categories import COCO_CATEGORIES
@@ -36,6 +37,8 @@ class NamedModel:
     image_size: ImageSize | None = None
     metrics: dict[str, float | None] = field(default_factory=dict)
     """Of the model's own validation images; of a published one as MindCV published them."""
+    thresholds: str | None = None
+    """The model's own, for people; None where it has none."""
     protocol: str | None = None
     """Which the metrics are by."""
     source: str | None = None
@@ -101,6 +104,7 @@ def _of_run(path: Path) -> NamedModel:
         class_names=metadata.class_names,
         image_size=metadata.image_size,
         metrics={k: v if math.isfinite(v) else None for k, v in metadata.metrics.items()},
+        thresholds=threshold_line(metadata),
         protocol=_protocol(metadata),
     )
 

@@ -18,6 +18,7 @@ from mindssd.geometry.default_boxes import Grid
 from mindssd.types import Array
 from mindssd.weights.coco_categories import COCO_CATEGORIES
 from mindssd.weights.download import DEFAULT_BASE_URL, fetch, sha256_of
+from mindssd.weights.hub import is_hub_address, pull
 from mindssd.weights.mindspore_checkpoint import read_checkpoint
 from mindssd.weights.progress import show_progress
 from mindssd.weights.published import PUBLISHED, PublishedDetector, find_published
@@ -34,13 +35,15 @@ LICENCE = (
 
 
 def find_model(path_or_name: str | Path, say: Say | None = None) -> Path:
-    """The file of a model that is named by its path, or by a published detector's name.
+    """The file of a model that is named by its path, a published detector's name, or hf://ORG/NAME.
 
     A file of that name goes before the published one, a folder does not: no model is a folder.
     Anything else is given back, for whoever opens it to refuse. WeightsError for a backbone's name,
     and where fetching or converting fails.
     """
     path, name = Path(path_or_name).expanduser(), str(path_or_name)
+    if is_hub_address(name) and not path.is_file():
+        return pull(name)
     published = PUBLISHED.get(name)
     if published is None:
         return path

@@ -23,6 +23,7 @@ from mindssd.build.predictor import build_predictor, model_metadata
 from mindssd.build.reach import reach_line
 from mindssd.build.training import build_origin, build_plan, build_schedule, read_origin, step_spec
 from mindssd.config.effects import remarks
+from mindssd.config.keys import flatten
 from mindssd.config.load import load_config, override, to_tree, to_yaml
 from mindssd.config.schema import Config
 from mindssd.data.classes import classes_line, with_classes
@@ -33,12 +34,14 @@ from mindssd.engines.base import Engine
 from mindssd.errors import ConfigError, DatasetError
 from mindssd.evaluation.protocol import PROTOCOLS
 from mindssd.files import write_file
+from mindssd.training.callbacks import NO_CALLBACKS, Callbacks
 from mindssd.training.checkpoint import read_newest
 from mindssd.training.plan import Metrics, Outcome
 from mindssd.training.progress import SteadyConsole, Watch
 from mindssd.training.resume import carry_over
 from mindssd.training.run import Run
 from mindssd.training.run_folder import RunFolder
+from mindssd.training.trackers.reporting import require_installed
 from mindssd.training.validation import Validation
 from mindssd.weights.safetensors_file import ModelMetadata
 
@@ -46,19 +49,26 @@ Datasets = tuple[DetectionDataset, DetectionDataset]
 """Training and validation images."""
 
 
-def start_run(config: Config, recipe: str) -> Outcome:
-    """Train a new detector into its own folder."""
-    folder = RunFolder(run_folder(config, recipe))
+def start_run(
+    config: Config, recipe: str, path: Path | None = None, callbacks: Callbacks = NO_CALLBACKS
+) -> Outcome:
+    """Train a new detector into its own folder: `path`, or as `run_folder` says."""
+    folder = RunFolder(path or run_folder(config, recipe))
     folder.require_free()
     datasets, split = read_parts(config)
     with _entered(config, folder, datasets) as parts:
         parts.console.say(*parts.load_initial_weights())
         if split is not None and parts.engine.group.rank == 0:
             write_file(folder.path / SPLIT_FILE, split.to_json())
-        return parts.run().train(None)
+        return replace(parts.run(), callbacks=callbacks).train(None)
 
 
-def resume_run(path: Path, overrides: Sequence[str] = (), adapt: bool = False) -> Outcome:
+def resume_run(
+    path: Path,
+    overrides: Sequence[str] = (),
+    adapt: bool = False,
+    callbacks: Callbacks = NO_CALLBACKS,
+) -> Outcome:
     """Go on with a run where its last checkpoint stands.
 
     `overrides` are laid over its configuration, and kept. What they, the data or the number of
@@ -86,7 +96,7 @@ def resume_run(path: Path, overrides: Sequence[str] = (), adapt: bool = False) -
             )
         origin = read_origin(checkpoint, str(folder.last_file))
         checkpoint, changed = carry_over(replace(checkpoint, origin=origin), parts.origin, adapt)
-        return parts.run().train(checkpoint, changed)
+        return replace(parts.run(), callbacks=callbacks).train(checkpoint, changed)
 
 
 def train_quietly(
@@ -168,6 +178,7 @@ def _entered(
     config: Config, folder: RunFolder, datasets: Datasets, quiet: bool = False
 ) -> Iterator["_Parts"]:
     """A run's parts, with its processes met and its folder locked by rank 0."""
+    require_installed(config.trackers)
     engine = build_engine(config, training=True)
     # Known from now on, so that a resume goes on with the same one.
     config = msgspec.structs.replace(config, engine=engine.name)
@@ -233,6 +244,8 @@ class _Parts:
             origin=self.origin,
             validation=Validation(predictor, self.val_set, protocol, group),
             describe=self._describe,
+            settings=dict(flatten(to_tree(config))),
+            trackers=config.trackers,
             console=self.console,
         )
 

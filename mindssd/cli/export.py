@@ -74,17 +74,18 @@ def export(
     """
     require_beside(context, "nms", "nms_score", "nms_iou", "nms_detections")
     require_beside(context, "int8", "max_loss", "force")
-    from rich.console import Console
+    from mindssd.api import export as write
 
-    from mindssd.deploy.export import ExportSettings, export_model
-    from mindssd.deploy.manifest import InGraphNMS
-
-    settings = ExportSettings(
+    write(
+        model,
+        list(overrides or ()),
         format=format.value,
         out=out,
-        nms=InGraphNMS(nms_score, nms_iou, nms_detections) if nms else None,
+        nms=nms,
+        nms_score=nms_score,
+        nms_iou=nms_iou,
+        nms_detections=nms_detections,
         int8=int8,
         max_loss=max_loss,
         force=force,
     )
-    export_model(model, settings, list(overrides or ()), Console())

@@ -55,11 +55,13 @@ def _print_table(found: Sequence["NamedModel"]) -> None:
     from rich.text import Text
 
     table = Table(box=None, pad_edge=False)
-    for heading in ("name", "classes", "image", "AP"):
+    has_own = any(model.thresholds for model in found)
+    for heading in ("name", "classes", "image", "AP", *(["shown"] if has_own else [])):
         table.add_column(heading, overflow="fold")
     table.add_column("size", justify="right", no_wrap=True)
     for model in found:
-        cells = (model.name, _classes(model), _image(model), _score(model), _size(model))
+        own = [model.thresholds or ""] if has_own else []
+        cells = (model.name, _classes(model), _image(model), _score(model), *own, _size(model))
         table.add_row(*map(Text, cells))
     console = Console()
     console.print(table)

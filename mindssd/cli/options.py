@@ -5,9 +5,8 @@ from typing import Annotated
 
 import typer
 
+from mindssd.api import DEFAULT_RECIPE as DEFAULT_RECIPE
 from mindssd.errors import ConfigError
-
-DEFAULT_RECIPE = "small_data"
 
 Overrides = Annotated[
     list[str] | None,

@@ -7,7 +7,6 @@ from typing import Annotated
 import typer
 
 from mindssd.cli.options import require_beside
-from mindssd.errors import ConfigError
 
 
 class Runtime(StrEnum):
@@ -48,7 +47,10 @@ def predict(
     score: Annotated[
         float | None,
         typer.Option(
-            min=0, max=1, help="Detections above this score; by default 0.3.", show_default=False
+            min=0,
+            max=1,
+            help="Detections above this score; by default the model's own, or 0.3.",
+            show_default=False,
         ),
     ] = None,
     classes: Annotated[
@@ -116,34 +118,29 @@ def predict(
     """
     require_beside(context, "tile", "overlap")
 
-    from mindssd.predict.job import predict_files
+    from mindssd.predict.call import predict as detect
     from mindssd.predict.stop import StopSignals, end_past_hanging_threads
-    from mindssd.predict.writing import Outputs
-    from mindssd.training.progress import SteadyConsole
 
-    outputs = Outputs(out, _words(save), sheet)
-    chosen = None if classes is None else _words(classes)
-    if chosen == []:
-        raise ConfigError("--classes is empty: expected names with commas; leave it out for all")
-    settings = {
-        "score_threshold": score,
-        "classes": chosen,
-        "max_detections": max_detections,
-        "device": device,
-        "engine": engine,
-        "batch_size": batch,
-        "tile": tile,
-        "overlap": None if tile is None else overlap,
-        "runtime": None if runtime is None else runtime.value,
-        "precision": None if precision is None else precision.value,
-        "threads": threads,
-    }
     stop = StopSignals()
-    errors = predict_files(model, sources, outputs, settings, SteadyConsole(), stop)
-    status = 128 + stop.number if stop.number is not None else int(bool(errors))
+    done = detect(
+        model,
+        sources,
+        out=out,
+        save=save,
+        score=score,
+        classes=classes,
+        max_detections=max_detections,
+        tile=tile,
+        overlap=None if tile is None else overlap,
+        sheet=sheet,
+        batch=batch,
+        device=device,
+        engine=engine,
+        runtime=None if runtime is None else runtime.value,
+        precision=None if precision is None else precision.value,
+        threads=threads,
+        stop=stop,
+    )
+    status = 128 + stop.number if stop.number is not None else int(bool(done.errors))
     end_past_hanging_threads(status)
     raise typer.Exit(status)
-
-
-def _words(text: str) -> list[str]:
-    return [word.strip() for word in text.split(",") if word.strip()]

@@ -5,8 +5,7 @@ from typing import Annotated
 
 import typer
 
-from mindssd.cli.options import DEFAULT_RECIPE, Overrides, Recipe, require_beside
-from mindssd.errors import ConfigError
+from mindssd.cli.options import Overrides, Recipe, require_beside
 
 
 def train(
@@ -56,51 +55,16 @@ def train(
     from mindssd.launch.mpi import outlive_mpirun
 
     outlive_mpirun()
-    from mindssd.build.run import resume_run, start_run
-    from mindssd.config.load import load_config
+    from mindssd.api import train as begin
 
-    changes = list(overrides or ())
-    if resume is not None and config is not None:
-        raise ConfigError("--resume goes on with the run's own config; leave --config out")
-    recipe = DEFAULT_RECIPE if config is None else config
-    for word in changes if config is None and resume is None else ():
-        if "=" not in word:
-            raise ConfigError(f"{word!r} is not key=value; did you mean --config {word}?")
-    if adapt and resume is None:
-        raise ConfigError("--adapt is for --resume: a new run has nothing to adapt to")
-    if devices > 1:
-        raise typer.Exit(_launch(recipe, resume, changes, adapt, devices, restarts, patience))
-    require_beside(context, "devices", "patience")
-    if restarts:
-        raise ConfigError("--restarts is for --devices 2 and more")
-    if resume is not None:
-        resume_run(resume, changes, adapt)
-    else:
-        start_run(load_config(recipe, changes), recipe=Path(recipe).stem)
-
-
-def _launch(
-    recipe: str,
-    resume: Path | None,
-    changes: list[str],
-    adapt: bool,
-    devices: int,
-    restarts: int,
-    patience: float,
-) -> int:
-    from mindssd.build.run import run_folder, saved_config
-    from mindssd.config.load import load_config, override
-    from mindssd.launch.job import launch
-
-    if resume is None:
-        settings = load_config(recipe, changes)
-        folder = run_folder(settings, recipe=Path(recipe).stem)
-        first = ["train", "--config", recipe, *changes, f"name={folder.name}"]
-        again = ["train", "--resume", str(folder)]
-    else:
-        folder = resume
-        settings = override(saved_config(folder), changes)
-        adapted = ["--adapt"] if adapt else []
-        # Said again, settings and --adapt change nothing that they have changed already.
-        first = again = ["train", "--resume", str(folder), *changes, *adapted]
-    return launch(first, again, folder, devices, restarts, patience, settings.engine)
+    if devices == 1:
+        require_beside(context, "devices", "patience")
+    begin(
+        list(overrides or ()),
+        config=config,
+        resume=resume,
+        adapt=adapt,
+        devices=devices,
+        restarts=restarts,
+        patience=patience,
+    )

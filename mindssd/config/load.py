@@ -43,7 +43,7 @@ _STEPS: Steps = {1: without_other_kinds}
 BESIDE_TRAINING = (
     *("device", "data_dir", "format", "val_share", "group_by"),
     *("backbone_ckpt_path", "initial_weights", "class_map", "runs_dir", "name"),
-    *("num_workers", "max_bad_steps", "deterministic"),
+    *("num_workers", "max_bad_steps", "deterministic", "trackers"),
     *("evaluation.every_epochs", "evaluation.protocol", "evaluation.batch_size"),
     *("evaluation.patience", "evaluation.smoothing"),
 )

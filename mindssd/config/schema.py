@@ -250,6 +250,8 @@ class Config(_Group, frozen=True):
     runs_dir: str = "runs"
     name: str | None = None
     """The run's folder under runs_dir; by default the recipe, data set and time."""
+    trackers: tuple[Literal["mlflow", "wandb", "swanlab"], ...] = ()
+    """What shows the run beside others, apart from its own log and TensorBoard."""
     # A fixed-length tuple in a union crashes msgspec 0.22; a bounded one is checked the same.
     image_size: Side | Annotated[tuple[Side, ...], Meta(min_length=2, max_length=2)] = 300
     """Pixels, or [height, width]."""

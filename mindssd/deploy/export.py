@@ -20,7 +20,7 @@ from mindssd.config.commands import EXPORT, require_taken
 from mindssd.config.load import override
 from mindssd.config.schema import Config, DetectionConfig
 from mindssd.data.dataset import DetectionDataset
-from mindssd.deploy.manifest import FOR_PEOPLE, MAX_DETECTIONS, InGraphNMS, Manifest
+from mindssd.deploy.manifest import FOR_PEOPLE, MAX_DETECTIONS, InGraphNMS, Manifest, threshold_line
 from mindssd.deploy.samples import readable_images
 from mindssd.deploy.sessions.opening import is_deployed, open_session
 from mindssd.deploy.sessions.session import RuntimeSettings
@@ -36,6 +36,7 @@ from mindssd.files import require_writable
 from mindssd.geometry.selection import Selection
 from mindssd.inference.predictor import Predictor
 from mindssd.types import Array
+from mindssd.weights.hub import is_hub_address, read_address
 from mindssd.weights.safetensors_file import ModelMetadata
 from mindssd.weights.transfer import read_description
 
@@ -87,7 +88,8 @@ def export_model(
     require_taken(overrides, EXPORT, "`mindssd export`")
     suffix = (".int8" if settings.int8 else "") + SUFFIXES[settings.format]
     # A published detector's lies where the command is given, not in the cache.
-    out = (settings.out or path.with_suffix(suffix)).expanduser()
+    named = Path(read_address(path).name) if is_hub_address(path) else path.with_suffix("")
+    out = (settings.out or named.with_name(named.name + suffix)).expanduser()
 
     def say(line: str) -> None:
         console.print(line, highlight=False, markup=False, soft_wrap=True)
@@ -170,6 +172,9 @@ class _Export:
         if self.settings.format == "mindir":
             self._mindir(manifest, target)
             return
+        own = threshold_line(self.metadata)
+        if own is not None:
+            self._say(f"the file carries the model's own thresholds: {own}")
         nms = self.settings.nms
         if nms is not None and nms.iou_threshold != FOR_PEOPLE.iou_threshold:
             self._say(

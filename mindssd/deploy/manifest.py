@@ -15,12 +15,16 @@ from mindssd.errors import ConfigError, WeightsError
 from mindssd.geometry.postprocess import PostProcessDecoded, PostProcessSelected
 from mindssd.geometry.refinement import Refinement
 from mindssd.geometry.selection import Selection
+from mindssd.weights.class_rows import some
 from mindssd.weights.safetensors_file import FORMAT, ModelMetadata, from_strings, to_strings
 
 INPUT = "images"
 """(B, 3, H, W) float32, RGB normalised by `mean` and `std`; B is free."""
 
 MAX_DETECTIONS = 100
+
+NUM_THRESHOLDS = 8
+"""A line says the thresholds of so many classes."""
 
 FOR_PEOPLE = Selection(
     score_threshold=0.3,
@@ -35,6 +39,27 @@ Evaluation counts down to a score of 0.01, and class by class.
 
 BOXES, SCORES, CLASS_IDS = "boxes", "scores", "class_ids"
 """Outputs. Boxes are (x1, y1, x2, y2) as fractions of the image, clipped to it."""
+
+
+def shown_by(
+    metadata: ModelMetadata, score_threshold: float = FOR_PEOPLE.score_threshold
+) -> Selection:
+    """What a model's detections are shown by: its own thresholds, or `score_threshold`."""
+    if not metadata.thresholds:
+        return replace(FOR_PEOPLE, score_threshold=score_threshold)
+    return FOR_PEOPLE.with_thresholds([metadata.thresholds[x] for x in metadata.class_names])
+
+
+def threshold_line(metadata: ModelMetadata) -> str | None:
+    """What a model's own thresholds are, for people; None where it has none."""
+    found = metadata.thresholds
+    if not found:
+        return None
+    if len(set(found.values())) == 1:
+        said = f"{next(iter(found.values())):.3g}"
+    else:
+        said = some([f"{name} {value:.3g}" for name, value in found.items()], NUM_THRESHOLDS)
+    return f"score > {said}" + (f" ({metadata.thresholds_by})" if metadata.thresholds_by else "")
 
 
 @dataclass(frozen=True)
@@ -92,13 +117,13 @@ class Manifest:
 
     def shown(self) -> Selection:
         """What is shown by default: `FOR_PEOPLE`, or NMS inside where that is narrower."""
-        threshold = self.score_threshold
+        shown = shown_by(self.metadata, self.score_threshold)
         if self.nms is None:
-            return replace(FOR_PEOPLE, score_threshold=threshold)
+            return shown
         iou_threshold = min(FOR_PEOPLE.iou_threshold, self.nms.iou_threshold)
+        thresholds = shown.class_thresholds or (shown.score_threshold,)
         return replace(
-            FOR_PEOPLE,
-            score_threshold=max(threshold, self.nms.score_threshold),
+            shown.with_thresholds([max(x, self.nms.score_threshold) for x in thresholds]),
             iou_threshold=iou_threshold,
             max_detections=min(MAX_DETECTIONS, self.nms.max_detections),
             across_classes_iou=iou_threshold,

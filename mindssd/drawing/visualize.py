@@ -151,7 +151,7 @@ class _Canvas:
         for rows, columns in _frame(corners, line):
             strip = self.pixels[rows, columns]
             along = 0 if strip.shape[0] > strip.shape[1] else 1
-            ink = np.arange(strip.shape[along]) // (3 * self.line) % 2 == 1
+            ink = np.arange(strip.shape[along]) % (6 * self.line) >= 4 * self.line
             strip[:] = colour
             if along == 0:
                 strip[ink] = INK

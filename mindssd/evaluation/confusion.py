@@ -23,21 +23,21 @@ class Confusion:
     counts: Array
     truth_of: Array
     detection_of: Array
-    score_threshold: float
+    score_threshold: float | Array
     iou: float
 
 
-def confusion(outcomes: Outcomes, score_threshold: float, iou: float = 0.5) -> Confusion:
-    """Put the detections above a score to truths of their own class first, then of others.
+def confusion(outcomes: Outcomes, score_threshold: float | Array, iou: float = 0.5) -> Confusion:
+    """Put the detections above a score, or (C,) their class's own, to truths.
 
-    Within a class as COCO matches, so that the diagonal holds what is right in every other figure.
-    Of what is left over, the detection of highest score first, each takes the free truth of another
-    class that it overlaps most, by `iou` or more; of equal ones the first. What is left then is
-    background. A crowd is no truth, and a detection that one holds does not count. No detections:
-    all truths are background. No truths: all detections are.
+    First within a class as COCO matches, so that the diagonal holds what is right in every other
+    figure. Of what is left over, the detection of highest score first, each takes the free truth of
+    another class that it overlaps most, by `iou` or more; of equal ones the first. What is left
+    then is background. A crowd is no truth, and a detection that one holds does not count. No
+    detections: all truths are background. No truths: all detections are.
     """
     at = outcomes.at(iou)
-    counts_at_all = (outcomes.table.scores > score_threshold) & ~outcomes.ignored[at]
+    counts_at_all = outcomes.above(score_threshold) & ~outcomes.ignored[at]
     truth_of = np.where(counts_at_all, outcomes.truth_of[at], -1)
     detection_of = np.full(len(outcomes.truths), -1, np.int32)
     matched = np.flatnonzero(truth_of >= 0)

@@ -44,10 +44,12 @@ class Group:
     high: float
 
 
-def found_truths(outcomes: Outcomes, iou: float = 0.5, score_threshold: float = 0.0) -> Array:
-    """Which truths a detection above a score found: (m,) bool."""
+def found_truths(
+    outcomes: Outcomes, iou: float = 0.5, score_threshold: float | Array = 0.0
+) -> Array:
+    """Which truths a detection above a score, or (C,) its class's own, found: (m,) bool."""
     detections = outcomes.detection_of[outcomes.at(iou)]
-    return np.asarray(np.append(outcomes.table.scores > score_threshold, False)[detections])
+    return np.asarray(np.append(outcomes.above(score_threshold), False)[detections])
 
 
 def recall_by(factor: Factor, outcomes: Outcomes, found: Array) -> list[Group]:

@@ -39,9 +39,11 @@ class Protocol:
 
     def as_dict(self) -> dict[str, Any]:
         """Its name and every setting, in plain JSON types."""
+        selection = asdict(self.selection)
+        del selection["class_thresholds"]  # which no protocol has
         return {
             "name": self.name,
-            **asdict(self.selection),
+            **selection,
             "only_clean_images": self.only_clean_images,
         }
 

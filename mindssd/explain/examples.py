@@ -8,7 +8,7 @@ import numpy as np
 from mindssd.drawing.colours import Colour
 from mindssd.drawing.visualize import Mark
 from mindssd.evaluation.decomposition import BKG, BOTH, CLS, DUPE, LOC
-from mindssd.explain.measured import IOU, Measured
+from mindssd.explain.measured import Measured
 from mindssd.types import Array
 
 IMAGES, WRONG, MISSED, PAIRS, OF_A_PAIR = 12, 24, 24, 8, 4
@@ -53,7 +53,7 @@ def corners(boxes_xywh: Array) -> Array:
 def worst_images(measured: Measured) -> list[Example]:
     """Those with the lowest F1 at the threshold, of equal ones those with the most errors."""
     num_images = len(measured.outcomes.image_ids)
-    right, wrong = _right_and_wrong(measured)
+    right, wrong = measured.right, measured.wrong
     images = measured.outcomes.detection_images
     num_right = np.bincount(images[right], minlength=num_images)
     num_wrong = np.bincount(images[wrong], minlength=num_images)
@@ -74,8 +74,9 @@ def worst_images(measured: Measured) -> list[Example]:
 
 def confident_wrong(measured: Measured) -> list[Example]:
     """The wrong detections of the highest scores."""
-    _, wrong = _right_and_wrong(measured)
-    return [_wrong_example(measured, row) for row in np.flatnonzero(wrong)[:WRONG].tolist()]
+    return [
+        _wrong_example(measured, row) for row in np.flatnonzero(measured.wrong)[:WRONG].tolist()
+    ]
 
 
 def missed_objects(measured: Measured) -> list[Example]:
@@ -129,7 +130,7 @@ def marks(measured: Measured, example: Example) -> list[Mark]:
     orange where wrong. Around a box, only what reaches into it.
     """
     result = measured.outcomes
-    right, wrong = _right_and_wrong(measured)
+    right, wrong = measured.right, measured.wrong
     truths = np.flatnonzero((result.truth_images == example.image) & ~result.truths.is_crowd)
     shown = (right | wrong) & (result.detection_images == example.image)
     if example.detection >= 0:
@@ -164,13 +165,6 @@ def marks(measured: Measured, example: Example) -> list[Mark]:
 def name_of(measured: Measured, image: int) -> str:
     """The file name of a scored image."""
     return measured.detected.dataset.file_names[int(measured.places[image])]
-
-
-def _right_and_wrong(measured: Measured) -> tuple[Array, Array]:
-    """(n,) bool both, of the detections above the threshold."""
-    at = measured.outcomes.at(IOU)
-    counts = measured.outcomes.table.scores > measured.threshold
-    return counts & measured.outcomes.right[at], counts & measured.outcomes.wrong[at]
 
 
 def _found(measured: Measured, row: int) -> str:

@@ -33,12 +33,13 @@ def brightness_and_sharpness(
             picture = read_image(record.path, (record.height, record.width))
         except ImageError:  # told where it was to be detected in
             return np.nan, np.nan
-        scale = SIDE / max(picture.shape[:2])
-        if scale < 1:
-            size = tuple(max(1, round(side * scale)) for side in picture.shape[1::-1])
-            picture = np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA))
         grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)
-        return float(grey.mean()), float(cv2.Laplacian(grey, cv2.CV_64F).var())
+        scale = SIDE / max(grey.shape)
+        if scale < 1:
+            size = tuple(max(1, round(side * scale)) for side in grey.shape[::-1])
+            grey = cv2.resize(grey, size, interpolation=cv2.INTER_AREA)
+        _, deviation = cv2.meanStdDev(cv2.Laplacian(grey, cv2.CV_16S))
+        return float(grey.mean()), float(deviation[0, 0] ** 2)
 
     values = np.zeros((len(indices), 2))
     with ThreadPoolExecutor(available_cores()) as pool:

@@ -1,11 +1,13 @@
 """Every figure of a report, measured from a model's detections."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
 from mindssd.build.evaluation import Detected
 from mindssd.build.reach import reach, seen_truths
+from mindssd.data.dataset import DetectionDataset
 from mindssd.evaluation import factors
 from mindssd.evaluation.calibration import Reliability, reliability_of
 from mindssd.evaluation.confusion import Confusion, confusion
@@ -27,6 +29,10 @@ from mindssd.types import Array
 IOU = 0.5
 """At which a detection is right on the page, where nothing else is said."""
 
+MOST_IMAGES = 2000
+"""Of so many, drawn at random and the same each time, brightness and sharpness are measured: to
+tell quarters of the images apart it is enough, and all would take the most time of a report."""
+
 
 @dataclass(frozen=True, eq=False)
 class Measured:
@@ -36,7 +42,8 @@ class Measured:
     `threshold` is the score with the highest F1 over all classes, at which objects count as found
     and pictures are drawn; 0 where there is none. `best_iou` (m,) is that of each truth with a
     default box, NaN where it is not known, and `reach_threshold` what it should exceed.
-    `by` has the recall by what truths and images are like, at the threshold.
+    `by` has the recall by what truths and images are like, at the threshold; brightness and
+    sharpness are of `num_looked_at` images alone.
     """
 
     detected: Detected
@@ -54,11 +61,24 @@ class Measured:
     found: Array
     best_iou: Array
     reach_threshold: float
+    num_looked_at: int
     by: dict[str, list[factors.Group]]
 
     @property
     def class_names(self) -> tuple[str, ...]:
         return self.outcomes.class_names
+
+    @cached_property
+    def right(self) -> Array:
+        """(n,) bool: the detections above the threshold that are right."""
+        counts = self.outcomes.table.scores > self.threshold
+        return np.asarray(counts & self.outcomes.right[self.outcomes.at(IOU)])
+
+    @cached_property
+    def wrong(self) -> Array:
+        """(n,) bool: the detections above the threshold that are wrong."""
+        counts = self.outcomes.table.scores > self.threshold
+        return np.asarray(counts & self.outcomes.wrong[self.outcomes.at(IOU)])
 
     @property
     def missed(self) -> Array:
@@ -85,7 +105,7 @@ def measure(detected: Detected, progress: Progress | None = None) -> Measured:
     best = whole.best_f1
     threshold = 0.0 if best is None else whole.threshold(best)
     found = factors.found_truths(result, IOU, threshold)
-    values = brightness_and_sharpness(dataset, places.tolist(), progress)
+    values, num_looked_at = _image_values(dataset, places, progress)
     best_iou, reach_threshold = _best_ious(detected)
     return Measured(
         detected=detected,
@@ -105,8 +125,21 @@ def measure(detected: Detected, progress: Progress | None = None) -> Measured:
         found=found,
         best_iou=best_iou,
         reach_threshold=reach_threshold,
+        num_looked_at=num_looked_at,
         by=_by(result, found, _sizes(detected, places), values),
     )
+
+
+def _image_values(
+    dataset: DetectionDataset, places: Array, progress: Progress | None
+) -> tuple[Array, int]:
+    """Brightness and sharpness, (I, 2), NaN for images that are not looked at, and of how many."""
+    chosen = np.arange(len(places))
+    if len(places) > MOST_IMAGES:
+        chosen = np.sort(np.random.default_rng(0).choice(len(places), MOST_IMAGES, replace=False))
+    values = np.full((len(places), 2), np.nan)
+    values[chosen] = brightness_and_sharpness(dataset, places[chosen].tolist(), progress)
+    return values, len(chosen)
 
 
 def _sizes(detected: Detected, places: Array) -> Array:
@@ -125,7 +158,7 @@ def _by(
         factors.by_gap(result),
         factors.by_border(result, sizes),
         factors.by_image_value(result, "brightness of the image", values[:, 0]),
-        factors.by_image_value(result, "sharpness of the image", values[:, 1]),
+        factors.by_image_value(result, "sharpness of the image", values[:, 1], digits=4),
     ]
     return {factor.name: factors.recall_by(factor, result, found) for factor in chosen}
 

@@ -28,18 +28,21 @@ KIND_WORDS = {
     "Miss": "not found",
 }
 
+MANY_CLASSES = 12
+"""From more on, their curves are folded together."""
+
 CLASS_CURVES = 100
 """Each class's own curves are on the page where there are no more classes; report.json has all."""
 
 
 def page(measured: Measured) -> str:
     """The page as text."""
-    name = measured.detected.path.name
+    name = "/".join(measured.detected.path.parts[-2:])
     pictures = Pictures(measured)
     body = [
         f"<header><h1>{html.text(name)}</h1>",
         f"<p>{html.text(str(measured.detected.config.data_dir))}</p></header>",
-        f'<section class="advice"><h2>What to do</h2>{html.bullets(sentences(measured))}</section>',
+        f'<section class="advice"><h2>What to do</h2>{html.prose(sentences(measured))}</section>',
         *html.section("In numbers", _numbers(measured)),
         *html.section("Classes", _classes(measured)),
         *html.section("Precision and recall", _curves(measured)),
@@ -217,16 +220,22 @@ def _curves(measured: Measured) -> list[str]:
     names = measured.class_names
     if len(names) > CLASS_CURVES:
         return [*parts, f"<p>report.json has the curves of all {len(names)} classes.</p>"]
-    for class_id, name in enumerate(names):
-        if measured.outcomes.num_truths[class_id] and len(names) > 1:
-            inside = html.charts(
+    of_classes = [
+        html.details(
+            name,
+            html.charts(
                 (
                     charts.precision_recall_chart(measured.curves, class_id),
                     charts.score_chart(measured.class_curves[class_id]),
                 )
-            )
-            parts.append(html.details(name, inside))
-    return parts
+            ),
+        )
+        for class_id, name in enumerate(names)
+        if measured.outcomes.num_truths[class_id] and len(names) > 1
+    ]
+    if len(of_classes) > MANY_CLASSES:
+        return [*parts, html.details(f"Each of {len(of_classes)} classes", "".join(of_classes))]
+    return [*parts, *of_classes]
 
 
 def _errors(measured: Measured) -> list[str]:
@@ -308,4 +317,10 @@ def _recall(measured: Measured) -> list[str]:
             )
         if rows:
             tables.append(f"<div>{html.table((html.text(name), 'recall', 'truths'), rows)}</div>")
+    num_images = len(measured.outcomes.image_ids)
+    if measured.num_looked_at < num_images:
+        tables.append(
+            f'<p class="soft">Brightness and sharpness are those of {measured.num_looked_at:,} of '
+            f"the {num_images:,} images, drawn at random.</p>"
+        )
     return [*parts, html.charts(tables)]

@@ -60,7 +60,7 @@ def tree(measured: Measured) -> dict[str, Any]:
         },
         "confusion": {
             "iou": IOU,
-            "score_threshold": measured.confusion.score_threshold,
+            "score_threshold": measured.threshold,
             "classes": [*result.class_names, "background"],
             "counts": measured.confusion.counts.tolist(),
         },
@@ -75,6 +75,7 @@ def tree(measured: Measured) -> dict[str, Any]:
         "recall_by": {
             name: [asdict(group) for group in groups] for name, groups in measured.by.items()
         },
+        "num_images_looked_at": measured.num_looked_at,
         "missed": missed_counts(measured),
     }
 

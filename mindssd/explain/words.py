@@ -1,6 +1,7 @@
 """What to do first, in sentences that follow from the figures by stated rules.
 
-Each rule gives a sentence with its weight, the AP that is at stake; the heaviest are told.
+Each rule gives a sentence with its weight, the AP that is at stake; the heaviest are told, and at
+last how far the figures can be trusted, if that is not far.
 """
 
 from collections.abc import Iterator
@@ -40,11 +41,13 @@ def sentences(measured: Measured) -> list[str]:
             "The model detects nothing at all: see whether its training went on long enough "
             "(its log, `mAP` of the last epochs), and whether these images are like its own."
         ]
-    found = [s for rule in RULES for s in rule(measured) if s.weight >= LEAST]
-    found.sort(key=lambda sentence: -sentence.weight)
-    if not found:
-        return ["No kind of error stands out: each costs less than 0.005 AP at IoU 0.50."]
-    return [sentence.words for sentence in found[:SENTENCES]]
+    losses = [s for rule in RULES for s in rule(measured) if s.weight >= LEAST]
+    losses.sort(key=lambda sentence: -sentence.weight)
+    told = [sentence.words for sentence in losses]
+    if not told:
+        told = [f"No kind of error stands out: each costs less than {LEAST:g} AP at IoU 0.50."]
+    uncertain = [sentence.words for sentence in of_few_images(measured)]
+    return [*told[: SENTENCES - len(uncertain)], *uncertain]
 
 
 def loss(measured: Measured, kind: str) -> float:
@@ -60,7 +63,7 @@ def of_classes(measured: Measured) -> Iterator[Sentence]:
     which = "the confusion matrix says which"
     if counts.any():
         truth, taken = divmod(int(counts.argmax()), len(names))
-        which = f"most often {names[truth]} is detected as {names[taken]} ({counts.max()} times)"
+        which = f"most often {names[truth]} is detected as {names[taken]} ({_times(counts.max())})"
     cost = loss(measured, "Cls")
     yield Sentence(
         cost,
@@ -135,13 +138,12 @@ def of_missed(measured: Measured) -> Iterator[Sentence]:
 
 
 def of_few_images(measured: Measured) -> Iterator[Sentence]:
-    """So few images that mAP is known only roughly."""
+    """So few images that mAP is known only roughly; no loss, and so told last."""
     ap = measured.intervals.ap
     num_images = len(measured.outcomes.image_ids)
     if num_images == 1:
-        yield Sentence(
-            1.0, "One image says next to nothing of others: validate on a hundred or more."
-        )
+        words = "One image says next to nothing of others: validate on a hundred or more."
+        yield Sentence(1.0, words)
     elif ap.value is not None and ap.low is not None and ap.high is not None:
         reach = max(ap.value - ap.low, ap.high - ap.value)
         if reach > WIDE:
@@ -152,6 +154,10 @@ def of_few_images(measured: Measured) -> Iterator[Sentence]:
             )
 
 
+def _times(count: int) -> str:
+    return "once" if count == 1 else f"{count:,} times"
+
+
 RULES = (
     of_classes,
     of_places,
@@ -159,5 +165,4 @@ RULES = (
     of_duplicates,
     of_background,
     of_missed,
-    of_few_images,
 )

@@ -77,7 +77,7 @@ class PostProcess(_Refining):
             return self.refined(boxes, scores)
         # The sigmoid rises, so scores above the threshold are logits above its logit, in the same
         # order: it need be taken of the kept ones alone.
-        rank_threshold = _logit(self.selection.score_threshold)
+        rank_threshold = _logit(self.selection.threshold)
         box_indices, class_ids = self.selection.select(
             boxes, logits[:, 1:], rank_threshold, self.class_ids
         )
@@ -106,7 +106,7 @@ class PostProcessDecoded(_Refining):
         if not self.refinement.is_none:
             return self.refined(boxes, scores)
         box_indices, class_ids = self.selection.select(
-            boxes, scores, self.selection.score_threshold, self.class_ids
+            boxes, scores, self.selection.threshold, self.class_ids
         )
         return boxes[box_indices], scores[box_indices, class_ids], class_ids.astype(np.int32)
 
@@ -142,7 +142,7 @@ class PostProcessSelected(_Selecting):
         found = scores > 0
         ranks[found, class_ids[found]] = scores[found]
         rows, kept_ids = self.selection.select(
-            boxes, ranks, self.selection.score_threshold, self.class_ids
+            boxes, ranks, self.selection.threshold, self.class_ids
         )
         return boxes[rows], scores[rows], kept_ids.astype(np.int32)
 
@@ -153,8 +153,10 @@ def sigmoid(logits: Array) -> Array:
     return np.asarray(np.where(logits >= 0, 1.0, exponential) / (1.0 + exponential))
 
 
-def _logit(score: float) -> float:
+def _logit(score: float | Array) -> float | Array:
     """The inverse of the sigmoid; infinite for a threshold that all scores pass, or none."""
+    if isinstance(score, np.ndarray):
+        return np.array([_logit(float(one)) for one in score])
     if score <= 0:
         return -math.inf
     if score >= 1:

@@ -52,8 +52,15 @@ class Refinement:
             rows, found_ids, found_scores = soft_nms(
                 boxes, _of_classes(scores, class_ids), self.soft_sigma, selection
             )
+            if selection.class_thresholds is not None:
+                passes = found_scores > np.array(selection.class_thresholds)[found_ids]
+                rows, found_ids, found_scores = (
+                    rows[passes],
+                    found_ids[passes],
+                    found_scores[passes],
+                )
         else:
-            rows, found_ids = selection.select(boxes, scores, selection.score_threshold, class_ids)
+            rows, found_ids = selection.select(boxes, scores, selection.threshold, class_ids)
             found_scores = scores[rows, found_ids]
         found = boxes[rows]
         if self.vote_iou is None:

@@ -1,7 +1,8 @@
 """Which candidates are detections: choose classes, suppress what overlaps, and only then count."""
 
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -23,6 +24,11 @@ class Selection:
     what is left at most `max_per_class` of a class and `max_detections` of the image are kept
     (None: no limit). `pixel_offset` 1 measures areas as the reference's evaluation does, with
     (x2 - x1 + 1) as the width.
+
+    With `class_thresholds`, a score for each class, detections of a class with no higher score are
+    dropped once overlaps are suppressed, and before the rest is counted: they leave the same of
+    those detections as when they were chosen. `score_threshold` is the least of them;
+    `with_thresholds` sets both.
     """
 
     score_threshold: float = 0.02
@@ -31,20 +37,36 @@ class Selection:
     max_per_class: int | None = None
     pixel_offset: float = 0.0
     across_classes_iou: float | None = None
+    class_thresholds: tuple[float, ...] | None = None
+
+    def with_thresholds(self, thresholds: Sequence[float]) -> "Selection":
+        """The same with a score threshold for each class; with one for all where they are equal."""
+        if len(set(thresholds)) == 1:
+            return replace(self, score_threshold=thresholds[0], class_thresholds=None)
+        return replace(self, score_threshold=min(thresholds), class_thresholds=tuple(thresholds))
+
+    @property
+    def threshold(self) -> float | Array:
+        """The score threshold: one for all classes, or (C,) float64."""
+        if self.class_thresholds is None:
+            return self.score_threshold
+        return np.array(self.class_thresholds, np.float64)
 
     def select(
         self,
         boxes: Array,
         ranks: Array,
-        rank_threshold: float,
+        rank_threshold: float | Array,
         class_ids: tuple[int, ...] | None = None,
     ) -> tuple[Array, Array]:
         """Choose (box indices, class ids), best first, by boxes (A, 4) and `ranks` (A, C).
 
-        Ranks are scores, or what rises with them, and `rank_threshold` is `score_threshold` on
-        their scale. Of the given classes alone, where `class_ids` are given: the others neither
+        Ranks are scores, or what rises with them, and `rank_threshold` is `threshold` on their
+        scale. Of the given classes alone, where `class_ids` are given: the others neither
         count nor suppress.
         """
+        if isinstance(rank_threshold, np.ndarray):
+            return self._select_by_class(boxes, ranks, rank_threshold, class_ids)
         if class_ids is not None:
             box_indices, places = self.select(boxes, ranks[:, list(class_ids)], rank_threshold)
             return box_indices, np.array(class_ids, np.intp)[places]
@@ -70,6 +92,21 @@ class Selection:
             if count is None or len(box_indices) < count or len(kept) == self.max_detections:
                 return box_indices[kept], found_ids[kept]
             count = more(count, len(kept), self.max_detections)
+
+    def _select_by_class(
+        self, boxes: Array, ranks: Array, rank_thresholds: Array, class_ids: tuple[int, ...] | None
+    ) -> tuple[Array, Array]:
+        """The same with a threshold for each class, (C,): suppress, drop, and then count."""
+        chosen = rank_thresholds if class_ids is None else rank_thresholds[list(class_ids)]
+        unlimited = replace(self, max_per_class=None, max_detections=None)
+        least = float(chosen.min(initial=np.inf))
+        box_indices, found_ids = unlimited.select(boxes, ranks, least, class_ids)
+        passes = ranks[box_indices, found_ids] > rank_thresholds[found_ids]
+        box_indices, found_ids = box_indices[passes], found_ids[passes]
+        if self.max_per_class is not None:
+            counts = _places_in_class(found_ids) < self.max_per_class
+            box_indices, found_ids = box_indices[counts], found_ids[counts]
+        return box_indices[: self.max_detections], found_ids[: self.max_detections]
 
     def _within_classes(
         self,

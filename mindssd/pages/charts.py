@@ -70,9 +70,14 @@ class Spot:
 
 
 def line_chart(
-    words: str, x_name: str, y_name: str, lines: Sequence[Line], spots: Sequence[Spot] = ()
+    words: str,
+    x_name: str,
+    y_name: str,
+    lines: Sequence[Line],
+    spots: Sequence[Spot] = (),
+    ends: tuple[float, float] = (1, 1),
 ) -> str:
-    """Lines over 0..1 in both directions, with their key where there are several."""
+    """Lines over 0..1 in both directions, which the axes call 0 to `ends`."""
     shapes = []
     for line in lines:
         if line.points:
@@ -91,8 +96,8 @@ def line_chart(
                 f'y="{max(TOP + 10, _y(spot.y) - 7):.1f}" text-anchor="{anchor}">'
                 f"{text(spot.words)}</text>"
             )
-    along = [(_x(value), label) for value, label in _TENTHS]
-    upwards = [(_y(value), label) for value, label in _TENTHS]
+    along = [(_x(fifth / 5), _label(fifth / 5, ends[0])) for fifth in range(6)]
+    upwards = [(_y(fifth / 5), _label(fifth / 5, ends[1])) for fifth in range(6)]
     rules = "".join(f"M{LEFT} {y:.1f}H{WIDTH - RIGHT}" for y, _ in upwards)
     grid = f'<path class="grid" d="{rules}"/>'
     return svg(words, [grid, *shapes], along, upwards, x_name, y_name)
@@ -119,16 +124,32 @@ def bar_chart(
         base = 0.0
         for counts, style in zip(series, styles, strict=True):
             if counts[place]:
-                top = base + counts[place]
+                upper = base + counts[place]
                 shapes.append(
                     f'<rect class="fill s{style}" x="{LEFT + place * step + 1:.1f}" '
-                    f'y="{_y(top / most):.1f}" width="{step - 2:.1f}" '
-                    f'height="{_y(base / most) - _y(top / most):.1f}"/>'
+                    f'y="{_y(upper / most):.1f}" width="{step - 2:.1f}" '
+                    f'height="{_y(base / most) - _y(upper / most):.1f}"/>'
                 )
-                base = top
+                base = upper
     along = [(_x(value), label) for value, label in _TENTHS]
-    upwards = [(_y(0), "0"), (_y(1), f"{most:,.0f}")]
+    top = f"{most:,.0f}" if most < 10_000 else f"{most / 1000:,.0f} k"
+    upwards = [(_y(0), "0"), (_y(1), top)]
     return svg(words, shapes, along, upwards, x_name, y_name)
+
+
+def round_end(value: float) -> float:
+    """The next number from `value` on that fifths of are short to write: 0.4 for 0.31, 100 for 76.
+
+    1 for what is not above 0.
+    """
+    if not value > 0:
+        return 1.0
+    power = 10.0 ** math.floor(math.log10(value))
+    return next(step * power for step in (1, 1.5, 2, 2.5, 4, 5, 7.5, 10) if step * power >= value)
+
+
+def _label(share: float, end: float) -> str:
+    return f"{share:.1f}" if end == 1 else f"{share * end:g}"
 
 
 def _x(value: float) -> float:

@@ -1,5 +1,6 @@
 """The parts of a page as text: nothing is fetched, pictures and charts are inside."""
 
+import re
 from collections.abc import Iterable, Sequence
 from html import escape
 
@@ -34,6 +35,12 @@ def text(words: str) -> str:
 def bullets(lines: Sequence[str]) -> str:
     """A list of lines of plain text."""
     return "<ul>" + "".join(f"<li>{text(line)}</li>" for line in lines) + "</ul>"
+
+
+def prose(lines: Sequence[str]) -> str:
+    """A list of lines of plain text, in which `words to type` stand in backticks."""
+    items = (re.sub("`([^`]+)`", r"<code>\1</code>", text(line)) for line in lines)
+    return "<ul>" + "".join(f"<li>{item}</li>" for item in items) + "</ul>"
 
 
 def table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

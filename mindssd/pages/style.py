@@ -48,14 +48,7 @@ background:var(--line);overflow:hidden}
 .figures{display:grid;gap:.8rem;grid-template-columns:repeat(auto-fill,minmax(min(100%,280px),1fr))}
 .figures.small{grid-template-columns:repeat(auto-fill,minmax(min(46%,190px),1fr))}
 .figures.pair{grid-template-columns:1fr 1fr;padding:.6rem 0;border-top:1px solid var(--line)}
-.figures.crosses button.open{all:unset;cursor:zoom-in;display:block;width:100%}
-button.open:focus-visible{outline:3px solid var(--blue);outline-offset:2px;border-radius:6px}
-[popover]{border:1px solid var(--line);border-radius:10px;padding:.8rem;background:var(--card);
-color:var(--ink);width:min(96vw,1100px);max-height:94vh;overflow:auto}
-[popover]::backdrop{background:#000a}
-[popover] img{display:block;max-width:100%;max-height:78vh;margin:0 auto .5rem;border-radius:6px}
-[popover] button{font:inherit;padding:.2rem .9rem}
-figcaption{color:var(--bad)}
+.figures.crosses figcaption{color:var(--bad)}
 figure{margin:0;min-width:0}
 figure img{display:block;width:100%;height:auto;border-radius:6px}
 button.open{all:unset;cursor:zoom-in;display:block;width:100%}

@@ -3,19 +3,13 @@
 import http.client
 import shutil
 import socket
-import ssl
 import tempfile
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from typing import IO, Any
-from urllib.parse import quote, unquote, urlsplit, urlunsplit
+from urllib.parse import urlsplit
 
-from mindssd.errors import ImageError
-
-TIMEOUT_S = 30.0
-"""A server that sends nothing for so long has broken off."""
+from mindssd.http import ask, in_words
 
 _CHUNK = 1 << 16
 _PORTS = {"rtsp": 554, "rtsps": 322, "rtmp": 1935, "rtmps": 443, "http": 80, "https": 443}
@@ -109,31 +103,9 @@ class ByteStream:
 def open_http(address: str, name: str) -> tuple[ByteStream, str]:
     """Ask a server; its answer, and the answer's media type in small letters.
 
-    A user and password in the address are used where the server asks for them. ImageError where
-    there is no answer, which never shows them.
+    ImageError as of `mindssd.http.ask`.
     """
-    try:
-        parts = urlsplit(address)
-        host = parts.netloc.rpartition("@")[2]
-        # A name in Chinese or with an umlaut is written in the address as it is.
-        path, query = (
-            quote(text, safe="%/:;=&?~+!$,'@()*[]") for text in (parts.path, parts.query)
-        )
-        plain = urlunsplit((parts.scheme, host, path, query, ""))
-        passwords = urllib.request.HTTPPasswordMgrWithDefaultRealm()
-        user = unquote(parts.username or "")
-        root = f"{parts.scheme}://{host}/"
-        passwords.add_password(None, root, user, unquote(parts.password or ""))
-        handlers = [
-            urllib.request.HTTPBasicAuthHandler(passwords),
-            urllib.request.HTTPDigestAuthHandler(passwords),
-        ]
-        opener = urllib.request.build_opener(*(handlers if parts.username is not None else ()))
-        request = urllib.request.Request(plain, headers={"User-Agent": "mindssd"})
-        response = opener.open(request, timeout=TIMEOUT_S)
-    except (OSError, http.client.HTTPException, ValueError) as error:
-        # Not `from error`: it may show the address as it is.
-        raise ImageError(f"{name}: cannot be opened: {in_words(error)}") from None
+    response = ask(address, name)
     stream = ByteStream(response, lambda: response.length, response.close)
     return stream, response.headers.get_content_type()
 
@@ -154,22 +126,3 @@ def is_server_gone(address: str) -> bool:
     except (OSError, ValueError):
         return False
     return False
-
-
-def in_words(error: Exception) -> str:
-    """A fault of a connection or pipe, without the address that it may hold."""
-    if isinstance(error, urllib.error.HTTPError):
-        return f"{error.code} {error.reason}"
-    if isinstance(error, urllib.error.URLError) and isinstance(error.reason, Exception):
-        return in_words(error.reason)
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return "its certificate is not trusted; SSL_CERT_FILE=FILE names one that is"
-    if isinstance(error, TimeoutError):
-        return f"nothing came for {TIMEOUT_S:.0f} s"
-    if isinstance(error, http.client.IncompleteRead):
-        return "the connection ended within it"
-    if isinstance(error, http.client.RemoteDisconnected):
-        return "the connection was closed without an answer"
-    if isinstance(error, OSError):
-        return error.strerror or type(error).__name__
-    return "no valid answer" if isinstance(error, http.client.HTTPException) else "no valid address"

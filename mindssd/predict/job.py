@@ -13,6 +13,7 @@ from rich.console import Console
 
 from mindssd.build.model import load
 from mindssd.build.published import find_model
+from mindssd.deploy.manifest import threshold_line
 from mindssd.errors import ConfigError, ImageError, MindSSDError
 from mindssd.files import looks_like_address, shown
 from mindssd.images import IMAGE_SUFFIXES, counted_remarks
@@ -29,6 +30,7 @@ from mindssd.predict.stop import Stop
 from mindssd.predict.video import VideoReader
 from mindssd.predict.writing import Outputs, Writing
 from mindssd.types import Array, Detections
+from mindssd.weights.hub import is_hub_address
 
 
 def predict_files(
@@ -38,14 +40,14 @@ def predict_files(
     settings: Mapping[str, Any],
     console: Console,
     stop: Stop | None = None,
-) -> list[MindSSDError]:
-    """Detect in all that `words` name; return the errors of what could not be read or written.
+) -> Tally:
+    """Detect in all that `words` name; return what was seen, and what of it went wrong.
 
     `settings` are those of `mindssd.load`. `stop` is entered once there can be something to
     keep; when it asks for the end, what was seen is kept. MindSSDError, before anything is done,
     where a file to be written is a source, and later where nothing more can be written.
     """
-    is_address = looks_like_address(str(model)) and not model.exists()
+    is_address = looks_like_address(str(model)) and not (is_hub_address(model) or model.exists())
     if is_address or model.suffix.lower() in IMAGE_SUFFIXES | VIDEO_SUFFIXES:
         raise ConfigError(
             f"{shown(model)} is not a model; give the model first: mindssd predict MODEL SOURCE…"
@@ -56,6 +58,9 @@ def predict_files(
     naming = Naming(sources, outputs.save, out)
     _require_other_files(sources, out, naming.names.values())
     detector = load(find_model(model, lambda line: say(console, line)), **settings)
+    own = threshold_line(detector.metadata)
+    if own is not None and settings.get("score_threshold") is None:
+        say(console, f"{shown(model)}: {own}")
     unit = "frame" if all(isinstance(source, Video) for source in sources) else "image"
     tally = Tally(unit)
     with stop or Stop() as ended, counted_remarks() as remarks:
@@ -74,7 +79,7 @@ def predict_files(
         for line in remarks.lines():
             say(console, line)
         say(console, tally.summary(out))
-    return tally.errors
+    return tally
 
 
 class _Job:

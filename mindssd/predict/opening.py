@@ -7,7 +7,8 @@ from types import ModuleType
 from typing import IO, Any
 
 from mindssd.errors import ImageError, MindSSDError
-from mindssd.predict.byte_streams import TIMEOUT_S, ByteStream
+from mindssd.http import TIMEOUT_S
+from mindssd.predict.byte_streams import ByteStream
 from mindssd.predict.kinds import HEAD_BYTES, is_quicktime, looks_like_text
 
 _OPEN_TIMEOUT_S = 15.0

@@ -1,15 +1,22 @@
 """The training loop: steps, log, evaluation, best and last. It knows no framework and no config."""
 
-import json
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, astuple
 
 from mindssd.engines.base import Group, Network, SingleProcessGroup, Stepper, StepResult
 from mindssd.errors import DivergedError, TrainingError
 from mindssd.launch.heartbeat import beat
+from mindssd.training.callbacks import (
+    NO_CALLBACKS,
+    Callbacks,
+    Caller,
+    EpochDone,
+    EvaluationDone,
+    StepDone,
+)
 from mindssd.training.checkpoint import Checkpoint, Origin, write_checkpoint
 from mindssd.training.losses import Losses
 from mindssd.training.plan import WAY_OUT, Actions, Metrics, Outcome, Plan
@@ -18,6 +25,7 @@ from mindssd.training.run_folder import Log, NoLog, RunFolder
 from mindssd.training.schedule import Schedule, ema_decay
 from mindssd.training.scores import Scores
 from mindssd.training.signals import Stopped, StopRequest
+from mindssd.training.unreadable import Unreadable
 from mindssd.types import Batch
 
 LOGS_AN_EPOCH = 20
@@ -39,6 +47,7 @@ class TrainingLoop:
         actions: Actions,
         stop: StopRequest,
         group: Group | None = None,
+        callbacks: Callbacks = NO_CALLBACKS,
     ) -> None:
         """`folder` None: another process of the `group` keeps checkpoints, model and pictures."""
         self.network = network
@@ -52,6 +61,8 @@ class TrainingLoop:
         self.actions = actions
         self.stop = stop
         self.group = group or SingleProcessGroup()
+        self.caller = Caller(callbacks, self._save_last, stop.request)
+        self.unreadable = Unreadable(self.group, display.say)
         self.step = 0
         self.scores = Scores()
         self.skipped_steps = 0
@@ -60,10 +71,10 @@ class TrainingLoop:
         self._compiled_steps = 0
         self._evaluation_due = False
         self._bad_in_a_row = 0
-        self._unreadable: set[int] = set()
         self._recent: deque[tuple[float, int]] = deque(maxlen=50)
         self._results: list[StepResult] = []
         """Steps that no line of the log has yet."""
+        self._is_best = False
         self._started = 0.0
 
     def restore(self, checkpoint: Checkpoint) -> None:
@@ -91,20 +102,25 @@ class TrainingLoop:
                 metrics = self._evaluate(self.scores.add)
                 self._evaluation_due = False
                 self._save_last()
+                self.caller.evaluation(self._evaluation_done(metrics))
+                if self.step < self.plan.total_steps:
+                    self.stop.check()
             if self.step >= self.plan.total_steps or self._waited_enough():
                 break
             self._run_epoch(batches)
             self._evaluation_due = self.plan.evaluates_after(self.step // self.plan.steps_per_epoch)
             # Saved before the evaluation too, so that its failure loses no epoch.
             self._save_last()
+            self.caller.epoch(EpochDone(self._epoch, self.plan.epochs, self.step))
             self.stop.check()
         if not metrics:
             metrics = self._evaluate(self.scores.add_again)
+            self.caller.evaluation(self._evaluation_done(metrics))
         return Outcome(
             metrics=metrics,
             best=self.scores.best or 0.0,
             skipped_steps=self.skipped_steps,
-            unreadable_images=tuple(sorted(self._unreadable)),
+            unreadable_images=self.unreadable.image_ids,
             elapsed_s=time.monotonic() - self._started,
             losses=self.losses,
         )
@@ -134,7 +150,7 @@ class TrainingLoop:
         while self.step < end:
             batch = next(batches)
             beat()
-            self._report_unreadable(batch)
+            self.unreadable.note(batch.image_ids[batch.unreadable].tolist(), self.step, self.log)
             # Every process takes a step that any of them has images for.
             if not self.group.any(bool(batch.weights.any())):
                 self.step += 1
@@ -165,15 +181,19 @@ class TrainingLoop:
                 f"{result.class_loss:.3f}, box {result.box_loss:.3f})  lr {rate:.4g}  "
                 f"{self._images_per_s():.1f} images/s",
             )
+            facts = self._step_done(result, rate)
             if self.step < end:  # an epoch's end is saved anyway
+                self.caller.step(facts)
                 self._check_stop()
+            else:
+                self.caller.step_once_saved(facts)
 
         self._end_losses()
-        self._share_unreadable()
+        self.unreadable.share(self.step, self.log)
         if not readable:
             raise TrainingError(
                 f"none of the training images of epoch {self.step // self.plan.steps_per_epoch} "
-                f"could be read ({len(self._unreadable)} so far); look at the data set with "
+                f"could be read ({len(self.unreadable)} so far); look at the data set with "
                 "`mindssd doctor data_dir=PATH`"
             )
 
@@ -184,6 +204,29 @@ class TrainingLoop:
         if self.losses.exploded and not before:
             self.log.event("exploded", self.step, first=self.losses.first, loss=self.losses.last)
             self.display.say(f"warning: {self.losses}: this training diverges; {WAY_OUT}")
+
+    def _step_done(self, result: StepResult, rate: float) -> StepDone:
+        return StepDone(
+            step=self.step,
+            total_steps=self.plan.total_steps,
+            epoch=(self.step - 1) // self.plan.steps_per_epoch + 1,
+            loss=result.loss,
+            class_loss=result.class_loss,
+            box_loss=result.box_loss,
+            gradient_norm=result.gradient_norm,
+            learning_rate=rate,
+            finite=result.finite,
+            images_per_s=self._images_per_s(),
+        )
+
+    def _evaluation_done(self, metrics: Metrics) -> EvaluationDone:
+        best = self.scores.best or 0.0
+        return EvaluationDone(self._epoch, self.step, metrics, self._is_best, best)
+
+    @property
+    def _epoch(self) -> int:
+        """How many epochs are whole."""
+        return self.step // self.plan.steps_per_epoch
 
     def _check_stop(self) -> None:
         """Raise Stopped if that is asked for, once the run is saved."""
@@ -205,26 +248,6 @@ class TrainingLoop:
                 f"step {self.step}: the loss or its gradient was not finite in "
                 f"{self._bad_in_a_row} steps in a row (loss {result.loss}); {WAY_OUT}"
             )
-
-    def _report_unreadable(self, batch: Batch) -> None:
-        self._note_unreadable(batch.image_ids[batch.unreadable].tolist())
-
-    def _note_unreadable(self, image_ids: Sequence[int]) -> None:
-        for image_id in image_ids:
-            if image_id not in self._unreadable:
-                self._unreadable.add(image_id)
-                self.log.event("unreadable", self.step, image_id=image_id)
-                self.display.say(
-                    f"image id {image_id} cannot be read: left out of training "
-                    f"({len(self._unreadable)} so far)"
-                )
-
-    def _share_unreadable(self) -> None:
-        """Let the process that reports know of all that could not be read."""
-        if self.group.size == 1:
-            return
-        for found in self.group.gather(json.dumps(sorted(self._unreadable)).encode()):
-            self._note_unreadable(json.loads(found))
 
     def _log_stretch(self, results: list[StepResult], rate: float) -> None:
         finite = [result for result in results if result.finite]
@@ -258,7 +281,7 @@ class TrainingLoop:
             with self.display.waiting("evaluating"):
                 metrics = self.actions.evaluate()
             self.log.metrics(self.step, metrics)
-            is_best = add_score(metrics["AP"], smoothing)
+            is_best = self._is_best = add_score(metrics["AP"], smoothing)
             said = f"epoch {epoch}: AP {_number(metrics['AP'])}, AP50 {_number(metrics['AP50'])}"
             if smoothing > 1:
                 said += f", mean AP of the last {smoothing}: {self.scores.last(smoothing):.4f}"

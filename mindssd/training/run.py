@@ -5,6 +5,7 @@ The process may be one of a group; then rank 0 alone speaks and writes.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from mindssd.data.loader import TrainingLoader
 from mindssd.engines.base import Engine, Network, Parameters, Stepper
@@ -12,6 +13,7 @@ from mindssd.errors import DivergedError
 from mindssd.evaluation.report import print_report, write_json
 from mindssd.images import counted_remarks
 from mindssd.platform import as_typed
+from mindssd.training.callbacks import NO_CALLBACKS, Callbacks, RunEnd
 from mindssd.training.checkpoint import Checkpoint, Origin
 from mindssd.training.loop import TrainingLoop
 from mindssd.training.plan import WAY_OUT, Actions, Metrics, Outcome, Plan
@@ -19,6 +21,8 @@ from mindssd.training.progress import Display, SteadyConsole, Watch, display
 from mindssd.training.run_folder import Log, NoLog, RunFolder, RunLog
 from mindssd.training.schedule import Schedule
 from mindssd.training.signals import Stopped, StopSignals
+from mindssd.training.trackers.base import Status, TrackedRun
+from mindssd.training.trackers.reporting import Reporters, build_trackers
 from mindssd.training.validation import Validation
 from mindssd.types import Array
 from mindssd.weights.safetensors_file import ModelMetadata, write_model
@@ -44,6 +48,11 @@ class Run:
     describe: Callable[[Metrics], ModelMetadata]
     """The description that the best model's file carries, with its metrics."""
     console: SteadyConsole
+    settings: Mapping[str, Any]
+    """The configuration by key, for the trackers."""
+    trackers: Sequence[str] = ()
+    """The names of those that are told of the run."""
+    callbacks: Callbacks = NO_CALLBACKS
     report: bool = True
     """Whether to print the tables, and what to do next."""
     deadline: float | None = None
@@ -57,6 +66,24 @@ class Run:
 
     def train(self, checkpoint: Checkpoint | None, changed: Sequence[str] = ()) -> Outcome:
         """Take the steps that are left, and report; `changed` is what differs from before."""
+        try:
+            outcome = self._train(checkpoint, changed)
+        except Stopped:
+            self._tell_end("stopped")
+            raise
+        except BaseException as error:
+            self._tell_end("failed", error=error)
+            raise
+        self._tell_end("finished", outcome)
+        return outcome
+
+    def _tell_end(
+        self, status: Status, outcome: Outcome | None = None, error: BaseException | None = None
+    ) -> None:
+        if self.leads and self.callbacks.on_end is not None:
+            self.callbacks.on_end(RunEnd(self.folder.path, status, outcome, error))
+
+    def _train(self, checkpoint: Checkpoint | None, changed: Sequence[str]) -> Outcome:
         with (
             display(self.console, self.plan.total_steps, self.watch) as shown,
             StopSignals(shown.say, self.engine.group, self.deadline) as stop,
@@ -69,7 +96,8 @@ class Run:
             # Nothing is written before all that is read has been found to fit.
             num_bytes = _num_bytes(self.network.parameters(), self.stepper.state().arrays)
             self.folder.require_room(FILES_OF_A_RUN * num_bytes)
-            log = self._open_log(new=checkpoint is None)
+            log = self._open_log(shown, new=checkpoint is None)
+            status: Status = "failed"
             for change in changed:
                 shown.say(f"going on with another {change}")
                 log.event("adapted", loop.step, change=change)
@@ -77,8 +105,12 @@ class Run:
             log.event("start", loop.step, **self.engine.describe())
             try:
                 outcome = self._take_steps(loop, log, shown)
+                status = "finished"
+            except Stopped:
+                status = "stopped"
+                raise
             finally:
-                log.close()
+                log.close(status)
         if self.report:
             self.console.say(*of_images.lines())
         if self.leads:
@@ -108,6 +140,7 @@ class Run:
             ),
             stop=stop,
             group=self.engine.group,
+            callbacks=self.callbacks if self.leads else NO_CALLBACKS,
         )
 
     def _beginning(self, step: int) -> str:
@@ -134,14 +167,20 @@ class Run:
         log.event("end", loop.step, elapsed_s=outcome.elapsed_s, best=outcome.best)
         return outcome
 
-    def _open_log(self, new: bool) -> Log:
+    def _open_log(self, shown: Display, new: bool) -> Log:
         if not self.leads:
             return NoLog()
         if new:
             self.folder.create(self.config_text)
         else:
             self.folder.save_config(self.config_text)
-        return RunLog(self.folder)
+        if not self.trackers:
+            return RunLog(self.folder)
+        trackers = build_trackers(self.trackers)
+        reporters = Reporters(trackers, self.folder.trackers_file, shown.say)
+        path = self.folder.path
+        reporters.start(TrackedRun(path.resolve().name, path, self.settings))
+        return RunLog(self.folder, reporters)
 
     def _save_model(self, parameters: Parameters, metrics: Metrics) -> None:
         write_model(self.folder.best_file, parameters, self.describe(metrics))

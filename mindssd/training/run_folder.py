@@ -14,6 +14,8 @@ from mindssd.errors import TrainingError
 from mindssd.files import remove_left_behind
 from mindssd.platform import HAS_LOCKS, as_typed, lock
 from mindssd.training.checkpoint import has_checkpoint
+from mindssd.training.trackers.base import Status
+from mindssd.training.trackers.reporting import Reporters
 from mindssd.types import Array
 from mindssd.weights.atomic import atomic_writer
 
@@ -28,6 +30,7 @@ class RunFolder:
         self.best_file = path / "best.safetensors"
         self.last_file = path / "last" / "checkpoint.safetensors"
         self.report_file = path / "evaluation.json"
+        self.trackers_file = path / "trackers.json"
 
     @property
     def can_be_resumed(self) -> bool:
@@ -101,7 +104,8 @@ class RunFolder:
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             # What a run left that ended before its first epoch would mix with this one's.
-            for stale in (self.log_file, *self.path.glob("events.out.tfevents.*")):
+            events = self.path.glob("events.out.tfevents.*")
+            for stale in (self.log_file, self.trackers_file, *events):
                 stale.unlink(missing_ok=True)
         except OSError as error:
             raise _cannot_write(self.path, error) from error
@@ -138,7 +142,7 @@ class Log(Protocol):
 
     def picture(self, name: str, image: Array, step: int) -> None: ...
 
-    def close(self) -> None: ...
+    def close(self, status: Status) -> None: ...
 
 
 class NoLog:
@@ -150,22 +154,24 @@ class NoLog:
 
     def picture(self, name: str, image: Array, step: int) -> None: ...
 
-    def close(self) -> None: ...
+    def close(self, status: Status) -> None: ...
 
 
 class RunLog:
-    """Writes `log.jsonl`, a line an event, and TensorBoard's event file."""
+    """Writes `log.jsonl`, a line an event, and TensorBoard's event file, and tells the trackers."""
 
-    def __init__(self, folder: RunFolder) -> None:
+    def __init__(self, folder: RunFolder, trackers: Reporters | None = None) -> None:
         # TensorBoard's writer takes 0.3 s to import.
         from tensorboardX import SummaryWriter
 
         self._file = folder.log_file.open("a", encoding="utf-8")
         self._board = SummaryWriter(str(folder.path))
+        self._trackers = trackers
 
     def event(self, kind: str, step: int, **values: Any) -> None:
-        """Write one line; numbers also go to TensorBoard as `kind/name`."""
-        line = {"event": kind, "time": round(time.time(), 3), "step": step, **values}
+        """Write one line; numbers also go to TensorBoard and the trackers as `kind/name`."""
+        seconds = round(time.time(), 3)
+        line = {"event": kind, "time": seconds, "step": step, **values}
         try:
             self._file.write(json.dumps(line) + "\n")
             self._file.flush()
@@ -173,9 +179,15 @@ class RunLog:
             raise TrainingError(
                 f"{self._file.name} cannot be written ({error.strerror})"
             ) from error
-        for name, value in values.items():
-            if isinstance(value, int | float) and not isinstance(value, bool):
-                self._board.add_scalar(f"{kind}/{name}", value, step)
+        numbers = {
+            f"{kind}/{name}": value
+            for name, value in values.items()
+            if isinstance(value, int | float) and not isinstance(value, bool)
+        }
+        for name, value in numbers.items():
+            self._board.add_scalar(name, value, step)
+        if self._trackers is not None:
+            self._trackers.scalars(step, seconds, numbers)
 
     def metrics(self, step: int, metrics: Mapping[str, float | None]) -> None:
         self.event("evaluation", step, **metrics)
@@ -184,6 +196,8 @@ class RunLog:
         """`image` (H, W, 3) uint8 RGB."""
         self._board.add_image(name, image, step, dataformats="HWC")
 
-    def close(self) -> None:
+    def close(self, status: Status) -> None:
         self._file.close()
         self._board.close()
+        if self._trackers is not None:
+            self._trackers.end(status)

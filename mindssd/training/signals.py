@@ -33,12 +33,22 @@ class OutOfTime(Stopped):
         SystemExit.__init__(self, 0)
 
 
+class StoppedByCallback(Stopped):
+    """Ends a run as a function of the user's wished; no error, so with status 0."""
+
+    def __init__(self) -> None:
+        SystemExit.__init__(self, 0)
+
+
 class StopRequest(Protocol):
     """Tells whether the run shall end."""
 
     @property
     def requested(self) -> bool:
-        """Whether this process has had a signal."""
+        """Whether that is asked of this process, by a signal or by `request`."""
+
+    def request(self) -> None:
+        """Ask for it from within the program."""
 
     def check(self) -> None:
         """Raise Stopped if so, in all processes of a group alike."""
@@ -64,6 +74,7 @@ class StopSignals:
         self._deadline = deadline
         self._group = group or SingleProcessGroup()
         self._requested: int | None = None
+        self._wished = False
         self._before: dict[int, Any] = {}
         # Its `put` may break into itself, as a handler's must.
         self._noted: SimpleQueue[int | None] = SimpleQueue()
@@ -71,9 +82,13 @@ class StopSignals:
 
     @property
     def requested(self) -> bool:
-        """Whether this process has had a signal, or its time is up."""
+        """Whether this process has had a signal or a wish, or its time is up."""
         late = self._deadline is not None and time.monotonic() >= self._deadline
-        return self._requested is not None or late
+        return self._requested is not None or self._wished or late
+
+    def request(self) -> None:
+        """Ask for the end; `check` then raises StoppedByCallback."""
+        self._wished = True
 
     def check(self) -> None:
         if not self._group.any(self.requested):
@@ -81,7 +96,7 @@ class StopSignals:
         for number in ENDING_SIGNALS:
             if self._group.any(self._requested == number):
                 raise Stopped(number)
-        raise OutOfTime
+        raise StoppedByCallback if self._group.any(self._wished) else OutOfTime
 
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():

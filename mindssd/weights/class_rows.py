@@ -11,6 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
+import numpy as np
+
 from mindssd.errors import ConfigError, WeightsError
 from mindssd.platform import as_typed
 from mindssd.types import Array
@@ -137,6 +139,17 @@ def move_rows(
         result[:, rows] = by_box[0][:, sources]
         moved[name] = result.reshape(fresh.shape)
     return moved
+
+
+def divide_logits(parameters: Mapping[str, Array], temperature: float) -> dict[str, Array]:
+    """The parameters of a network whose logits are those of this one, divided by `temperature`.
+
+    Its class layers are linear, so that whatever runs them, an export too, gives these logits.
+    """
+    return {
+        name: value / np.float32(temperature) if CLASS_PREDICTION.fullmatch(name) else value
+        for name, value in parameters.items()
+    }
 
 
 def some(names: Sequence[str], limit: int = _NUM_EXAMPLES) -> str:

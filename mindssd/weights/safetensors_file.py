@@ -23,6 +23,9 @@ from mindssd.weights.atomic import atomic_writer, describe_read_error
 
 FORMAT = "mindssd"
 
+_LATER = (KEY, "origin", "thresholds", "thresholds_by", "temperature")
+"""What a description of before has not."""
+
 
 @dataclass(frozen=True)
 class ModelMetadata:
@@ -44,6 +47,14 @@ class ModelMetadata:
     engine: str = ""
     origin: dict[str, str] = field(default_factory=dict)
     """Of a model that was trained elsewhere: its source, licence and what else is known."""
+    thresholds: dict[str, float] = field(default_factory=dict)
+    """By each class's name the score above which its detections are shown to people, as chosen on
+    validation images; empty: the usual one."""
+    thresholds_by: str = ""
+    """What they were chosen by, for people, as `precision 0.95 on 72 images`."""
+    temperature: float = 1.0
+    """What the logits that the network was trained to give have been divided by, in its class
+    layers, so that scores are frequencies (arXiv:1706.04599)."""
     mindssd_version: str = field(default_factory=lambda: version("mindssd"))
     format_version: int = FORMAT_VERSION
 
@@ -170,8 +181,9 @@ def from_strings(path: Path, strings: Mapping[str, str]) -> ModelMetadata:
     try:
         writer = json.loads(strings["mindssd_version"])
         format_version = read_version(json.loads(strings.get(KEY, "null")), str(path), writer)
-        names = [entry.name for entry in fields(ModelMetadata) if entry.name not in (KEY, "origin")]
+        names = [entry.name for entry in fields(ModelMetadata) if entry.name not in _LATER]
         values = {name: json.loads(strings[name]) for name in names}
+        thresholds = _thresholds(json.loads(strings.get("thresholds", "{}")), values["class_names"])
         height, width = values["image_size"]
         metrics = {name: math.nan if x is None else x for name, x in values["metrics"].items()}
         return ModelMetadata(
@@ -185,11 +197,25 @@ def from_strings(path: Path, strings: Mapping[str, str]) -> ModelMetadata:
             metrics=metrics,
             engine=values["engine"],
             origin=_texts(json.loads(strings.get("origin", "{}"))),
+            thresholds=thresholds,
+            thresholds_by=str(json.loads(strings.get("thresholds_by", '""'))),
+            temperature=float(json.loads(strings.get("temperature", "1.0"))),
             mindssd_version=writer,
             format_version=format_version,
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise WeightsError(f"{path}: its description is damaged ({error!r})") from error
+
+
+def _thresholds(values: dict[str, float], class_names: list[str]) -> dict[str, float]:
+    """One for each class or none at all; ValueError for anything else."""
+    found = {str(name): float(value) for name, value in values.items()}
+    if found and found.keys() != set(class_names):
+        raise ValueError(f"thresholds of {', '.join(found)}")
+    for value in found.values():
+        if not 0 <= value <= 1:
+            raise ValueError(f"threshold {value}")
+    return found
 
 
 def _texts(values: dict[str, str]) -> dict[str, str]:

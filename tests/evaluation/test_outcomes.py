@@ -101,6 +101,14 @@ def test_nothing_found_and_no_truths_are_defined() -> None:
     assert nothing.num_truths.tolist() == [0, 0]
 
 
+def test_detections_are_above_one_threshold_or_their_classes_own() -> None:
+    far = (50.0, 50.0, 60.0, 60.0)
+    result = at_half([(1, 0, far, 0.7), (1, 1, far, 0.5), (1, 0, far, 0.3)], [])
+    assert result.above(0.3).tolist() == [True, True, False]
+    assert result.above(np.array([0.2, 0.6])).tolist() == [True, False, True]
+    assert at_half([], []).above(0.5).shape == (0,)
+
+
 def test_a_threshold_is_found_by_its_value_and_missed_with_words() -> None:
     result = outcomes(table_of([]), truths_of([]), np.array([1]), CLASSES)
     assert result.at(0.75) == 5

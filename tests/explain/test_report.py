@@ -19,6 +19,7 @@ from mindssd.explain.measured import measure
 from mindssd.explain.page import page
 from mindssd.explain.tree import tree
 from mindssd.pages.pictures import Album
+from tests.browser import axe_findings, chromium, screenshot
 from tests.explain.made import CAT, FOUND, PICTURES, made
 
 
@@ -140,7 +141,7 @@ def test_a_page_has_a_bound_and_says_what_is_left_out(measured, monkeypatch):
 def test_where_there_is_nothing_the_report_says_so(tmp_path, pictures, found, said):
     measured = measure(made(tmp_path / "set", pictures, found))
     figures = json.loads(json.dumps(tree(measured), allow_nan=False))
-    assert re.search(said, figures["advice"][0])
+    assert re.search(said, " ".join(figures["advice"]))
     text = page(measured)
     assert "<h2>In numbers</h2>" in text and not re.search(r"\bnan\b", text)
 
@@ -167,6 +168,13 @@ def test_a_brighter_and_a_sharper_image_have_higher_values(tmp_path):
     assert values[1, 1] > 1000
 
 
+def test_of_very_many_images_some_are_looked_at_and_it_is_said(tmp_path, monkeypatch):
+    monkeypatch.setattr("mindssd.explain.measured.MOST_IMAGES", 3)
+    measured = measure(made(tmp_path / "set"))
+    assert measured.num_looked_at == tree(measured)["num_images_looked_at"] == 3
+    assert "are those of 3 of the 4 images, drawn at random" in page(measured)
+
+
 def test_a_folder_of_a_report_is_replaced_and_no_other_one(tmp_path):
     folder = tmp_path / "report"
     claim(folder)
@@ -183,3 +191,46 @@ def test_a_folder_of_a_report_is_replaced_and_no_other_one(tmp_path):
         claim(folder / "notes.txt")
     with pytest.raises(MindSSDError, match="is a file, or in one; --report takes a folder"):
         claim(folder / "notes.txt" / "below")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("width", [1280, 500])
+def test_a_browser_shows_the_page_without_complaint(measured, tmp_path, width):
+    path = tmp_path / "report.html"
+    path.write_text(page(measured), encoding="utf-8")
+    picture, complaints = screenshot(path, width, tmp_path)
+    assert complaints == []
+    shot = cv2.imread(str(picture))
+    assert shot is not None and shot.std() > 10
+
+
+@pytest.mark.slow
+def test_a_click_opens_the_whole_image(measured, tmp_path):
+    script = (
+        "<script>document.querySelector('button.open').click();"
+        "document.title = document.querySelector('[popover]:popover-open').id;</script></body>"
+    )
+    text = re.sub('<meta http-equiv="Content-Security-Policy"[^>]*>', "", page(measured))
+    path = tmp_path / "report.html"
+    path.write_text(text.replace("</body>", script), encoding="utf-8")
+    dumped, complaints = chromium(path, "--dump-dom", folder=tmp_path)
+    assert complaints == [] and re.search(r"<title>image\d</title>", dumped)
+
+
+@pytest.mark.slow
+def test_axe_finds_nothing_serious_on_the_page(measured, tmp_path):
+    assert axe_findings(page(measured), tmp_path) == []
+
+
+@pytest.mark.slow
+def test_axe_looks_at_light_and_dark(tmp_path):
+    """An image without words, and text that is seen on a light ground alone."""
+    style = (
+        "body{background:#fff;color:#222}@media(prefers-color-scheme:dark){body{background:#111}}"
+    )
+    text = (
+        f'<html lang="en"><title>t</title><style>{style}</style><body><p>words</p>'
+        '<img src="data:,"></body></html>'
+    )
+    found = [one["rule"] for one in axe_findings(text, tmp_path)]
+    assert found == ["image-alt", "color-contrast", "image-alt"]

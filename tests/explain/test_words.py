@@ -29,7 +29,7 @@ def costing(measured: Measured, **losses: float) -> Measured:
 @pytest.mark.parametrize(
     ("kind", "said"),
     [
-        ("Cls", r"Wrong classes cost 0\.200 AP: most often dog is detected as cat \(1 times\)\."),
+        ("Cls", r"Wrong classes cost 0\.200 AP: most often dog is detected as cat \(once\)\."),
         ("Loc", r"Badly placed boxes cost 0\.200 AP: .* larger image_size"),
         ("Both", r"wrong class in the wrong place cost 0\.200 AP"),
         ("Dupe", r"found twice cost 0\.200 AP: NMS at a lower IoU than 0\.6 "),
@@ -53,6 +53,14 @@ def test_the_three_that_cost_most_are_told_in_order_and_small_ones_never(measure
     assert words.sentences(costing(measured)) == [
         "No kind of error stands out: each costs less than 0.005 AP at IoU 0.50."
     ]
+
+
+def test_how_far_the_figures_can_be_trusted_comes_last(measured):
+    sure = costing(measured, Cls=0.1, Loc=0.3, Bkg=0.2)
+    assert len(words.sentences(sure)) == 3
+    unsure = replace(sure.intervals, ap=Estimate(0.5, 0.4, 0.6))
+    told = words.sentences(replace(sure, intervals=unsure))
+    assert [sentence.split(" ")[0] for sentence in told] == ["Badly", "Detections", "4"]
 
 
 def test_missed_objects_that_no_default_box_reaches_have_another_way_out(measured):
@@ -81,7 +89,7 @@ def test_few_images_are_told_where_they_leave_map_open(measured):
 
 def test_one_image_says_little(tmp_path):
     only = measure(made(tmp_path, {"a.png": [("cat", CAT)]}, [(1, "cat", CAT, 0.9)]))
-    assert words.sentences(only)[0].startswith("One image says next to nothing")
+    assert words.sentences(only)[-1].startswith("One image says next to nothing")
 
 
 def test_without_detections_or_truths_that_alone_is_said(tmp_path):

@@ -147,7 +147,7 @@ def _predict(trial: Trial, words: list[str]) -> None:
             settings,
             Console(file=printed, width=200),
             stop,
-        )
+        ).errors
     trial.printed = printed.getvalue()
 
 

@@ -106,3 +106,46 @@ def test_no_candidates_are_no_detections(num_boxes, limit):
     selection = Selection(across_classes_iou=0.5, max_detections=limit)
     boxes, ranks = row(*range(0, 20 * num_boxes, 20)), np.zeros((num_boxes, 2), np.float32)
     assert pairs(selection.select(boxes.reshape(-1, 4), ranks, 1.0)) == []
+
+
+THREE_CLASSES = np.array([[0.9, 0, 0], [0, 0.6, 0], [0, 0, 0.3], [0.5, 0, 0]], np.float32)
+
+
+def test_each_class_has_its_own_threshold():
+    selection = Selection().with_thresholds((0.7, 0.4, 0.35))
+    assert selection.score_threshold == 0.35
+    found = selection.select(row(0, 20, 40, 60), THREE_CLASSES, selection.threshold)
+    assert pairs(found) == [(0, 0), (1, 1)]
+    one = Selection().with_thresholds((0.55, 0.55, 0.55))
+    assert (one.score_threshold, one.class_thresholds) == (0.55, None)
+    assert pairs(one.select(row(0, 20, 40, 60), THREE_CLASSES, one.threshold)) == [(0, 0), (1, 1)]
+
+
+def test_the_limit_counts_what_the_thresholds_of_classes_leave():
+    selection = Selection(max_detections=2).with_thresholds((0.95, 0.4, 0.1))
+    found = selection.select(row(0, 20, 40, 60), THREE_CLASSES, selection.threshold)
+    assert pairs(found) == [(1, 1), (2, 2)]
+
+
+def test_what_a_class_threshold_drops_has_suppressed_what_it_overlaps():
+    """So that what is left is what is left of the detections that the thresholds were chosen on."""
+    ranks = np.array([[0.6, 0], [0, 0.5]], np.float32)  # one thing, seen as two classes
+    selection = Selection(across_classes_iou=0.5).with_thresholds((0.8, 0.4))
+    assert pairs(selection.select(row(0, 1), ranks, selection.threshold)) == []
+    assert pairs(selection.select(row(0, 1), ranks, selection.threshold, (1,))) == [(1, 1)]
+    assert pairs(selection.select(row(0, 1), ranks, selection.threshold, ())) == []
+
+
+@pytest.mark.parametrize("across_classes_iou", [None, 0.5])
+def test_thresholds_of_classes_leave_of_all_detections_those_that_pass(across_classes_iou):
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        boxes, scores = random_scene(60, 3, seed)
+        every = Selection(max_detections=None, across_classes_iou=across_classes_iou)
+        box_indices, class_ids = every.select(boxes, scores, 0.05)
+        thresholds = rng.uniform(0.1, 0.9, 3)
+        passes = scores[box_indices, class_ids] > thresholds[class_ids]
+        expected = list(zip(box_indices[passes], class_ids[passes], strict=True))[:7]
+        limited = Selection(max_detections=7, across_classes_iou=across_classes_iou)
+        limited = limited.with_thresholds(tuple(thresholds))
+        assert pairs(limited.select(boxes, scores, limited.threshold)) == expected

@@ -14,7 +14,7 @@ from mindssd.config.load import load_config, to_tree
 from mindssd.config.schema import Config
 from mindssd.errors import ConfigError, ImageError, WeightsError
 from mindssd.inference.detector import Detector
-from mindssd.types import Array
+from mindssd.types import Array, Detections
 from mindssd.weights.mindspore_checkpoint import write_checkpoint
 from mindssd.weights.safetensors_file import ModelMetadata, write_model
 
@@ -120,9 +120,9 @@ class Given:
     def __init__(self) -> None:
         self.images: list[Array] = []
 
-    def detect(self, images: Iterable[Array]) -> list[None]:
+    def detect(self, images: Iterable[Array]) -> list[Detections]:
         self.images = list(images)
-        return [None] * len(self.images)
+        return [Detections.empty(("fish",)) for _ in self.images]
 
 
 @pytest.fixture
@@ -159,9 +159,9 @@ def test_a_detector_takes_paths_arrays_pil_images_and_bytes(
     for seen in given.images:
         np.testing.assert_array_equal(seen, array)
     for one in images:
-        assert call(one) is None
+        assert len(call(one)) == 0
         np.testing.assert_array_equal(given.images, [array])
-    assert call(tuple(images[:2])) == [None, None]
+    assert [len(found) for found in call(tuple(images[:2]))] == [0, 0]
 
 
 def test_no_images_give_no_detections(call: Detector) -> None:
@@ -188,7 +188,7 @@ def test_what_is_no_image_is_named_with_what_is(
 ) -> None:
     with pytest.raises(TypeError) as told:
         call(wrong)
-    assert str(told.value).startswith(f"{what}; expected a path, an array (height, width, 3)")
+    assert str(told.value).startswith(f"{what}; expected a path, an http:// or https:// address")
     assert "\n" not in str(told.value) and not given.images
 
 
@@ -201,7 +201,8 @@ def test_what_is_no_image_is_named_with_what_is(
         (Path(), "Is a directory"),
         (b"", "the image: the file is empty"),
         (b"no picture", "the image: "),
-        (np.zeros((2, 2, 3), np.float32), "the image: image has dtype float32"),
+        (np.zeros((2, 2, 3), np.int32), "the image: image has dtype int32"),
+        (np.full((2, 2, 3), 2.0), "the image: image has float64 values from 2 to 2; expected 0"),
         ([np.zeros(3, np.uint8)], "image 0 of the list: image has shape"),
         (np.array(None), "the image: image has dtype object"),
     ],

@@ -186,7 +186,7 @@ def test_a_list_of_paths_is_read_as_it_is_detected_in(
         most = max(most, sum(reference() is not None for reference in pictures))
         return picture
 
-    monkeypatch.setattr("mindssd.inference.detector.read_image", read)
+    monkeypatch.setattr("mindssd.inference.pictures.read_image", read)
     looks = predictor() if tile is None else TiledPredictor(predictor(), tile)
     metadata = ModelMetadata({}, ("bright", "never"), (1, 2), (8, 8), UNIT.mean, UNIT.std, ())
     values = list(range(150, 190))

@@ -59,7 +59,7 @@ def photo(path: Path, height: int = 10, width: int = 20) -> Path:
 def run(out: Path, *sources: Path | str, sheet: bool = False) -> list[ImageError]:
     names = [str(source) for source in sources]
     outputs = Outputs(out, sheet=sheet)
-    return job.predict_files(Path("model"), names, outputs, {}, Console(quiet=True))
+    return job.predict_files(Path("model"), names, outputs, {}, Console(quiet=True)).errors
 
 
 def names_in(folder: Path) -> set[str]:
@@ -141,7 +141,7 @@ def test_what_pictures_leave_out_of_their_files_is_one_line(
         page.save(tmp_path / name, save_all=True, append_images=[page])
     console = Console(file=io.StringIO(), width=40)
     names = [str(tmp_path / name) for name in ("a.tif", "b.tif", "c.tif")]
-    assert job.predict_files(Path("m"), names, Outputs(tmp_path / "out"), {}, console) == []
+    assert job.predict_files(Path("m"), names, Outputs(tmp_path / "out"), {}, console).errors == []
     assert isinstance(console.file, io.StringIO)
     line = f"3 images, such as {names[0]}: several pages or frames: only the first is used\n"
     assert console.file.getvalue().count("several pages") == 1 and line in console.file.getvalue()

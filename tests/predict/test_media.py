@@ -310,7 +310,7 @@ def test_a_server_that_falls_silent_is_a_fault(
         done.wait(60)
         handler.close_connection = True
 
-    monkeypatch.setattr("mindssd.predict.byte_streams.TIMEOUT_S", 0.5)
+    monkeypatch.setattr("mindssd.http.TIMEOUT_S", 0.5)
     with serving(answer) as address:
         count, said = said_at_end(open_media(of_server(address, "live")))
         done.set()

@@ -81,7 +81,9 @@ def run(
     outputs = Outputs(out, save.split(","))
     names = [str(word) for word in words]
     console = Console(file=printed, width=400)
-    return job.predict_files(Path("model"), names, outputs, settings, console), printed.getvalue()
+    return job.predict_files(
+        Path("model"), names, outputs, settings, console
+    ).errors, printed.getvalue()
 
 
 def counts(out: Path) -> tuple[int, int, int, int, int]:
@@ -317,7 +319,7 @@ def test_ctrl_c_ends_a_live_source_and_those_behind_it_go_on(
     monkeypatch.setattr(job, "open_media", lambda source: Played(frames))
     outputs = Outputs(tmp_path / "out", ["json", "drawn"])
     words = ["0", str(photo(tmp_path / "a.jpg"))]
-    assert job.predict_files(Path("m"), words, outputs, {}, Console(quiet=True), stop) == []
+    assert job.predict_files(Path("m"), words, outputs, {}, Console(quiet=True), stop).errors == []
     assert stop.number is None
     images = json.loads((tmp_path / "out" / "detections.json").read_text())["images"]
     assert [image["file_name"] for image in images[-1:]] == words[1:] and len(images) > 1

@@ -62,7 +62,9 @@ def clip(tmp_path: Path) -> Path:
 
 def run(out: Path, *words: object, save: str = "drawn,json") -> list[MindSSDError]:
     outputs = Outputs(out, save=save.split(","))
-    return job.predict_files(Path("m"), [str(w) for w in words], outputs, {}, Console(quiet=True))
+    return job.predict_files(
+        Path("m"), [str(w) for w in words], outputs, {}, Console(quiet=True)
+    ).errors
 
 
 def properties(path: Path) -> tuple[int, float, tuple[int, int]]:
@@ -118,7 +120,9 @@ def test_a_stream_is_read_by_its_address_and_its_secrets_are_written_nowhere(
             f"{host}/{name}?token=secret" for name in ("clip.mp4", "photo.jpg", "no", "cut.ts")
         ]
         outputs = Outputs(out, save=["drawn", "json", "csv", "yolo"])
-        errors = job.predict_files(Path("m"), words, outputs, {}, Console(file=printed, width=200))
+        errors = job.predict_files(
+            Path("m"), words, outputs, {}, Console(file=printed, width=200)
+        ).errors
     refused, cut = errors
     assert str(refused).endswith("/no?…: cannot be opened: 404 Not Found")
     assert "cut.ts?…: breaks off" in str(cut)

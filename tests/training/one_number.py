@@ -13,12 +13,13 @@ import numpy as np
 import pytest
 
 from mindssd.engines.base import StepperState, StepResult
+from mindssd.training.callbacks import NO_CALLBACKS, Callbacks
 from mindssd.training.checkpoint import Origin
 from mindssd.training.loop import TrainingLoop
 from mindssd.training.plan import Actions, Outcome, Plan
 from mindssd.training.run_folder import RunFolder, RunLog
 from mindssd.training.schedule import Schedule
-from mindssd.training.signals import Stopped
+from mindssd.training.signals import Stopped, StoppedByCallback
 from mindssd.types import Array, Batch
 
 STEPS_PER_EPOCH = 4
@@ -132,7 +133,12 @@ class StopAfter:
     steps: int | None
     requested: bool = False
 
+    def request(self) -> None:
+        self.requested = True
+
     def check(self) -> None:
+        if self.requested:
+            raise StoppedByCallback
         if len(self.stepper.rates) == self.steps:
             raise Stopped(signal.SIGTERM)
 
@@ -170,6 +176,7 @@ class Run:
         values: tuple[float | None, ...] = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6),
         bad_steps: tuple[int, ...] = (),
         stop_after: int | None = None,
+        callbacks: Callbacks = NO_CALLBACKS,
     ) -> None:
         self.network = FakeNetwork()
         self.stepper = FakeStepper(self.network, bad_steps)
@@ -193,13 +200,14 @@ class Run:
                 sample_picture=lambda: None,
             ),
             stop=StopAfter(self.stepper, stop_after),
+            callbacks=callbacks,
         )
 
     def run(self, batches: FakeBatches | None = None) -> Outcome:
         try:
             return self.loop.run(batches or FakeBatches(), self.log)
         finally:
-            self.log.close()
+            self.log.close("finished")
 
     def events(self, kind: str) -> list[dict[str, Any]]:
         lines = map(json.loads, self.folder.log_file.read_text().splitlines())

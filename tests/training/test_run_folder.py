@@ -87,7 +87,7 @@ def test_the_log_is_a_line_an_event_and_goes_on_where_it_ended(tmp_path):
         log = RunLog(folder)
         log.event("train", step, loss=0.5, note="text")
         log.metrics(step, {"AP": 0.25})
-        log.close()
+        log.close("finished")
     lines = [json.loads(line) for line in folder.log_file.read_text().splitlines()]
     assert [(line["event"], line["step"]) for line in lines] == [
         ("train", 10),
@@ -103,7 +103,7 @@ def test_tensorboard_gets_numbers_and_pictures(tmp_path):
     log = RunLog(RunFolder(tmp_path))
     log.event("train", 1, loss=0.5, finite=True, device="CPU")
     log.picture("detections", np.zeros((4, 6, 3), np.uint8), 1)
-    log.close()
+    log.close("finished")
     (events,) = tmp_path.glob("events.out.tfevents.*")
     content = events.read_bytes()
     assert b"train/loss" in content and b"detections" in content

@@ -1,0 +1,96 @@
+"""`mindssd.predict`: what the command of this name does, for a program."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from os import fspath
+from pathlib import Path
+
+from mindssd.errors import ConfigError, MindSSDError
+from mindssd.predict.job import predict_files
+from mindssd.predict.naming import JSON_FILE
+from mindssd.predict.stop import Stop
+from mindssd.predict.writing import Outputs
+from mindssd.training.progress import SteadyConsole
+
+
+@dataclass(frozen=True)
+class Predicted:
+    """What was looked at, and where its results are."""
+
+    out: Path
+    """The folder."""
+    results: Path | None
+    """`detections.json` in it, if that was asked for: `results.schema.json` says what it holds."""
+    num_images: int
+    """Images and frames."""
+    num_detections: int
+    errors: tuple[MindSSDError, ...]
+    """Of what could not be read or written; the rest was done."""
+
+
+def predict(
+    model: str | Path,
+    sources: str | Path | Sequence[str | Path],
+    *,
+    out: str | Path = "predictions",
+    save: str | Sequence[str] = ("drawn", "json"),
+    score: float | None = None,
+    classes: str | Sequence[str] | None = None,
+    max_detections: int | None = None,
+    tile: int | None = None,
+    overlap: float | None = None,
+    sheet: bool = False,
+    batch: int = 1,
+    device: str | None = None,
+    engine: str | None = None,
+    runtime: str | None = None,
+    precision: str | None = None,
+    threads: int | None = None,
+    quiet: bool = False,
+    stop: Stop | None = None,
+) -> Predicted:
+    """Detect in images, videos and streams, and write what was found: `mindssd predict`.
+
+    `sources` are files, folders, globs and addresses; `save` is some of drawn, json, csv, yolo and
+    crops; a text is taken as a list with commas, as on a command line. Prints as the command does,
+    unless `quiet`. It ends before its sources do where `stop` says so. MindSSDError where nothing
+    can be done.
+    """
+    chosen = None if classes is None else _words(classes)
+    if chosen == []:
+        raise ConfigError("--classes is empty: expected names with commas; leave it out for all")
+    outputs = Outputs(Path(out), _words(save), sheet)
+    settings = {
+        "score_threshold": score,
+        "classes": chosen,
+        "max_detections": max_detections,
+        "device": device,
+        "engine": engine,
+        "batch_size": batch,
+        "tile": tile,
+        "overlap": overlap,
+        "runtime": runtime,
+        "precision": precision,
+        "threads": threads,
+    }
+    words = [sources] if isinstance(sources, str | Path) else sources
+    tally = predict_files(
+        Path(model),
+        [fspath(word) for word in words],
+        outputs,
+        settings,
+        SteadyConsole(quiet=quiet),
+        stop,
+    )
+    return Predicted(
+        out=outputs.out,
+        results=outputs.out / JSON_FILE if "json" in outputs.save else None,
+        num_images=tally.num_images,
+        num_detections=tally.num_detections,
+        errors=tuple(tally.errors),
+    )
+
+
+def _words(text: str | Sequence[str]) -> list[str]:
+    parts = text.split(",") if isinstance(text, str) else text
+    return [word.strip() for word in parts if word.strip()]

@@ -1,0 +1,1 @@
+"""Programs that show the numbers of many runs beside each other, each behind one interface."""
