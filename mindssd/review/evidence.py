@@ -25,6 +25,10 @@ LIKE = 15
 """So many labels of the class, the nearest in size and shape, say how well their like is found."""
 
 
+MOST_LIKE = 5_000
+"""Of so many of a class, spread over all, the nearest are sought."""
+
+
 @dataclass(frozen=True, eq=False)
 class Seen:
     """An image's labels and what was found: `boxes` (T, 4), `classes` (T,), and of D detections."""
@@ -130,6 +134,7 @@ def likes_support(boxes: Array, classes: Array, support: Array, asked: Labels) -
     result = np.zeros(len(asked.boxes))
     for class_id in np.unique(asked.classes).tolist():
         rows = np.flatnonzero(classes == class_id)
+        rows = rows[:: max(1, len(rows) // MOST_LIKE)]
         wanted = np.flatnonzero(asked.classes == class_id)
         if not len(rows):
             continue

@@ -243,7 +243,9 @@ def _out_of_nothing(seen: Seen, truths: _Truths, count: int, rng: np.random.Gene
 
 def _missing(seen: Sequence[Seen], least: float) -> list[Mistake]:
     candidates = [unlabelled(one) for one in seen]
-    made = [unlabelled(one, place).features for one in seen for place in range(len(one.boxes))]
+    labels = [(one, place) for one in seen for place in range(len(one.boxes))]
+    step = max(1, round(len(labels) / MOST_MADE))
+    made = [unlabelled(one, place).features for one, place in labels[::step]]
     features = np.concatenate([np.zeros((0, 4)), *(c.features for c in candidates)])
     probabilities = kind_probabilities(features, [np.concatenate([np.zeros((0, 4)), *made])])[:, 0]
     mistakes, start = [], 0
