@@ -30,7 +30,7 @@ SEEDS ?= 0,1,2
 MINUTES ?= 60
 SEED ?= 0
 
-.PHONY: help setup check test test-matrix fuzz demo bccd accuracy bench clean
+.PHONY: help setup check test test-matrix fuzz fuzz-serve demo bccd accuracy bench clean
 
 help: ## List these targets
 	@echo "usage: make TARGET"
@@ -82,7 +82,7 @@ test-matrix: ## The fast tests on Python 3.11, 3.12 and 3.13, with no engine and
 		echo "== Python $$version"; \
 		[ -x $$bin/python ] || $$python -m venv .venv-$$version; \
 		$$bin/python -m pip install -qq --disable-pip-version-check \
-			--editable '.[train,runtime,openvino,video,heif,mlflow,wandb,swanlab,supervision,pandas,hub,test]'; \
+			--editable '.[train,runtime,openvino,video,heif,serve,mlflow,wandb,swanlab,supervision,pandas,hub,test]'; \
 		$$bin/python -c 'import cv2, numpy; print("NumPy", numpy.__version__, "OpenCV", cv2.__version__)'; \
 		PATH=$$PWD/$$bin:$$PATH $$bin/python -m pytest -n $(JOBS) --dist loadfile -m "not slow"; \
 	done
@@ -92,6 +92,13 @@ fuzz: $(STAMP) ## Damaged images, odd annotations and odd sources, an hour each:
 	for path in $(filter-out tests/fuzz/__% tests/fuzz/test_%,$(sort $(wildcard tests/fuzz/*.py))); do \
 		$(BIN)/python -m tests.fuzz $$(basename $$path .py) --minutes $(MINUTES) --seed $(SEED); \
 	done
+
+# Schemathesis brings a plug-in of pytest, so it has an environment of its own.
+fuzz-serve: $(STAMP) ## What the service's description allows and forbids, by schemathesis: minutes
+	@set -eu; \
+	[ -x .venv-fuzz/bin/schemathesis ] || { $(BIN)/python -m venv .venv-fuzz; \
+		.venv-fuzz/bin/pip install -qq --disable-pip-version-check 'schemathesis>=4,<5'; }; \
+	$(BIN)/python -m tests.serve.fuzz .venv-fuzz/bin/schemathesis --seed $(SEED)
 
 demo: $(STAMP) ## Draw a data set, train on it, evaluate and show detections: some ten minutes
 	@set -euo pipefail; \

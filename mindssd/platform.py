@@ -63,6 +63,21 @@ def peak_memory_mb() -> float | None:
     return float(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20)
 
 
+def allow_open_files(count: int) -> int:
+    """Raise this process's limit of open files to `count`, and give what it then is at least.
+
+    Less than `count` where the system allows no more. Windows has no such limit.
+    """
+    if resource is None:
+        return count
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY or soft >= count:
+        return count
+    allowed = count if hard == resource.RLIM_INFINITY else min(count, hard)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
+    return int(allowed)
+
+
 def lock(descriptor: int, wait: bool = True) -> None:
     """Keep a file from other processes that lock it, until it is closed or this process ends.
 

@@ -47,7 +47,18 @@ WORDS = {
     "all": "all above",
     "below": "all above deploy",
 }
-OUTER = {"card", "deploy", "predict", "launch", "doctor", "tune", "inspect", "explain"}
+OUTER = {
+    "card",
+    "deploy",
+    "predict",
+    "launch",
+    "doctor",
+    "tune",
+    "review",
+    "inspect",
+    "explain",
+    "serve",
+}
 """These stand beside each other: what one of them needs of another belongs below."""
 
 _layer("errors")
@@ -94,9 +105,15 @@ _layer("deploy", "below", "numpy cv2 msgspec rich onnx onnxruntime openvino")
 _layer("predict", "below", "numpy cv2 PIL av msgspec rich")
 _layer("launch", "below")
 _layer("doctor", "below", "packaging")
-_layer("tune", "below", "numpy rich msgspec")
+_layer("tune", "below", "numpy rich")
+_layer("review", "below", "numpy cv2 rich msgspec")
 _layer("inspect", "below", "numpy rich msgspec")
 _layer("explain", "below", "numpy cv2 rich")
+_layer(
+    "serve",
+    "below",
+    "numpy cv2 msgspec fastapi starlette pydantic uvicorn prometheus_client python_multipart",
+)
 _layer("card", "below")
 _layer("api", "all", "rich")
 _layer("cli", "all", "typer rich")
@@ -119,6 +136,8 @@ ONLY_IN = {
     "faster_coco_eval": "evaluation",
     "yaml": "config",
     "av": "predict",
+    "fastapi": "serve",
+    "uvicorn": "serve",
     "supervision": "types",
     "huggingface_hub": "weights",
     "pandas": "types",

@@ -1,7 +1,7 @@
 """Evaluate a trained model's file on a data set, for the command line and for Python."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rich.console import Console
@@ -19,6 +19,7 @@ from mindssd.config.commands import (
 )
 from mindssd.config.load import load_config, override
 from mindssd.config.schema import Config
+from mindssd.data.classes import only_classes
 from mindssd.data.dataset import DetectionDataset
 from mindssd.deploy.sessions.opening import is_deployed, open_session
 from mindssd.deploy.sessions.session import RuntimeSettings, Session
@@ -73,13 +74,15 @@ def detect_with_model(
     overrides: Sequence[str],
     protocol: Protocol | str | None,
     console: Console,
+    classes: Sequence[str] | None = None,
 ) -> Detected:
     """Run the model at `path` on the validation images of `data_dir` (in `overrides`).
 
     `path` may be a published detector's name. `overrides` may set what an evaluation depends on,
     and what the model is only where its file does not say it: see `config.commands`. `recipe` is
     for files that do not describe their network; a model's own description wins. Without a
-    `protocol`, or the name of one, the config's `evaluation.protocol` decides.
+    `protocol`, or the name of one, the config's `evaluation.protocol` decides. With `classes` those
+    alone are looked for, and scored.
     """
 
     def say(line: str) -> None:
@@ -89,6 +92,8 @@ def detect_with_model(
     session = _session(path, recipe, overrides) if is_deployed(path) else None
     config = _config(path, session, recipe, overrides)
     dataset = build_dataset(config, "val", model=path)
+    if classes is not None:
+        dataset = only_classes(dataset, classes)
     if not isinstance(protocol, Protocol):
         protocol = PROTOCOLS[protocol or config.evaluation.protocol]
     class_names = dataset.class_names
@@ -97,6 +102,10 @@ def detect_with_model(
         class_names = training_classes(config) or class_names
     predictor, grids = _predictor(path, session, config, class_names, protocol)
     dataset = with_classes_of(dataset, predictor.class_names, path)
+    if classes is not None:
+        chosen = tuple(i for i, name in enumerate(predictor.class_names) if name in classes)
+        postprocess = replace(predictor.postprocess, class_ids=chosen)
+        predictor = replace(predictor, postprocess=postprocess)
     for line in dataset.report.lines():
         say(line)
     indices = chosen_images(dataset, protocol)

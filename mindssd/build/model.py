@@ -5,13 +5,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from mindssd.build.engine import build_engine
+from mindssd.build.engine import build_engine, choose_engine
 from mindssd.build.network import build_network
 from mindssd.build.predictor import build_predictor
 from mindssd.build.published import find_model
 from mindssd.config.load import from_tree, with_values
 from mindssd.config.schema import Config, GridBoxesConfig
-from mindssd.deploy.manifest import shown_by
+from mindssd.deploy.manifest import Manifest, shown_by
 from mindssd.deploy.sessions.opening import is_deployed, open_session
 from mindssd.deploy.sessions.session import RuntimeSettings, Session
 from mindssd.engines.base import Network
@@ -115,35 +115,103 @@ def load(
     ConfigError for a setting out of range, a class that the model does not know, or a file that
     does not describe its network.
     """
-    wanted = _wanted(score_threshold, iou_threshold, max_detections)
-    if batch_size < 1:
-        raise ConfigError(f"batch_size is {batch_size}; expected at least 1")
+    _wanted(score_threshold, iou_threshold, max_detections)  # before the model is opened
     if overlap is not None and tile is None:
         raise ConfigError(f"overlap is {overlap} without tile; give both, or neither")
+    opened = open_model(
+        path,
+        device=device,
+        engine=engine,
+        batch_size=batch_size,
+        runtime=runtime,
+        precision=precision,
+        threads=threads,
+    )
+    return opened.detector(
+        score_threshold=score_threshold,
+        iou_threshold=iou_threshold,
+        max_detections=max_detections,
+        classes=classes,
+        tile=tile,
+        overlap=overlap,
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class OpenedModel:
+    """A model of any kind, opened once for detectors of any settings."""
+
+    metadata: ModelMetadata
+    predictor: Predictor
+    """With the settings that are for people."""
+    manifest: Manifest | None
+    """Of a deployed file."""
+    description: str
+    """What runs it, for people."""
+
+    def detector(
+        self,
+        *,
+        score_threshold: float | None = None,
+        iou_threshold: float | None = None,
+        max_detections: int | None = None,
+        classes: Sequence[str] | None = None,
+        tile: int | None = None,
+        overlap: float | None = None,
+    ) -> Detector:
+        """A detector with these settings, which are `load`'s; all share what was opened."""
+        wanted = _wanted(score_threshold, iou_threshold, max_detections)
+        postprocess = self.predictor.postprocess
+        selection = replace(postprocess.selection, **wanted)
+        if self.manifest is not None:
+            self.manifest.require_wider(selection)
+        class_ids = None if classes is None else _class_ids(classes, self.metadata.class_names)
+        predictor = replace(
+            self.predictor,
+            postprocess=replace(postprocess, selection=selection, class_ids=class_ids),
+        )
+        if tile is None:
+            return Detector(predictor, self.metadata)
+        shared = OVERLAP if overlap is None else overlap
+        return Detector(TiledPredictor(predictor, tile, shared), self.metadata)
+
+
+def open_model(
+    path: str | Path,
+    *,
+    device: str | None = None,
+    engine: str | None = None,
+    batch_size: int = 1,
+    runtime: str | None = None,
+    precision: str | None = None,
+    threads: int | None = None,
+) -> OpenedModel:
+    """Open a model by its file or name; settings and errors are `load`'s."""
+    if batch_size < 1:
+        raise ConfigError(f"batch_size is {batch_size}; expected at least 1")
     path = find_model(path)
     if is_deployed(path):
         if engine is not None:
             raise ConfigError(f"{path} runs on runtime=onnxruntime or openvino; leave engine out")
         session = open_session(path, RuntimeSettings(runtime, device, precision, threads))
-        metadata = session.manifest.metadata
-        selection = replace(session.manifest.shown(), **wanted)
-        predictor = deployed_predictor(session, selection, batch_size)
-    else:
-        for name, setting in (("runtime", runtime), ("precision", precision), ("threads", threads)):
-            if setting is not None:
-                raise ConfigError(
-                    f"{name} is for files of `mindssd export`; {path} runs on MindSpore or PyTorch"
-                )
-        metadata, predictor = _engine_predictor(path, wanted, device, engine, batch_size)
-    if classes is not None:
-        class_ids = _class_ids(classes, metadata.class_names)
-        predictor = replace(
-            predictor, postprocess=replace(predictor.postprocess, class_ids=class_ids)
-        )
-    if tile is None:
-        return Detector(predictor, metadata)
-    shared = OVERLAP if overlap is None else overlap
-    return Detector(TiledPredictor(predictor, tile, shared), metadata)
+        manifest = session.manifest
+        predictor = deployed_predictor(session, manifest.shown(), batch_size)
+        return OpenedModel(manifest.metadata, predictor, manifest, session.description)
+    for name, setting in (("runtime", runtime), ("precision", precision), ("threads", threads)):
+        if setting is not None:
+            raise ConfigError(
+                f"{name} is for files of `mindssd export`; {path} runs on MindSpore or PyTorch"
+            )
+    metadata = read_description(path)
+    if metadata is None:
+        raise _without_description(path)
+    model = load_model(path, device=device, engine=engine)
+    predictor = build_predictor(
+        model.config, model.network, model.class_names, shown_by(metadata), batch_size
+    )
+    return OpenedModel(
+        metadata, predictor, None, f"the engine {choose_engine(model.config.engine)}"
+    )
 
 
 def _wanted(
@@ -177,24 +245,6 @@ def _class_ids(names: Sequence[str], known: tuple[str, ...]) -> tuple[int, ...]:
                 f"classes: the model has no class {name!r}; it has {', '.join(known)}"
             )
     return tuple(sorted({known.index(name) for name in names}))
-
-
-def _engine_predictor(
-    path: str | Path,
-    wanted: dict[str, Any],
-    device: str | None,
-    engine: str | None,
-    batch_size: int,
-) -> tuple[ModelMetadata, Predictor]:
-    metadata = read_description(path)
-    if metadata is None:
-        raise _without_description(path)
-    model = load_model(path, device=device, engine=engine)
-    selection = replace(shown_by(metadata), **wanted)
-    predictor = build_predictor(
-        model.config, model.network, model.class_names, selection, batch_size
-    )
-    return metadata, predictor
 
 
 def deployed_predictor(session: Session, selection: Selection, batch_size: int) -> Predictor:

@@ -37,7 +37,7 @@ from mindssd.files import write_file
 from mindssd.training.callbacks import NO_CALLBACKS, Callbacks
 from mindssd.training.checkpoint import read_newest
 from mindssd.training.plan import Metrics, Outcome
-from mindssd.training.progress import SteadyConsole
+from mindssd.training.progress import SteadyConsole, Watch
 from mindssd.training.resume import carry_over
 from mindssd.training.run import Run
 from mindssd.training.run_folder import RunFolder
@@ -100,12 +100,16 @@ def resume_run(
 
 
 def train_quietly(
-    config: Config, path: Path, datasets: Datasets, deadline: float | None = None
+    config: Config,
+    path: Path,
+    datasets: Datasets,
+    deadline: float | None = None,
+    watch: Watch | None = None,
 ) -> Outcome:
     """Train on other images than data_dir's, or go on there where a run stands; say little.
 
     `datasets` are training and validation images, of the same classes. Raises OutOfTime, with all
-    saved, where `deadline` comes first, in seconds of `time.monotonic`.
+    saved, where `deadline` comes first, in seconds of `time.monotonic`. `watch` is told of steps.
     """
     folder = RunFolder(path)
     checkpoint = read_newest(folder.last_file)[0] if folder.can_be_resumed else None
@@ -117,7 +121,8 @@ def train_quietly(
         else:
             origin = read_origin(checkpoint, str(folder.last_file))
             checkpoint, _ = carry_over(replace(checkpoint, origin=origin), parts.origin, False)
-        return replace(parts.run(), report=False, deadline=deadline).train(checkpoint)
+        run = replace(parts.run(), report=False, deadline=deadline, watch=watch)
+        return run.train(checkpoint)
 
 
 def run_folder(config: Config, recipe: str) -> Path:

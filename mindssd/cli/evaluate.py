@@ -42,6 +42,14 @@ def evaluate(
         typer.Option(help="What is scored, see above; by default the model's own."),
     ] = None,
     json: JsonFile = None,
+    report: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="Write a page that says what is missed and why, with its figures as JSON and CSV.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Evaluate a model on the validation images under `data_dir`.
 
@@ -55,17 +63,38 @@ def evaluate(
     class, and only images with boxes and without crowds. Its mAP is not COCO's.
     """
     from rich.console import Console
+    from rich.progress import Progress
 
-    from mindssd.api import evaluate as score
+    from mindssd.build.evaluation import detect_with_model
     from mindssd.evaluation.report import print_report, write_json
+    from mindssd.explain.folder import PAGE, claim
+    from mindssd.explain.job import write_report
+    from mindssd.explain.words import sentences
     from mindssd.files import require_writable
 
     if json is not None:
         require_writable(json)
-    name = protocol.value if protocol else None
-    evaluation = score(model, list(overrides or ()), config=config, protocol=name)
+    if report is not None:
+        claim(report)
     console = Console()
+    detected = detect_with_model(
+        model, config, list(overrides or ()), protocol.value if protocol else None, console
+    )
+    measured = None
+    if report is not None:
+        with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
+            task = bar.add_task("looking at images", total=None)
+            measured = write_report(
+                detected,
+                report,
+                lambda done, total: bar.update(task, completed=done, total=total),
+            )
+    evaluation = detected.evaluation() if measured is None else measured.evaluation
     print_report(evaluation, console)
+    if report is not None and measured is not None:
+        lines = [*sentences(measured), f"written: {report / PAGE}"]
+        for line in lines:
+            console.print(line, highlight=False, markup=False, soft_wrap=True)
     if json is not None:
         write_json(evaluation, json)
         console.print(f"written: {json}", highlight=False, markup=False, soft_wrap=True)

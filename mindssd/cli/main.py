@@ -10,6 +10,7 @@ import typer
 
 from mindssd.cli.bench import bench
 from mindssd.cli.card import card
+from mindssd.cli.compare import compare
 from mindssd.cli.convert import convert
 from mindssd.cli.demo import demo
 from mindssd.cli.doctor import doctor
@@ -18,6 +19,9 @@ from mindssd.cli.export import export
 from mindssd.cli.inspect import inspect
 from mindssd.cli.models import models
 from mindssd.cli.predict import predict
+from mindssd.cli.review import review
+from mindssd.cli.serve import serve
+from mindssd.cli.suggest import suggest
 from mindssd.cli.threshold import threshold
 from mindssd.cli.train import train
 from mindssd.cli.tune import tune
@@ -62,10 +66,14 @@ def options(
 
 app.command()(train)
 app.command()(tune)
+app.command()(review)
+app.command()(suggest)
 app.command()(inspect)
 app.command("eval")(evaluate)
 app.command()(threshold)
+app.command()(compare)
 app.command()(predict)
+app.command()(serve)
 app.command()(export)
 app.command()(bench)
 app.command()(convert)
@@ -83,6 +91,7 @@ EXTRAS = {
     "export": ("onnx", "onnxscript"),
     "runtime": ("onnxruntime",),
     "openvino": ("openvino",),
+    "serve": ("fastapi", "starlette", "uvicorn", "prometheus_client", "python_multipart"),
     "hub": ("huggingface_hub",),
 }
 """Who needs only to detect installs no more: what the other commands import, by its extra."""

@@ -67,7 +67,7 @@ def tune(
     if resume is not None:
         if config is not None or overrides or folds is not None:
             raise ConfigError("--resume goes on with the search's own settings; leave others out")
-        job = Job(resume, seconds, console)
+        job = Job.resume(resume, seconds, console)
     else:
         for key in read_overrides(overrides or ()):
             if key in NO_EFFECT:

@@ -65,6 +65,37 @@ def with_classes(
     )
 
 
+def only_classes(dataset: DetectionDataset, names: Sequence[str]) -> DetectionDataset:
+    """The same images with the classes of these `names` alone, by `match_names`, and their boxes.
+
+    Those left out are counted. DatasetError where none is left.
+    """
+    kept = match_names(dataset.class_names, names) >= 0
+    if kept.all():
+        return dataset
+    if not kept.any():
+        raise DatasetError(
+            f"{dataset.annotation_file}: has none of {', '.join(names[:_NAMED])}, only "
+            f"{', '.join(dataset.class_names[:_NAMED])}"
+        )
+    of_box = np.concatenate([[False], kept])[dataset.labels]
+    finding = count_where(
+        ~kept, "classes that are not compared: left out", lambda row: dataset.class_names[row]
+    )
+    rows = np.flatnonzero(of_box)
+    return replace(
+        dataset,
+        class_names=tuple(np.array(dataset.class_names, object)[kept]),
+        category_ids=tuple(np.array(dataset.category_ids)[kept].tolist()),
+        starts=np.concatenate([[0], np.cumsum(of_box)])[dataset.starts],
+        boxes_xywh=dataset.boxes_xywh[rows],
+        areas=dataset.areas[rows],
+        labels=np.concatenate([[0], np.cumsum(kept)]).astype(np.int32)[dataset.labels[rows]],
+        is_crowd=dataset.is_crowd[rows],
+        report=dataset.report.with_findings(*finding),
+    )
+
+
 def classes_line(dataset: DetectionDataset) -> str:
     """Say the classes in one line, by name as far as they fit, and how many have no box."""
     names = dataset.class_names

@@ -42,23 +42,32 @@ def subset(dataset: DetectionDataset, indices: Array) -> DetectionDataset:
     )
 
 
-def folds(dataset: DetectionDataset, num_folds: int, seed: int = 0) -> list[Array]:
+def folds(
+    dataset: DetectionDataset, num_folds: int, seed: int = 0, groups: Array | None = None
+) -> list[Array]:
     """Deal the images into folds: each image in one, each class spread as evenly as can be.
 
-    The images of the rarest classes are dealt first, each to the fold that shows its rarest class
-    least often, then to the one of fewest images; images without truths come last. Every fold has
-    truths: DatasetError for fewer images with truths than folds.
+    `groups` (N,) from 0, where given, keeps the images of a group in one fold. Those of the rarest
+    classes are dealt first, each to the fold that shows its rarest class least often, then to the
+    one of fewest images; images without truths come last. Every fold has truths: DatasetError for
+    fewer images, or groups, with truths than folds.
     """
-    shows = shown_classes(dataset)
+    if groups is None:
+        groups = np.arange(len(dataset))
+    num_groups = int(groups.max(initial=-1)) + 1
+    shows = np.zeros((num_groups, len(dataset.class_names) + 1), np.int64)
+    np.add.at(shows, groups, shown_classes(dataset))
     num_shown = int(shows[:, 1:].any(axis=1).sum())
     if num_shown < num_folds:
+        kind = "images" if num_groups == len(dataset) else "groups of images that are alike"
         raise DatasetError(
-            f"{dataset.annotation_file}: {num_shown} images with boxes cannot be dealt into "
+            f"{dataset.annotation_file}: {num_shown} {kind} with boxes cannot be dealt into "
             f"{num_folds} folds"
         )
-    ones = np.ones(len(dataset), np.int64)
+    sizes = np.bincount(groups, minlength=num_groups)
     shares = np.full(num_folds, 1 / num_folds)
-    parts = deal(shows, ones, shares, np.random.default_rng(seed).random(len(dataset)))
+    order = np.random.default_rng(seed).random(num_groups)
+    parts = deal(shows, sizes, shares, order)[groups]
     return [np.flatnonzero(parts == fold) for fold in range(num_folds)]
 
 

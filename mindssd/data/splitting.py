@@ -54,9 +54,7 @@ def split_off(dataset: DetectionDataset, val_share: float, group_by: str | None 
     the same images are split alike everywhere. DatasetError where a part would have no truths.
     """
     digests = [_digest(dataset, row) for row in range(len(dataset))]
-    paths = [path_of(dataset.image_dir, name) for name in dataset.file_names]
-    alike = _equal(near_duplicates(paths).groups().tolist())
-    groups = _groups(len(dataset), [*_equal(digests), *_named_alike(dataset, group_by), *alike])
+    groups = _groups_of(dataset, digests, group_by)
     num_groups = int(groups.max(initial=-1)) + 1
     shows = np.zeros((num_groups, len(dataset.class_names) + 1), np.int64)
     np.add.at(shows, groups, shown_classes(dataset))
@@ -75,6 +73,17 @@ def split_off(dataset: DetectionDataset, val_share: float, group_by: str | None 
             )
     names = np.array(dataset.file_names, dtype=object)
     return Split(train=names[parts == 0].tolist(), val=names[parts == 1].tolist())
+
+
+def alike_groups(dataset: DetectionDataset, group_by: str | None = None) -> Array:
+    """Number the groups of images that `split_off` keeps together: (N,) from 0."""
+    return _groups_of(dataset, [_digest(dataset, row) for row in range(len(dataset))], group_by)
+
+
+def _groups_of(dataset: DetectionDataset, digests: list[bytes], group_by: str | None) -> Array:
+    paths = [path_of(dataset.image_dir, name) for name in dataset.file_names]
+    alike = _equal(near_duplicates(paths).groups().tolist())
+    return _groups(len(dataset), [*_equal(digests), *_named_alike(dataset, group_by), *alike])
 
 
 def parts_of(

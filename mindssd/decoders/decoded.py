@@ -1,5 +1,8 @@
 """What a decoder gives, how large a picture may be, and what may be remarked on one."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 
 from mindssd.errors import ImageError
@@ -28,10 +31,24 @@ class Decoded:
     remarks: tuple[str, ...] = ()
 
 
+_most_pixels = ContextVar("_most_pixels", default=MOST_PIXELS)
+
+
+@contextmanager
+def at_most(num_pixels: int) -> Iterator[None]:
+    """Refuse larger pictures than so many pixels, in this thread and while it is entered."""
+    token = _most_pixels.set(min(num_pixels, MOST_PIXELS))
+    try:
+        yield
+    finally:
+        _most_pixels.reset(token)
+
+
 def require_size(width: int, height: int) -> None:
     """Refuse, before anything is allocated, a picture that memory may not hold."""
-    if width * height > MOST_PIXELS:
+    most = _most_pixels.get()
+    if width * height > most:
         raise ImageError(
-            f"has {width} x {height} pixels; expected at most {MOST_PIXELS / 1e6:.0f} million: "
+            f"has {width} x {height} pixels; expected at most {most / 1e6:.4g} million: "
             "cut it into pieces, or check the file"
         )

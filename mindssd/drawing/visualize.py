@@ -74,6 +74,33 @@ def compare(
 
 
 @dataclass(frozen=True, eq=False)
+class Mark:
+    """A box to draw: `box` (4,) in pixels of the image, solid or dashed, with words or "" at it."""
+
+    box: Array
+    words: str
+    colour: Colour
+    is_dashed: bool = False
+
+
+def draw_marks(image: Array, marks: Sequence[Mark]) -> Array:
+    """Draw boxes, each in its own colour and line, the first on top: a new image of the same size.
+
+    Dashed ones lie over solid ones, so that of two equal boxes both are seen.
+    """
+    canvas = _Canvas.of(image, enlarge=False)
+    for mark in marks[::-1]:
+        if not mark.is_dashed:
+            canvas.solid_box(mark.box, mark.colour)
+    for mark in marks[::-1]:
+        if mark.is_dashed:
+            canvas.dashed_box(mark.box, mark.colour)
+    lettered = [mark for mark in marks if mark.words]
+    _write_labels(canvas, Lettering.of(mark.words for mark in lettered), lettered)
+    return canvas.pixels
+
+
+@dataclass(frozen=True, eq=False)
 class _Canvas:
     """A copy of an image to draw on: `scale` times its size, and how thick to draw."""
 
@@ -124,7 +151,7 @@ class _Canvas:
         for rows, columns in _frame(corners, line):
             strip = self.pixels[rows, columns]
             along = 0 if strip.shape[0] > strip.shape[1] else 1
-            ink = np.arange(strip.shape[along]) // (3 * self.line) % 2 == 1
+            ink = np.arange(strip.shape[along]) % (6 * self.line) >= 4 * self.line
             strip[:] = colour
             if along == 0:
                 strip[ink] = INK
@@ -157,24 +184,31 @@ def _draw_boxes(canvas: _Canvas, detections: Detections, rows: Array) -> None:
 def _draw_labels(
     canvas: _Canvas, detections: Detections, rows: Array, with_scores: bool = True
 ) -> None:
-    """Place labels, the best first to the best places, then write them, the best on top."""
+    labels = []
+    for row in rows:
+        class_id = int(detections.class_ids[row])
+        words = detections.class_names[class_id]
+        if with_scores:
+            words = f"{words} {detections.scores[row]:.2f}"
+        labels.append(Mark(detections.boxes[row], words, class_colour(class_id)))
+    _write_labels(canvas, Lettering.of(detections.class_names), labels)
+
+
+def _write_labels(canvas: _Canvas, lettering: Lettering, marks: Sequence[Mark]) -> None:
+    """Place labels, the first to the best places, then write them, the first on top."""
     height, width = canvas.pixels.shape[:2]
     padding = max(2, round(0.45 * canvas.capital))
-    lettering = Lettering.of(detections.class_names)
     plates: list[tuple[Array, int, int, ImageSize]] = []
-    for row in rows:
-        text = detections.class_names[int(detections.class_ids[row])]
-        if with_scores:
-            text = f"{text} {detections.scores[row]:.2f}"
-        text = lettering.shortened(text, canvas.capital, width - 2 * padding)
+    for mark in marks:
+        text = lettering.shortened(mark.words, canvas.capital, width - 2 * padding)
         mask = lettering.mask(text, canvas.capital)
         text_height, text_width = mask.shape
         size = (min(text_height + padding, height), min(text_width + 2 * padding, width))
         taken = [(left, top, left + w, top + h) for _, top, left, (h, w) in plates]
-        top, left = _place(canvas.corners(detections.boxes[row]), size, (height, width), taken)
+        top, left = _place(canvas.corners(mark.box), size, (height, width), taken)
         plates.append((mask, top, left, size))
-    for row, (mask, top, left, size) in zip(rows[::-1], plates[::-1], strict=True):
-        canvas.label(mask, top, left, size, class_colour(int(detections.class_ids[row])))
+    for mark, (mask, top, left, size) in zip(marks[::-1], plates[::-1], strict=True):
+        canvas.label(mask, top, left, size, mark.colour)
 
 
 def _place(

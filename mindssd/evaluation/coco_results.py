@@ -22,3 +22,12 @@ def detections_to_coco(
             f"{len(category_ids)} category ids for {len(detections.class_names)} classes"
         )
     return replace(detections, category_ids=tuple(category_ids)).to_coco(image)
+
+
+def as_annotations(results: list[dict[str, Any]], first_id: int) -> list[dict[str, Any]]:
+    """Add to results what makes them annotations, which `pycocotools.COCO` opens."""
+    return [
+        {"id": first_id + index, **result, "area": round(result["bbox"][2] * result["bbox"][3], 3)}
+        | {"iscrowd": 0}
+        for index, result in enumerate(results)
+    ]

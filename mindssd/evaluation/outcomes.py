@@ -1,6 +1,7 @@
 """What became of each detection and each truth: COCO's matching, on which all figures stand."""
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
@@ -55,12 +56,12 @@ class Outcomes:
         """(T, n) bool: the detections that found nothing. What a crowd holds is neither."""
         return np.asarray(self.truth_of < 0)
 
-    @property
+    @cached_property
     def detection_images(self) -> Array:
         """(n,) int64: the place of each detection's image in `image_ids`."""
         return np.searchsorted(self.image_ids, self.table.image_ids)
 
-    @property
+    @cached_property
     def truth_images(self) -> Array:
         """(m,) int64: the place of each truth's image in `image_ids`."""
         return np.searchsorted(self.image_ids, self.truths.image_ids)

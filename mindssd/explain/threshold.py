@@ -144,7 +144,7 @@ def lines(chosen: Chosen) -> list[str]:
     """What to know of the table."""
     said = chosen.unreached()
     said.append(
-        f"right: IoU of {IOU:g} or more; other images: halved {NUM_SPLITS} times, each half choosing "
+        f"right: IoU of {IOU:g} or more; other images: halved {NUM_SPLITS} times, each half chose "
         "for the other"
     )
     if chosen.num_images < FEW_IMAGES:

@@ -89,14 +89,14 @@ class Predictor:
         results: list[Detections] = []
         for batch in _batches(images, self.batch_size):
             pictures = [as_rgb(image) for image in batch]
-            outputs = self._forward([self.prepare(picture) for picture in pictures])
+            outputs = self.run([self.prepare(picture) for picture in pictures])
             for index, picture in enumerate(pictures):
                 results.append(self.finish([x[index] for x in outputs], _size(picture)))
         return results
 
     def outputs(self, image: Array) -> list[Array]:
         """What the network gives for one image, as its `postprocess` takes it."""
-        return [output[0] for output in self._forward([self.prepare(as_rgb(image))])]
+        return [output[0] for output in self.run([self.prepare(as_rgb(image))])]
 
     def stream(self, sources: Iterable[Source]) -> Generator[Detections | ImageError, None, None]:
         """Detect in images as they come, reading and preparing the next ones meanwhile.
@@ -146,7 +146,7 @@ class Predictor:
             finishing: deque[Future[tuple[Array, Detections] | ImageError]] = deque()
             ahead = self.batch_size + 2 * self.num_threads
             for batch in _batches(_map_ahead(pool, load, sources, ahead), self.batch_size):
-                outputs = self._forward(
+                outputs = self.run(
                     # An image that could not be read keeps its place, so that places are order.
                     [item.image if isinstance(item, _Loaded) else None for item in batch]
                 )
@@ -160,6 +160,18 @@ class Predictor:
         finally:
             pool.shutdown(cancel_futures=True)
 
+    def parts(self, picture: Array) -> list[Array]:
+        """What the network is to be given, one at a time or in batches, to look at a picture."""
+        return [self.prepare(picture)]
+
+    def whole(self, outputs: Sequence[Sequence[Array]], size: ImageSize) -> Detections:
+        """Detections in a picture of `size` from the network's outputs for each of its `parts`."""
+        return self.finish(outputs[0], size)
+
+    def num_parts(self, size: ImageSize) -> int:
+        """How many `parts` a picture of `size` has."""
+        return 1
+
     def prepare(self, picture: Array) -> Array:
         """What the network is given of a picture (h, w, 3) uint8: (3, H, W) float32."""
         if self.keeps_aspect:
@@ -172,8 +184,8 @@ class Predictor:
         """The rows and columns of the network's image that a picture of `size` fills."""
         return letterboxed_size(size, self.image_size) if self.keeps_aspect else self.image_size
 
-    def _forward(self, images: Sequence[Array | None]) -> tuple[Array, ...]:
-        """Run at most `batch_size` prepared images, None and what is wanting as zeros."""
+    def run(self, images: Sequence[Array | None]) -> tuple[Array, ...]:
+        """Run the network on at most `batch_size` `parts`, None and what is wanting as zeros."""
         batch = np.zeros((self.batch_size, 3, *self.image_size), np.float32)  # (B, 3, H, W)
         for index, image in enumerate(images):
             if image is not None:

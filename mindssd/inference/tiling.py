@@ -110,6 +110,24 @@ class TiledPredictor:
             assert isinstance(left, ImageError)
             yield left
 
+    def parts(self, picture: Array) -> list[Array]:
+        """As `Predictor.parts`: one for each view of the picture."""
+        views = tiles(_size(picture), self.tile, self.overlap)
+        return [self._of_views.prepare(cut) for cut in _cut(picture, views)]
+
+    def whole(self, outputs: Sequence[Sequence[Array]], size: ImageSize) -> Detections:
+        """As `Predictor.whole`."""
+        views = tiles(size, self.tile, self.overlap)
+        found = [
+            self._of_views.finish(of_view, (y2 - y1, x2 - x1))
+            for of_view, (x1, y1, x2, y2) in zip(outputs, views, strict=True)
+        ]
+        return merge(views, found, size, self.predictor.postprocess.selection)
+
+    def num_parts(self, size: ImageSize) -> int:
+        """As `Predictor.num_parts`."""
+        return num_tiles(size, self.tile, self.overlap)
+
     def _merge(
         self, views: Sequence[Tile], found: Sequence[Detections], picture: Array
     ) -> Detections:
@@ -136,10 +154,22 @@ def tiles(image_size: ImageSize, tile: int, overlap: float) -> list[Tile]:
     ]
 
 
+def num_tiles(image_size: ImageSize, tile: int, overlap: float) -> int:
+    """How many `tiles` there are, without making them."""
+    if max(image_size) <= tile:
+        return 1
+    height, width = image_size
+    return 1 + _num_starts(height, tile, overlap) * _num_starts(width, tile, overlap)
+
+
+def _num_starts(length: int, tile: int, overlap: float) -> int:
+    return 1 if length <= tile else math.ceil((length - tile) / (tile * (1 - overlap))) + 1
+
+
 def _starts(length: int, tile: int, overlap: float) -> list[int]:
-    if length <= tile:
+    count = _num_starts(length, tile, overlap)
+    if count == 1:
         return [0]
-    count = math.ceil((length - tile) / (tile * (1 - overlap))) + 1
     return [round(float(start)) for start in np.linspace(0, length - tile, count)]
 
 

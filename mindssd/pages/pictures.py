@@ -2,13 +2,13 @@
 
 import base64
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
 
 from mindssd.data.dataset import DetectionDataset, on_picture
-from mindssd.drawing.visualize import draw_truths
+from mindssd.drawing.visualize import Mark, draw_marks, draw_truths
 from mindssd.errors import DatasetError, ImageError
 from mindssd.images import read_image
 from mindssd.types import Array
@@ -69,6 +69,45 @@ class Album:
         class_ids = np.array([names.index(name) for name in classes], np.int32)
         moved = ((drawn - (x1, y1, x1, y1)) * scale).astype(np.float32)
         return self._address(draw_truths(small, moved, class_ids, names, enlarge=False))
+
+    def marked(
+        self,
+        dataset: DetectionDataset,
+        image: int,
+        marks: Sequence[Mark],
+        around: Array | None = None,
+        side: int = WIDE,
+    ) -> str:
+        """An image with `marks`, in pixels as the data set has it: whole, or what is `around` (4,).
+
+        Of what is around a box, only the marks that reach into it are drawn.
+        """
+        found = self._read(dataset, image)
+        if found is None:
+            return ""
+        picture = found[0]
+        height, width = picture.shape[:2]
+        record = dataset[image]
+        scale = np.ones(4)
+        if record.width and record.height:
+            scale = np.tile((width / record.width, height / record.height), 2)
+        x1, y1, x2, y2 = 0, 0, width, height
+        if around is not None:
+            x1, y1, x2, y2 = _surroundings(np.asarray(around)[None] * scale, width, height)
+        small, enlarged = _fitted(picture[y1:y2, x1:x2], side)
+        moved = [
+            replace(mark, box=(mark.box * scale - (x1, y1, x1, y1)) * enlarged) for mark in marks
+        ]
+        extent = np.tile(small.shape[1::-1], 2)
+        seen = [m for m in moved if (m.box[:2] < extent[:2]).all() and (m.box[2:] > 0).all()]
+        return self._address(draw_marks(small, seen))
+
+    def picture(self, picture: Array) -> str:
+        """One that is drawn already, (H, W, 3) uint8 RGB."""
+        if self.left <= 0:
+            self.num_left_out += 1
+            return ""
+        return self._address(picture)
 
     def _read(self, dataset: DetectionDataset, image: int) -> tuple[Array, Array, Array] | None:
         if self.left <= 0:

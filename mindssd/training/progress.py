@@ -4,7 +4,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import IO, Any, Protocol, TextIO, cast
 
@@ -148,9 +148,36 @@ class PlainDisplay:
             thread.join()
 
 
+Watch = Callable[[int, int], str | None]
+"""Told (steps done, steps in all) after each step; what it gives back is said, as a line."""
+
+
+class _Watched:
+    """A display that lets others see its steps."""
+
+    def __init__(self, shown: Display, total_steps: int, watch: Watch) -> None:
+        self.say = shown.say
+        self.waiting = shown.waiting
+        self._shown = shown
+        self._total = total_steps
+        self._watch = watch
+
+    def step(self, done: int, text: str) -> None:
+        self._shown.step(done, text)
+        line = self._watch(done, self._total)
+        if line is not None:
+            self.say(line)
+
+
 @contextmanager
-def display(console: Console, total_steps: int) -> Iterator[Display]:
+def display(console: Console, total_steps: int, watch: Watch | None = None) -> Iterator[Display]:
     """The display that fits the console."""
+    with _fitting(console, total_steps) as shown:
+        yield shown if watch is None else _Watched(shown, total_steps, watch)
+
+
+@contextmanager
+def _fitting(console: Console, total_steps: int) -> Iterator[Display]:
     if not console.is_terminal:
         yield PlainDisplay(console, total_steps)
         return

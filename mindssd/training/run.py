@@ -17,7 +17,7 @@ from mindssd.training.callbacks import NO_CALLBACKS, Callbacks, RunEnd
 from mindssd.training.checkpoint import Checkpoint, Origin
 from mindssd.training.loop import TrainingLoop
 from mindssd.training.plan import WAY_OUT, Actions, Metrics, Outcome, Plan
-from mindssd.training.progress import Display, SteadyConsole, display
+from mindssd.training.progress import Display, SteadyConsole, Watch, display
 from mindssd.training.run_folder import Log, NoLog, RunFolder, RunLog
 from mindssd.training.schedule import Schedule
 from mindssd.training.signals import Stopped, StopSignals
@@ -57,6 +57,8 @@ class Run:
     """Whether to print the tables, and what to do next."""
     deadline: float | None = None
     """In seconds of `time.monotonic`: the run stops then, saved, with OutOfTime."""
+    watch: Watch | None = None
+    """Told of every step."""
 
     @property
     def leads(self) -> bool:
@@ -83,7 +85,7 @@ class Run:
 
     def _train(self, checkpoint: Checkpoint | None, changed: Sequence[str]) -> Outcome:
         with (
-            display(self.console, self.plan.total_steps) as shown,
+            display(self.console, self.plan.total_steps, self.watch) as shown,
             StopSignals(shown.say, self.engine.group, self.deadline) as stop,
             counted_remarks() as of_images,
         ):

@@ -2,7 +2,7 @@
 
 tunes/NAME/
   config.yaml         the settings that all choices are changes of
-  search.json         the number of folds, and which images they are of
+  search.json         the folds, and which images they are of
   CHOICE-foldK/       a run's folder for each training; with what it came to, score.json
   table.json          each choice's scores
   tuned.yaml          the winner's settings, a recipe for `mindssd train --config`
@@ -17,16 +17,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-import msgspec
 import numpy as np
 from rich.console import Console
 from rich.table import Table
 
 from mindssd.build.data import SPLIT_FILE
-from mindssd.build.run import Datasets, read_parts, train_quietly, with_absolute_paths
-from mindssd.config.load import load_config, override, to_yaml
+from mindssd.build.folded import AT_ITS_END, Folded, Kind, begin_folds, open_folds
+from mindssd.build.run import Datasets, read_parts, train_quietly
+from mindssd.config.load import override, to_yaml
 from mindssd.config.schema import Config
-from mindssd.data.folds import folds, subset
+from mindssd.data.dataset import DetectionDataset
+from mindssd.data.folds import folds
 from mindssd.data.splitting import Split
 from mindssd.errors import ConfigError, DivergedError, TrainingError
 from mindssd.files import write_file
@@ -35,9 +36,7 @@ from mindssd.training.run_folder import RunFolder
 from mindssd.training.signals import OutOfTime, Stopped
 from mindssd.tune.choices import AS_IT_IS, Choice, choices
 from mindssd.tune.search import Score, Trial, search, winner
-
-AT_ITS_END = "evaluation.every_epochs=0"
-"""No epoch is chosen by the images that a training is scored on."""
+from mindssd.types import Array
 
 GRACE = 1.1
 """The winner's training is cut off where it takes the budget over by so much."""
@@ -53,50 +52,46 @@ class Tuned:
     """The winner's settings."""
 
 
+def _read(config: Config, folder: Path) -> tuple[Datasets, Split | None]:
+    # All headers are read: every training image is scored on once.
+    return read_parts(config, all_sizes=True, split_file=folder / SPLIT_FILE)
+
+
+SEARCH = Kind("search", _read, "name=…")
+
+
 class Job:
     """A search in its folder, which may go on there for so many seconds."""
 
-    def __init__(self, folder: Path, seconds: float, console: Console) -> None:
-        """Open a search that was begun; ConfigError where there is none, or its data changed."""
-        if not (folder / "search.json").is_file():
-            raise ConfigError(f"{folder} is no folder of a search: it has no search.json")
-        self.folder = folder
+    def __init__(self, folded: Folded, seconds: float, console: Console) -> None:
+        self.folder, self.config = folded.folder, folded.config
+        self.data = folded.data[0], folded.data[1]
+        self.folded = folded
         self.console = console
-        self.config = load_config(str(folder / "config.yaml"))
-        kept = json.loads((folder / "search.json").read_bytes())
-        self.data, _ = _read(self.config, folder)
-        if _fingerprints(self.data) != kept["data"]:
-            raise ConfigError(
-                f"{self.config.data_dir}: its images or boxes have changed since {folder} was "
-                "begun, so that their scores do not compare; begin another search with name=…"
-            )
-        self.parts = folds(self.data[0], kept["folds"], seed=self.config.seed)
         self._end = time.monotonic() + seconds
         self._grace = (GRACE - 1) * seconds
         self._longest = 0.0
+
+    @classmethod
+    def resume(cls, folder: Path, seconds: float, console: Console) -> Self:
+        """Open a search that was begun; ConfigError where there is none, or its data changed."""
+        return cls(open_folds(folder, SEARCH), seconds, console)
 
     @classmethod
     def begin(
         cls, folder: Path, config: Config, num_folds: int, seconds: float, console: Console
     ) -> Self:
         """Begin a search; ConfigError where there is one already, DatasetError for no such data."""
-        if (folder / "search.json").exists():
+        if (folder / SEARCH.file).exists():
             raise ConfigError(
                 f"{folder} holds a search already; choose another name=…, or go on with it: "
                 f"mindssd tune --resume {as_typed(folder)}"
             )
-        data, split = _read(config, folder)
-        folds(data[0], num_folds)  # before anything is written
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise ConfigError(f"{folder} cannot be made ({error.strerror})") from error
-        config = msgspec.structs.replace(with_absolute_paths(config), name=None)
-        write_file(folder / "config.yaml", to_yaml(config).encode())
-        if split is not None:
-            write_file(folder / SPLIT_FILE, split.to_json())
-        _write_json(folder / "search.json", {"folds": num_folds, "data": _fingerprints(data)})
-        return cls(folder, seconds, console)
+
+        def deal(train: DetectionDataset) -> list[Array]:
+            return folds(train, num_folds, seed=config.seed)
+
+        return cls(begin_folds(folder, SEARCH, config, deal), seconds, console)
 
     def search(self) -> Tuned:
         """Search, and write the table and the recipe; a signal ends it with all saved.
@@ -106,8 +101,10 @@ class Job:
         for dataset in self.data:
             self._say(*dataset.report.lines())
         found = choices(self.config)
-        self._say(f"{len(found)} choices, {len(self.parts)} folds of {len(self.data[0])} images")
-        trials = search(found, len(self.parts), self._score)
+        self._say(
+            f"{len(found)} choices, {len(self.folded.parts)} folds of {len(self.data[0])} images"
+        )
+        trials = search(found, len(self.folded.parts), self._score)
         if not trials[0].scores:
             raise TrainingError(
                 "the time was up before one training had ended: go on with more --minutes: "
@@ -154,10 +151,8 @@ class Job:
         elif expected is not None and time.monotonic() + self._needed(expected) > self._end:
             return None
         else:
-            held = self.parts[fold]
-            rest = np.setdiff1d(np.arange(len(self.data[0])), held)
-            parts = subset(self.data[0], rest), subset(self.data[0], held)
-            self._say(f"{choice.name}, fold {fold + 1} of {len(self.parts)}:")
+            parts = self.folded.datasets(fold)
+            self._say(f"{choice.name}, fold {fold + 1} of {len(self.folded.parts)}:")
             new = self._scored(choice, run, parts)
             if new is None:
                 return None
@@ -206,20 +201,11 @@ class Job:
 
     def _reserve(self, longest: float) -> float:
         """The winner's training has the images of all folds."""
-        return longest * len(self.parts) / (len(self.parts) - 1)
+        return longest * len(self.folded.parts) / (len(self.folded.parts) - 1)
 
     def _say(self, *lines: str) -> None:
         for line in lines:
             self.console.print(line, highlight=False, markup=False, soft_wrap=True)
-
-
-def _read(config: Config, folder: Path) -> tuple[Datasets, Split | None]:
-    # All headers are read: every training image is scored on once.
-    return read_parts(config, all_sizes=True, split_file=folder / SPLIT_FILE)
-
-
-def _fingerprints(data: Datasets) -> list[str]:
-    return [dataset.fingerprint() for dataset in data]
 
 
 def _as_name(choice: Choice) -> str:

@@ -82,6 +82,14 @@ def test_objects_below_the_finest_level_get_its_smallest_boxes():
     assert fitted.default_boxes.grid_scale == 2.0
 
 
+@pytest.mark.parametrize("median", [128, 135, 142])
+def test_no_size_is_put_on_a_coarse_level_for_a_chance_meeting(median):
+    """At 416 pixels the coarsest levels' steps are no octave; boxes of 2.1 cells met 135 pixels."""
+    sides = median * 2 ** np.linspace(-0.5, 0.5, 41)
+    steps = level_steps((416, 416), ((52, 52), (26, 26), (13, 13), (7, 7), (4, 4)))
+    assert fitting_scale(sides, np.ones(41), steps) > 4
+
+
 def test_every_class_counts_alike_however_many_truths_it_has():
     # Three fifths of an octave apart, so that no scale suits both.
     few, many = [(2, 30.0, 30.0)] * 10, [(1, 44.0, 44.0)] * 300

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from mindssd.weights.mindspore_checkpoint import write_checkpoint
+from tests.inspect.sets import noise, write_part
 
 
 @pytest.fixture
@@ -151,3 +152,36 @@ def test_an_unknown_protocol_lists_those_there_are(mindssd, untrained_model):
     done = mindssd("eval", untrained_model, "--protocol", "voc")
     assert done.status == 2
     assert "coco" in done.err and "mindcv" in done.err
+
+
+def test_a_report_is_written_beside_the_numbers(evaluate, untrained_model, shapes_dir, tmp_path):
+    folder = tmp_path / "report"
+    for _ in range(2):  # the second in the first one's place
+        done = evaluate(untrained_model, shapes_dir, "--report", folder)
+        assert (done.status, done.err) == (0, "")
+        assert done.out.splitlines()[-1] == f"written: {folder / 'index.html'}"
+    names = ["detections.csv", "index.html", "objects.csv", "report.json"]
+    assert sorted(path.name for path in folder.iterdir()) == names
+    figures = json.loads((folder / "report.json").read_text())
+    assert figures["evaluation"]["num_images"] == 12
+    assert figures["advice"][0] in done.out
+
+
+def test_a_folder_that_holds_anything_else_is_refused_before_the_work(
+    evaluate, untrained_model, shapes_dir, tmp_path
+):
+    (tmp_path / "notes.txt").write_text("mine")
+    fault = evaluate(untrained_model, shapes_dir, "--report", tmp_path).fault
+    assert fault.startswith(f"{tmp_path} holds what is no report of `mindssd eval`")
+    assert (tmp_path / "notes.txt").read_text() == "mine"
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_an_exported_model_has_a_report_too(mindssd, deploy, tmp_path):
+    """Of the file's own classes and grids."""
+    images = {f"{i}.png": (noise(i), [("cat", [20, 20, 60, 50])]) for i in range(3)}
+    for part in ("train", "val"):
+        write_part(tmp_path / "set", part, images)
+    done = mindssd("eval", deploy(), f"data_dir={tmp_path / 'set'}", "--report", tmp_path / "r")
+    assert (done.status, done.err) == (0, "")
+    assert (tmp_path / "r" / "index.html").is_file()

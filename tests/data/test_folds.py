@@ -93,3 +93,13 @@ def test_a_part_has_the_images_with_their_boxes(dataset):
 
 def test_no_images_are_a_part_too(dataset):
     assert len(subset(dataset, np.zeros(0, np.int64))) == 0
+
+
+def test_images_of_a_group_are_in_one_fold_and_groups_are_what_is_counted(dataset):
+    groups = np.arange(12) // 3
+    for seed in range(5):
+        parts = folds(dataset, 2, seed, groups)
+        assert sorted(np.concatenate(parts).tolist()) == list(range(12))
+        assert all(len(set(groups[part])) * 3 == len(part) for part in parts)
+    with pytest.raises(DatasetError, match="4 groups of images that are alike with boxes"):
+        folds(dataset, 5, 0, groups)

@@ -77,6 +77,11 @@ Deploy = Callable[..., Path]
 @pytest.fixture
 def deploy(tmp_path: Path) -> Deploy:
     """Write `model.onnx` of given raw outputs, or random ones, and return its path."""
+    return writer(tmp_path)
+
+
+def writer(folder: Path) -> Deploy:
+    """What `deploy` is, for a folder."""
 
     def write(
         outputs: tuple[Array, Array] | None = None,
@@ -86,7 +91,7 @@ def deploy(tmp_path: Path) -> Deploy:
     ) -> Path:
         raw = raw_graph(*(outputs or random_outputs()))
         model = finish(raw, boxes.boxes_cxcywh, (0.1, 0.2), len(CLASS_NAMES), nms)
-        path = tmp_path / name
+        path = folder / name
         describe(model, manifest(nms), path)
         path.write_bytes(model.SerializeToString())
         return path

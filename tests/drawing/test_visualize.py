@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from mindssd.drawing.colours import class_colour, text_colour
+from mindssd.drawing.colours import INK, class_colour, text_colour
 from mindssd.drawing.contact_sheet import contact_sheet
-from mindssd.drawing.visualize import SMALLEST_SIDE, compare, draw
+from mindssd.drawing.visualize import SMALLEST_SIDE, Mark, compare, draw, draw_marks
 from mindssd.types import Array, Detections
 
 NAMES = ("cat", "dog")
@@ -142,3 +142,19 @@ def test_a_contact_sheet_has_as_many_rows_as_its_images_need() -> None:
 
 def test_no_images_give_an_empty_sheet() -> None:
     assert len(colours(contact_sheet([]))) == 1
+
+
+def test_marks_are_drawn_in_their_own_colours_and_lines() -> None:
+    """A solid box has its colour all along, a dashed one ink between; equal ones show both."""
+    image = np.full((200, 300, 3), 128, np.uint8)
+    solid = Mark(np.array([20.0, 80, 120, 180]), "", (255, 0, 0))
+    dashed = Mark(np.array([150.0, 80, 250, 180]), "", (0, 0, 255), is_dashed=True)
+    drawn = draw_marks(image, [solid, dashed])
+    assert drawn.shape == image.shape and (image == 128).all()
+    assert (drawn[120:170, 20] == (255, 0, 0)).all()
+    line = {tuple(pixel) for pixel in drawn[120:170, 150].tolist()}
+    assert line == {(0, 0, 255), INK}
+    both = draw_marks(image, [dashed, Mark(dashed.box, "", (255, 0, 0))])
+    colours = {tuple(pixel) for pixel in both[120:170, 150:153].reshape(-1, 3).tolist()}
+    assert {(0, 0, 255), INK, (255, 0, 0)} <= colours
+    assert (draw_marks(image, []) == image).all()

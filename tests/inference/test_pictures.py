@@ -60,7 +60,7 @@ def png(picture: Array = PICTURE) -> bytes:
         memoryview(png()),
         Image.fromarray(PICTURE),
     ],
-    ids=str,
+    ids=lambda held: type(held).__name__,
 )
 def test_one_picture_is_the_same_however_it_is_held(held: Any, said: Said) -> None:
     require_image(held, "it")

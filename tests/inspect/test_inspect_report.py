@@ -3,8 +3,6 @@
 import json
 import re
 import shlex
-import shutil
-import subprocess
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,6 +17,7 @@ from mindssd.inspect.job import inspect, write_json
 from mindssd.inspect.mending import Option
 from mindssd.inspect.page import page
 from mindssd.pages.pictures import Album
+from tests.browser import axe_findings, screenshot
 from tests.build.test_reach import GRIDS
 from tests.inspect.sets import noise, write_part
 
@@ -198,17 +197,14 @@ def test_of_very_many_suspicious_boxes_all_are_counted_and_some_are_listed(odd_s
 @pytest.mark.slow
 @pytest.mark.parametrize("width", [1280, 500])
 def test_a_browser_shows_the_page_without_complaint(odd_set, tmp_path, width):
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
-    if chromium is None:
-        pytest.skip("no chromium is installed")
     path = tmp_path / "report.html"
     path.write_text(page(*look(odd_set)), encoding="utf-8")
-    command = [chromium, "--headless=new", "--no-sandbox", "--disable-background-networking"]
-    command += ["--disable-gpu", "--enable-logging=stderr", f"--user-data-dir={tmp_path / 'user'}"]
-    command += [f"--window-size={width},3000", f"--screenshot={tmp_path / 'page.png'}"]
-    done = subprocess.run(
-        [*command, path.as_uri()], capture_output=True, text=True, timeout=120, check=True
-    )
-    assert "CONSOLE" not in done.stderr
-    shot = cv2.imread(str(tmp_path / "page.png"))
+    picture, complaints = screenshot(path, width, tmp_path)
+    assert complaints == []
+    shot = cv2.imread(str(picture))
     assert shot is not None and shot.std() > 10
+
+
+@pytest.mark.slow
+def test_axe_finds_nothing_serious_on_the_page(odd_set, tmp_path):
+    assert axe_findings(page(*look(odd_set)), tmp_path) == []

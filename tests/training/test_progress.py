@@ -123,3 +123,17 @@ def test_a_console_that_is_lost_ends_no_run():
         process.stdin.close()
         assert process.stderr.read() == "went on\n"
         assert process.wait(10) == 0
+
+
+def test_who_watches_a_display_is_told_of_each_step_and_may_say_a_line():
+    told, output = [], io.StringIO()
+
+    def watch(done: int, total: int) -> str | None:
+        told.append((done, total))
+        return "half of it" if done == 2 else None
+
+    with display(Console(file=output), 4, watch) as shown:
+        for step in (1, 2, 3):
+            shown.step(step, "loss 1")
+    assert told == [(1, 4), (2, 4), (3, 4)]
+    assert output.getvalue().splitlines().count("half of it") == 1

@@ -37,7 +37,7 @@ def console() -> Console:
 
 
 def again(search: Job, seconds: float = 600) -> Job:
-    return Job(search.folder, seconds, console())
+    return Job.resume(search.folder, seconds, console())
 
 
 def keep(search: Job, scores: dict[str, list[float]], seconds: float = 100.0) -> None:
@@ -158,4 +158,4 @@ def test_what_cannot_be_begun_leaves_the_name_free(begin, shapes_dir, tmp_path):
 
 def test_a_folder_without_a_search_is_named(tmp_path):
     with pytest.raises(ConfigError, match=r"is no folder of a search: it has no search\.json"):
-        Job(tmp_path, 60, console())
+        Job.resume(tmp_path, 60, console())

@@ -59,10 +59,10 @@ def convert(
     Images are copied: a link would be the same file, so that who edits one edits both. What the
     format cannot hold is said. DatasetError and ConfigError before anything is written.
     """
-    _require_apart(source, out)
+    require_apart(source, out)
     changes = Changes()
     with every_example():
-        datasets = _read(source, settings)
+        datasets = read_all(source, settings)
     for name, dataset in datasets.items():
         for line in dataset.report.lines():
             say(line)
@@ -74,7 +74,7 @@ def convert(
     names = Names(writer.one_folder, writer.by_stem)
     parts = []
     for name, dataset in datasets.items():
-        part = _part(name, dataset, names, changes)
+        part = part_of(name, dataset, names, changes)
         parts.append(part)
     if settings.fix:
         parts = mend(parts, changes)
@@ -84,13 +84,13 @@ def convert(
     for part in parts:
         if not part.pictures:
             raise DatasetError(f"{source}: nothing is left of the part {part.name}")
-    _write(out, parts, writer, changes if settings.fix else None, progress)
+    write_parts(out, parts, writer, changes if settings.fix else None, progress)
     for part in parts:
         num_boxes = sum(len(picture.labels) for picture in part.pictures)
         say(f"{out}: {part.name}: {len(part.pictures)} images, {num_boxes} boxes")
 
 
-def _require_apart(source: Path, out: Path) -> None:
+def require_apart(source: Path, out: Path) -> None:
     """ConfigError unless `out` is new or empty, and neither folder is in the other."""
     inner, outer = out.resolve(), source.resolve()
     if inner == outer or outer in inner.parents or inner in outer.parents:
@@ -99,7 +99,7 @@ def _require_apart(source: Path, out: Path) -> None:
         raise ConfigError(f"--out {out}: is there already; expected a new or an empty folder")
 
 
-def _read(source: Path, settings: Settings) -> dict[str, DetectionDataset]:
+def read_all(source: Path, settings: Settings) -> dict[str, DetectionDataset]:
     """The parts of a data set by name; one without parts is "train" unless it is split."""
     layout = recognise(source, settings.format)
     read = {part or "train": read for part, read in layout.parts.items()}
@@ -123,7 +123,7 @@ def _read(source: Path, settings: Settings) -> dict[str, DetectionDataset]:
     return parts
 
 
-def _part(name: str, dataset: DetectionDataset, names: Names, changes: Changes) -> Part:
+def part_of(name: str, dataset: DetectionDataset, names: Names, changes: Changes) -> Part:
     pictures = []
     for index in range(len(dataset)):
         record = dataset[index]
@@ -149,12 +149,12 @@ def _part(name: str, dataset: DetectionDataset, names: Names, changes: Changes) 
     return Part(name, dataset.class_names, dataset.category_ids, pictures)
 
 
-def _write(
+def write_parts(
     out: Path,
     parts: Sequence[Part],
     writer: Writer,
     changes: Changes | None,
-    progress: Callable[[int, int], None] | None,
+    progress: Callable[[int, int], None] | None = None,
 ) -> None:
     """Write all under a hidden name beside `out`, then give it that."""
     parts = _same_classes(parts)

@@ -9,7 +9,7 @@ from typing import Any, BinaryIO, cast
 
 import msgspec
 
-from mindssd.evaluation.coco_results import detections_to_coco
+from mindssd.evaluation.coco_results import as_annotations, detections_to_coco
 from mindssd.files import FileAside, not_written
 from mindssd.predict.sinks.base import Seen, Sink
 from mindssd.predict.sinks.growing import Records, Reserve
@@ -54,7 +54,7 @@ class CocoJson(Sink):
         if seen.frame is not None and seen.seconds is not None:
             image |= {"frame": seen.frame, "seconds": round(seen.seconds, 3)}
         found = detections_to_coco(self._num_images + 1, seen.detections, self._category_ids)
-        annotations = _as_annotations(found, self._num_annotations + 1)
+        annotations = as_annotations(found, self._num_annotations + 1)
         sizes = self._images.size, self._annotations.size
         try:
             self._aside.check()
@@ -85,15 +85,6 @@ class CocoJson(Sink):
                 self._aside.keep()
             except OSError as error:
                 raise not_written(self._path, error) from error
-
-
-def _as_annotations(results: list[dict[str, Any]], first_id: int) -> list[dict[str, Any]]:
-    """Add to results what makes them annotations, which `pycocotools.COCO` opens."""
-    return [
-        {"id": first_id + index, **result, "area": round(result["bbox"][2] * result["bbox"][3], 3)}
-        | {"iscrowd": 0}
-        for index, result in enumerate(results)
-    ]
 
 
 def _lines(records: Sequence[dict[str, Any]], is_first: bool) -> bytes:

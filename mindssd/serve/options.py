@@ -1,0 +1,143 @@
+"""What a request may ask for, in its query, its form or its JSON, and what it is answered."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+PHOTO: Any = {
+    "name": "photo.jpg",
+    "width": 640,
+    "height": 480,
+    "detections": [
+        {"class": "RBC", "class_id": 0, "score": 0.9312, "box": [104.2, 38.7, 203.1, 140.9]}
+    ],
+}
+PIXEL = (
+    "iVBORw0KGgoAAAANSUhEUgAAAAgAAAAICAIAAABLbSncAAAAH0lEQVQI12NgIBUwQqgTARpwIYsNN4AkEy4dpEuQDg"
+    "CYxQMIbssCKAAAAABJRU5ErkJggg=="
+)
+"""A picture of 8 x 8 pixels, as base64."""
+
+
+class Options(BaseModel):
+    """Settings of one request. Those left out are as `mindssd predict` has them."""
+
+    model_config = ConfigDict(extra="forbid", protected_namespaces=(), allow_inf_nan=False)
+
+    model: Annotated[
+        str | None, Field(max_length=200, description="By its name; the first by default.")
+    ] = None
+    score: Annotated[
+        float | None, Field(ge=0, le=1, description="Detections above this score; 0.3 by default.")
+    ] = None
+    classes: Annotated[
+        list[str] | None,
+        Field(
+            max_length=1000, description="Of these classes alone; names with commas or repeated."
+        ),
+    ] = None
+    max_detections: Annotated[
+        int | None, Field(ge=1, le=10_000, description="So many of an image; 100 by default.")
+    ] = None
+    tile: Annotated[
+        int | None,
+        Field(ge=32, le=1_000_000, description="Look at squares of so many pixels too."),
+    ] = None
+    overlap: Annotated[
+        float | None, Field(ge=0, le=0.9, description="The share of a tile that the next one has.")
+    ] = None
+    format: Annotated[
+        Literal["json", "coco", "image"],
+        Field(description="`coco` is `detections.json` of predict; `image` a JPEG, drawn on."),
+    ] = "json"
+    timeout_s: Annotated[
+        float | None, Field(gt=0, le=86_400, description="503 where it takes longer than this.")
+    ] = None
+
+    @field_validator("classes", mode="before")
+    @classmethod
+    def _words(cls, value: Any) -> Any:
+        """Split at commas, as of a command line."""
+        words = [value] if isinstance(value, str) else value
+        if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
+            return value
+        return [part.strip() for word in words for part in word.split(",") if part.strip()]
+
+
+class JsonBody(Options):
+    """Images as base64, or as data URLs, with settings beside them."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"image": PIXEL, "score": 0.5}]})
+
+    image: Annotated[str | None, Field(description="One.")] = None
+    images: Annotated[list[str] | None, Field(description="Or several.")] = None
+
+
+class Detection(BaseModel):
+    """A thing that was found: `box` is (x1, y1, x2, y2) in pixels of the upright image."""
+
+    class_name: Annotated[str, Field(alias="class")]
+    class_id: int
+    score: float
+    box: Annotated[list[float], Field(min_length=4, max_length=4)]
+
+
+class ImageFound(BaseModel):
+    """One image: its size and detections, or why it could not be read."""
+
+    name: str
+    width: int | None = None
+    height: int | None = None
+    detections: list[Detection] = []
+    error: str | None = None
+
+
+class Found(BaseModel):
+    """The answer to `format=json`."""
+
+    model_config = ConfigDict(
+        protected_namespaces=(),
+        json_schema_extra={"examples": [{"model": "cells", "images": [PHOTO]}]},
+    )
+    model: str
+    images: list[ImageFound]
+
+
+class FoundCoco(BaseModel):
+    """The answer to `format=coco`, which `pycocotools.COCO` opens."""
+
+    categories: list[dict[str, Any]]
+    annotations: list[dict[str, Any]]
+    images: list[dict[str, Any]]
+
+
+class ErrorBody(BaseModel):
+    """What any other status than 200 comes with."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"error": "photo.jpg: is empty"}]})
+    error: str
+
+
+class ModelInfo(BaseModel):
+    """A model that is served."""
+
+    model_config = ConfigDict(protected_namespaces=())
+    name: str
+    classes: list[str]
+    category_ids: list[int]
+    image_size: Annotated[list[int], Field(description="Of the network: height, width.")]
+    score: Annotated[float, Field(description="The threshold where none is asked for.")]
+    lowest_score: Annotated[float, Field(description="The lowest that can be asked for.")]
+    metrics: dict[str, float]
+    runtime: str
+    batch_sizes: list[int]
+    generation: Annotated[int, Field(description="Rises when the file was replaced.")]
+    reload_error: Annotated[str | None, Field(description="Why a new file was not taken.")]
+
+
+class ModelList(BaseModel):
+    models: list[ModelInfo]
+
+
+class State(BaseModel):
+    status: Literal["ok", "ending"]

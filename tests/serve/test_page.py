@@ -1,0 +1,161 @@
+"""The service's page in Chromium: pictures come in, boxes stand where the service says."""
+
+import base64
+import json
+from importlib import resources
+
+import pytest
+
+from mindssd.build.model import load
+from tests.chromium import Page, chromium
+from tests.serve.conftest import picture, png, running
+
+_DROP = """(() => {
+  const transfer = new DataTransfer();
+  for (const [name, content] of %s) {
+    const bytes = Uint8Array.from(atob(content), (c) => c.charCodeAt(0));
+    transfer.items.add(new File([bytes], name, {type: "image/png"}));
+  }
+  const [kind, event] = %s;
+  const type = {DragEvent, ClipboardEvent}[kind];
+  document.dispatchEvent(new type(event, {
+    dataTransfer: transfer, clipboardData: transfer, bubbles: true, cancelable: true}));
+})()"""
+
+_BOXES = """[...document.querySelectorAll("#boxes rect.box")].map((rect) =>
+  ["x", "y", "width", "height"].map((name) => Number(rect.getAttribute(name)))).reverse()"""
+
+_ON_SCREEN = """(() => {
+  const image = document.getElementById("picture").getBoundingClientRect();
+  return [...document.querySelectorAll("#boxes rect.box")].reverse().map((rect) => {
+    const box = rect.getBoundingClientRect();
+    return [(box.left - image.left) / image.width, (box.top - image.top) / image.height,
+            box.width / image.width, box.height / image.height];
+  });
+})()"""
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory):
+    with chromium(tmp_path_factory.mktemp("browser")) as one:
+        yield one
+
+
+def show(page: Page, port: int, **own) -> None:
+    page.open(f"http://127.0.0.1:{port}/", **own)
+    page.wait_for("document.getElementById('about')?.textContent.includes('3 classes')")
+
+
+def bring(page: Page, *images, event=("DragEvent", "drop")) -> None:
+    files = [[f"{i}.png", base64.b64encode(png(x)).decode()] for i, x in enumerate(images)]
+    page.run(_DROP % (json.dumps(files), json.dumps(event)))
+    page.wait_for("document.querySelectorAll('#boxes rect.box').length > 0")
+    page.wait_for("document.getElementById('picture').complete")
+    page.wait_for("document.getElementById('status').textContent === ''")
+
+
+def slide(page: Page, score: float) -> None:
+    page.run(f"""(() => {{
+      const slider = document.getElementById("score");
+      slider.value = {score};
+      slider.dispatchEvent(new Event("input"));
+    }})()""")
+
+
+def expected(model, image, score):
+    detections = load(model, score_threshold=score)(image)
+    return [[x1, y1, x2 - x1, y2 - y1] for x1, y1, x2, y2 in detections.boxes.astype(float)]
+
+
+@pytest.mark.parametrize("event", [("DragEvent", "drop"), ("ClipboardEvent", "paste")])
+def test_a_picture_has_its_boxes_where_the_service_says_and_the_slider_filters(
+    page, one, model, event
+):
+    image = picture(3)
+    show(page, one.port)
+    page.requested.clear()
+    bring(page, image, event=event)
+    for score in (0.3, 0.5, 0.8):
+        slide(page, score)
+        boxes = expected(model, image, score)
+        assert len(boxes) > 0
+        assert page.run(_BOXES) == [pytest.approx(box, abs=1e-3) for box in boxes]
+        shares = [[x / 120, y / 90, w / 120, h / 90] for x, y, w, h in boxes]
+        # The line of 2 pixels is around it: no more than 3 of some 300.
+        assert page.run(_ON_SCREEN) == [pytest.approx(box, abs=0.02) for box in shares]
+        assert page.run("document.getElementById('count').textContent").startswith(f"{len(boxes)} ")
+    asked = [address for address in page.requested if "/v1/detect" in address]
+    assert len(asked) == 1  # the slider asks nothing
+    own = (f"http://127.0.0.1:{one.port}/", "blob:")
+    assert all(address.startswith(own) for address in page.requested)
+    assert not [line for line in page.console if '"level": "error"' in line], page.console
+
+
+def test_a_class_is_put_out_by_its_box_and_hover_lights_one_alone(page, one, model):
+    show(page, one.port)
+    bring(page, picture(3))
+    slide(page, 0.3)
+    names = "[...document.querySelectorAll('#list .name')].map((one) => one.textContent)"
+    before = page.run(names)
+    assert "dog" in before and len(set(before)) > 1
+    page.run("document.querySelector('#classes input[data-name=dog]').click()")
+    assert page.run(names) == [name for name in before if name != "dog"]
+    page.run("document.querySelector('#list button').focus()")
+    assert page.run("document.querySelectorAll('#boxes rect.lit').length") == 1
+    assert page.run("document.querySelectorAll('#boxes g.dim').length") == len(page.run(names)) - 1
+
+
+def test_a_picture_that_cannot_be_read_is_said_and_the_next_one_is_looked_at(page, one):
+    show(page, one.port)
+    broken = base64.b64encode(png(picture(1))[:150]).decode()
+    page.run(_DROP % (json.dumps([["cut.png", broken]]), '["DragEvent", "drop"]'))
+    text = page.wait_for("document.querySelector('#status.fault')?.textContent")
+    assert text.startswith("cut.png: ") and "truncated" in text
+    page.run("document.getElementById('status').textContent = ''")
+    bring(page, picture(3), picture(4))
+    assert page.run("document.querySelectorAll('#pictures button').length") == 2
+
+
+def test_the_token_is_asked_for_and_borne(page, model):
+    with running(model, token="sesame") as service:
+        page.open(f"http://127.0.0.1:{service.port}/")
+        page.wait_for("document.getElementById('token-form')?.hidden === false")
+        page.run("""(() => {
+          document.getElementById("token").value = "sesame";
+          document.getElementById("token-form").requestSubmit();
+        })()""")
+        page.wait_for("document.getElementById('about').textContent.includes('3 classes')")
+        bring(page, picture(3))
+
+
+def test_the_webcam_is_looked_at_until_it_is_stopped(page, one):
+    """Chromium's own picture of a camera that is none."""
+    show(page, one.port)
+    page.run("document.getElementById('webcam').click()")
+    page.wait_for("document.getElementById('status').textContent.endsWith('ms a picture')")
+    page.run("document.getElementById('webcam').click()")
+    assert page.run("document.getElementById('webcam').getAttribute('aria-pressed')") == "false"
+    page.wait_for("!document.getElementById('picture').hidden")
+
+
+@pytest.mark.parametrize(
+    ("width", "dark"), [(1280, False), (1280, True), (390, False), (390, True)]
+)
+def test_the_page_fits_its_window_and_axe_finds_nothing_serious(page, one, width, dark):
+    show(page, one.port, width=width, dark=dark)
+    bring(page, picture(3), picture(4))
+    assert page.run("document.documentElement.scrollWidth") <= width
+    ground = page.run("getComputedStyle(document.body).backgroundColor")
+    assert (ground == "rgb(20, 23, 26)") == dark
+    try:
+        axe = resources.files("axe_core_python").joinpath("axe.min.js").read_text("utf-8")
+    except ModuleNotFoundError:
+        pytest.skip("axe-core-python is not installed")
+    page.run(axe + ";true")
+    found = page.run("axe.run(document, {resultTypes: ['violations']}).then((x) => x.violations)")
+    serious = [
+        (one["id"], one["nodes"][0]["html"][:200])
+        for one in found
+        if one["impact"] in ("serious", "critical")
+    ]
+    assert serious == []
