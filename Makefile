@@ -82,7 +82,7 @@ test-matrix: ## The fast tests on Python 3.11, 3.12 and 3.13, with no engine and
 		echo "== Python $$version"; \
 		[ -x $$bin/python ] || $$python -m venv .venv-$$version; \
 		$$bin/python -m pip install -qq --disable-pip-version-check \
-			--editable '.[train,runtime,openvino,video,heif,serve,mlflow,wandb,swanlab,test]'; \
+			--editable '.[train,runtime,openvino,video,heif,serve,mlflow,wandb,swanlab,supervision,pandas,hub,test]'; \
 		$$bin/python -c 'import cv2, numpy; print("NumPy", numpy.__version__, "OpenCV", cv2.__version__)'; \
 		PATH=$$PWD/$$bin:$$PATH $$bin/python -m pytest -n $(JOBS) --dist loadfile -m "not slow"; \
 	done
