@@ -1,7 +1,11 @@
 """What differs between systems."""
 
+import os
 import shlex
 import subprocess
+import sys
+
+import pytest
 
 from mindssd import platform
 
