@@ -2,7 +2,7 @@
 
 STYLE = """
 :root{color-scheme:light dark;--ground:#fbfbf9;--card:#fff;--ink:#1c1e21;--soft:#5c6168;
---line:#dcdcd6;--good:#2f7d6d;--bad:#c8553d;--warm:#fff6e5;--warmline:#e5b454;--blue:#2b6cb0;
+--line:#dcdcd6;--good:#2f7d6d;--bad:#b8472e;--warm:#fff6e5;--warmline:#e5b454;--blue:#2b6cb0;
 --orange:#b7600d;--violet:#7b4fa3}
 @media (prefers-color-scheme:dark){:root{--ground:#15171a;--card:#1d2024;--ink:#e8e8e4;
 --soft:#a3a8af;--line:#363b42;--good:#5bb8a4;--bad:#ee8a70;--warm:#2c2616;--warmline:#8f6f2a;
@@ -80,6 +80,6 @@ svg .fill,svg .spot{stroke-dasharray:none}
 vertical-align:middle;margin-right:.3rem}
 svg .dot{fill:none;stroke:var(--bad);stroke-width:1.8}
 @media print{:root{color-scheme:light;--ground:#fff;--card:#fff;--ink:#000;--soft:#444;
---line:#bbb;--good:#2f7d6d;--bad:#c8553d;--warm:#fff;--warmline:#888;--blue:#2b6cb0;--orange:#b7600d;--violet:#7b4fa3}
+--line:#bbb;--good:#2f7d6d;--bad:#b8472e;--warm:#fff;--warmline:#888;--blue:#2b6cb0;--orange:#b7600d;--violet:#7b4fa3}
 section{break-inside:auto;border-radius:0}figure,tr{break-inside:avoid}main{max-width:none}}
 """
