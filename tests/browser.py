@@ -29,12 +29,22 @@ axe.run(document, {resultTypes: ["violations"]}).then(found => {
 """
 
 
-def chromium(page: Path, *words: str, folder: Path) -> tuple[str, list[str]]:
-    """Open a page: what is printed, and the lines of the console. Skips where there is none."""
-    program = shutil.which("chromium") or shutil.which("chromium-browser")
-    if program is None:
+def program() -> str:
+    """The browser, which is Debian's and no package of Python's; skips where there is none."""
+    found = shutil.which("chromium") or shutil.which("chromium-browser")
+    if found is None:
         pytest.skip("no chromium is installed")
-    command = [program, "--headless=new", "--no-sandbox", "--disable-background-networking"]
+    return found
+
+
+def axe_core() -> str:
+    """The script of axe-core, which the extra `test` brings."""
+    return resources.files("axe_core_python").joinpath("axe.min.js").read_text("utf-8")
+
+
+def chromium(page: Path, *words: str, folder: Path) -> tuple[str, list[str]]:
+    """Open a page: what is printed, and the lines of the console."""
+    command = [program(), "--headless=new", "--no-sandbox", "--disable-background-networking"]
     command += ["--disable-gpu", "--enable-logging=stderr", f"--user-data-dir={folder / 'user'}"]
     done = subprocess.run(
         [*command, *words, page.as_uri()], capture_output=True, text=True, timeout=240, check=True
@@ -50,15 +60,11 @@ def screenshot(page: Path, width: int, folder: Path) -> tuple[Path, list[str]]:
 
 
 def axe_findings(page: str, folder: Path) -> list[dict[str, Any]]:
-    """What axe-core finds serious or critical on a page, light and dark. Skips without axe.
+    """What axe-core finds serious or critical on a page, light and dark.
 
     All of it is unfolded, and one picture opened.
     """
-    try:
-        axe = resources.files("axe_core_python").joinpath("axe.min.js").read_text("utf-8")
-    except ModuleNotFoundError:
-        pytest.skip("axe-core-python is not installed")
-    looked_at = _POLICY.sub("", page).replace("</body>", _RUN_AXE % axe + "</body>")
+    looked_at = _POLICY.sub("", page).replace("</body>", _RUN_AXE % axe_core() + "</body>")
     path = folder / "axe.html"
     path.write_text(looked_at, encoding="utf-8")
     dark = "--blink-settings=preferredColorScheme=0"

@@ -3,7 +3,6 @@
 import json
 import os
 import select
-import shutil
 import subprocess
 import time
 from collections.abc import Iterator
@@ -11,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import pytest
+from tests.browser import program
 
 _PATIENCE_S = 120.0
 
@@ -101,12 +100,9 @@ class Page:
 @contextmanager
 def chromium(folder: Path) -> Iterator[Page]:
     """A page of a browser whose files lie in `folder`; skips where there is no chromium."""
-    program = shutil.which("chromium") or shutil.which("chromium-browser")
-    if program is None:
-        pytest.skip("no chromium is installed")
     to_browser, from_us = os.pipe()
     from_browser, to_us = os.pipe()
-    command = [program, "--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run"]
+    command = [program(), "--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run"]
     command += ["--disable-background-networking", "--remote-debugging-pipe"]
     command += ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
     command += [f"--user-data-dir={folder / 'chromium'}", "about:blank"]

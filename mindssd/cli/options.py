@@ -1,5 +1,6 @@
 """Options that several commands have, and those that mean nothing without another one."""
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -7,6 +8,18 @@ import typer
 
 from mindssd.api import DEFAULT_RECIPE as DEFAULT_RECIPE
 from mindssd.errors import ConfigError
+
+
+class Runtime(StrEnum):
+    onnxruntime = "onnxruntime"
+    openvino = "openvino"
+
+
+class Precision(StrEnum):
+    float32 = "float32"
+    bfloat16 = "bfloat16"
+    float16 = "float16"
+
 
 Overrides = Annotated[
     list[str] | None,
@@ -26,6 +39,26 @@ Recipe = Annotated[
 JsonFile = Annotated[
     Path | None,
     typer.Option(metavar="FILE", help="Write everything as JSON too.", show_default=False),
+]
+Device = Annotated[
+    str | None,
+    typer.Option(help="CPU, GPU, MPS or Ascend; by default the fastest.", show_default=False),
+]
+Engine = Annotated[
+    str | None,
+    typer.Option(help="mindspore or torch; by default the one there is.", show_default=False),
+]
+RuntimeName = Annotated[
+    Runtime | None,
+    typer.Option(help="What runs an exported model; by default what is installed."),
+]
+PrecisionName = Annotated[
+    Precision | None,
+    typer.Option(help="OpenVINO's arithmetic; by default the file's own."),
+]
+Threads = Annotated[
+    int | None,
+    typer.Option(min=1, help="Of an exported model; by default all.", show_default=False),
 ]
 
 

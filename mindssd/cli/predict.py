@@ -1,23 +1,18 @@
 """`mindssd predict`: detections in images and videos, drawn and as files."""
 
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from mindssd.cli.options import require_beside
-
-
-class Runtime(StrEnum):
-    onnxruntime = "onnxruntime"
-    openvino = "openvino"
-
-
-class Precision(StrEnum):
-    float32 = "float32"
-    bfloat16 = "bfloat16"
-    float16 = "float16"
+from mindssd.cli.options import (
+    Device,
+    Engine,
+    PrecisionName,
+    RuntimeName,
+    Threads,
+    require_beside,
+)
 
 
 def predict(
@@ -81,26 +76,11 @@ def predict(
         bool, typer.Option(help="Also one picture of all of them, contact_sheet.jpg.")
     ] = False,
     batch: Annotated[int, typer.Option(min=1, help="Images that the network takes at once.")] = 1,
-    device: Annotated[
-        str | None,
-        typer.Option(help="CPU, GPU, MPS or Ascend; by default the fastest.", show_default=False),
-    ] = None,
-    engine: Annotated[
-        str | None,
-        typer.Option(help="mindspore or torch; by default the one there is.", show_default=False),
-    ] = None,
-    runtime: Annotated[
-        Runtime | None,
-        typer.Option(help="What runs an exported model; by default what is installed."),
-    ] = None,
-    precision: Annotated[
-        Precision | None,
-        typer.Option(help="OpenVINO's arithmetic; by default the file's own."),
-    ] = None,
-    threads: Annotated[
-        int | None,
-        typer.Option(min=1, help="Of an exported model; by default all.", show_default=False),
-    ] = None,
+    device: Device = None,
+    engine: Engine = None,
+    runtime: RuntimeName = None,
+    precision: PrecisionName = None,
+    threads: Threads = None,
 ) -> None:
     """Detect objects in images, videos and streams.
 

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from mindssd.cli.predict import Precision, Runtime
+from mindssd.cli.options import Device, Engine, PrecisionName, RuntimeName, Threads
 from mindssd.errors import ConfigError
 
 
@@ -47,26 +47,11 @@ def serve(
     access_log: Annotated[
         bool, typer.Option(help="A line of JSON on standard output for each answer.")
     ] = True,
-    device: Annotated[
-        str | None,
-        typer.Option(help="CPU, GPU, MPS or Ascend; by default the fastest.", show_default=False),
-    ] = None,
-    engine: Annotated[
-        str | None,
-        typer.Option(help="mindspore or torch; by default the one there is.", show_default=False),
-    ] = None,
-    runtime: Annotated[
-        Runtime | None,
-        typer.Option(help="What runs an exported model; by default what is installed."),
-    ] = None,
-    precision: Annotated[
-        Precision | None,
-        typer.Option(help="OpenVINO's arithmetic; by default the file's own."),
-    ] = None,
-    threads: Annotated[
-        int | None,
-        typer.Option(min=1, help="Of an exported model; by default all.", show_default=False),
-    ] = None,
+    device: Device = None,
+    engine: Engine = None,
+    runtime: RuntimeName = None,
+    precision: PrecisionName = None,
+    threads: Threads = None,
 ) -> None:
     """Serve models over HTTP, with a page to try them on.
 

@@ -2,11 +2,11 @@
 
 import base64
 import json
-from importlib import resources
 
 import pytest
 
 from mindssd.build.model import load
+from tests.browser import axe_core
 from tests.chromium import Page, chromium
 from tests.serve.conftest import picture, png, running
 
@@ -147,11 +147,7 @@ def test_the_page_fits_its_window_and_axe_finds_nothing_serious(page, one, width
     assert page.run("document.documentElement.scrollWidth") <= width
     ground = page.run("getComputedStyle(document.body).backgroundColor")
     assert (ground == "rgb(20, 23, 26)") == dark
-    try:
-        axe = resources.files("axe_core_python").joinpath("axe.min.js").read_text("utf-8")
-    except ModuleNotFoundError:
-        pytest.skip("axe-core-python is not installed")
-    page.run(axe + ";true")
+    page.run(axe_core() + ";true")
     found = page.run("axe.run(document, {resultTypes: ['violations']}).then((x) => x.violations)")
     serious = [
         (one["id"], one["nodes"][0]["html"][:200])
