@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any, get_args
 
 import msgspec
-import yaml
 
+from mindssd.config import yaml_text
 from mindssd.config.effects import require_effect
 from mindssd.config.keys import (
     KEYS,
@@ -188,7 +188,7 @@ def read_training_settings(settings: Mapping[str, Any], where: str, version: int
 def to_yaml(config: Config) -> str:
     """The resolved configuration as a file that `load_config` reads, in any later version too."""
     tree = {VERSION_KEY: FORMAT_VERSION, **_lists(to_tree(config))}
-    return yaml.dump(tree, Dumper=_Dumper, sort_keys=False, default_flow_style=None)
+    return yaml_text.write(tree)
 
 
 def _lists(value: Any) -> Any:
@@ -206,9 +206,9 @@ def _read_tree(source: str, seen: tuple[str, ...] = ()) -> Tree:
         raise ConfigError(f"{source} inherits from itself: {' -> '.join((*seen, source))}")
     text, folder = _read_text(source, seen[-1] if seen else None)
     try:
-        tree = yaml.load(text, _Loader) or {}
-    except (yaml.YAMLError, ValueError) as error:
-        raise ConfigError(f"{source} is not valid YAML: {' '.join(str(error).split())}") from None
+        tree = yaml_text.read(text) or {}
+    except ValueError as error:
+        raise ConfigError(f"{source} is not valid YAML: {error}") from None
     if not isinstance(tree, dict):
         raise ConfigError(f"{source}: expected keys and values, found {type(tree).__name__}")
     tree = upgrade(tree, read_version(tree.pop(VERSION_KEY, None), source), _STEPS)
@@ -256,39 +256,9 @@ def _merge(under: Tree, over: Tree) -> Tree:
 
 def _parse_value(text: str, override: str) -> Any:
     try:
-        return yaml.load(text, _Loader)
-    except (yaml.YAMLError, ValueError):
+        return yaml_text.read(text)
+    except ValueError:
         raise ConfigError(f"{override!r}: the value is not valid YAML") from None
-
-
-class _Loader(yaml.SafeLoader):
-    """YAML 1.1 reads 1e-3 as text; everybody who types it means a number.
-
-    Of a key that stands twice PyYAML takes the last, silently; here it is an error.
-    """
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen = set()
-        for key, _ in node.value:
-            name = str(key.value)
-            if name in seen:
-                raise yaml.constructor.ConstructorError(
-                    problem=f"{name} stands there twice", problem_mark=key.start_mark
-                )
-            seen.add(name)
-        return super().construct_mapping(node, deep)
-
-
-class _Dumper(yaml.SafeDumper):
-    """Puts the text 1e-3 in quotes, so that `_Loader` reads text again."""
-
-
-for _kind in (_Loader, _Dumper):
-    _kind.add_implicit_resolver(
-        "tag:yaml.org,2002:float",
-        re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+$"),
-        list("-+0123456789"),
-    )
 
 
 def _set(tree: Tree, key: str, value: Any) -> None:
