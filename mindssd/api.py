@@ -50,8 +50,9 @@ def train(
 
     `config` is a recipe's name or a YAML file, by default small_data. The functions are called in
     this process, between its steps; see `mindssd.training.callbacks`. Of several processes that a
-    launcher has started the first one calls them, and it alone is sure to get model and metrics back,
-    which it writes; with `devices` above 1 the processes are others, and ConfigError says so. A signal ends the run, saved, as SystemExit.
+    launcher has started the first one calls them, and it alone is sure to get model and metrics
+    back, which it writes; with `devices` above 1 the processes are others, and ConfigError says so.
+    A signal ends the run, saved, as SystemExit.
     """
     from mindssd.config.settings import as_overrides
     from mindssd.training.callbacks import Callbacks

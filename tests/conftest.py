@@ -4,6 +4,7 @@ checkout, which has more of them.
 
 import json
 import os
+import signal
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -57,6 +58,9 @@ LONGEST = (
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    # A shell's background job begins with Ctrl-C ignored, and so would all that the tests start.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     if hasattr(config.option, "loadscopereorder"):  # xdist's own order: the most tests first
         config.option.loadscopereorder = False
 

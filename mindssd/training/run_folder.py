@@ -164,7 +164,8 @@ class RunLog:
         # TensorBoard's writer takes 0.3 s to import.
         from tensorboardX import SummaryWriter
 
-        self._file = folder.log_file.open("a", encoding="utf-8")
+        # Without a buffer: what a full disk refused would be in it, and refused again at the end.
+        self._file = folder.log_file.open("ab", buffering=0)
         self._board = SummaryWriter(str(folder.path))
         self._trackers = trackers
 
@@ -173,8 +174,9 @@ class RunLog:
         seconds = round(time.time(), 3)
         line = {"event": kind, "time": seconds, "step": step, **values}
         try:
-            self._file.write(json.dumps(line) + "\n")
-            self._file.flush()
+            rest = (json.dumps(line) + "\n").encode()
+            while rest:
+                rest = rest[self._file.write(rest) :]
         except OSError as error:
             raise TrainingError(
                 f"{self._file.name} cannot be written ({error.strerror})"

@@ -116,6 +116,7 @@ def test_a_full_disk_is_one_line_that_names_the_log(tmp_path):
     log = RunLog(folder)
     with pytest.raises(TrainingError, match=r"log\.jsonl cannot be written \(No space left"):
         log.event("train", 1, loss=0.5)
+    log.close("failed")  # and no second error in the place of the first
 
 
 def test_a_second_run_into_one_folder_is_refused_while_the_first_lives(tmp_path):
