@@ -53,6 +53,14 @@ def export(
     nms_detections: Annotated[
         int, typer.Option(min=1, help="With --nms: so many rows for each image.")
     ] = 300,
+    batch: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="The graph takes so many images at once; by default any number.",
+            show_default=False,
+        ),
+    ] = None,
     int8: Annotated[
         bool, typer.Option("--int8", help="In int8, calibrated on training images of data_dir.")
     ] = False,
@@ -85,6 +93,7 @@ def export(
         nms_score=nms_score,
         nms_iou=nms_iou,
         nms_detections=nms_detections,
+        batch=batch,
         int8=int8,
         max_loss=max_loss,
         force=force,

@@ -58,6 +58,8 @@ class ExportSettings:
     format: str = "onnx"
     out: Path | None = None
     nms: InGraphNMS | None = None
+    batch: int | None = None
+    """How many images the file is to take at once; None leaves it free."""
     int8: bool = False
     max_loss: float = MAX_LOSS
     """The mAP that int8 may lose."""
@@ -71,6 +73,10 @@ class ExportSettings:
             raise ConfigError(f"int8 is for onnx and openvino, not for {self.format}")
         if self.nms is not None and self.format not in ("onnx", "openvino"):
             raise ConfigError(f"--nms is for onnx and openvino, not for {self.format}")
+        if self.batch is not None and self.format not in ("onnx", "openvino"):
+            raise ConfigError(f"--batch is for onnx and openvino, not for {self.format}")
+        if self.batch is not None and self.batch < 1:
+            raise ConfigError(f"--batch is {self.batch}: expected at least 1")
 
 
 def export_model(
@@ -168,6 +174,7 @@ class _Export:
             recipe=recipe_of(self.config),
             precision="int8" if self.settings.int8 else "float32",
             nms=self.settings.nms,
+            batch=self.settings.batch,
         )
         if self.settings.format == "mindir":
             self._mindir(manifest, target)
@@ -206,6 +213,7 @@ class _Export:
             self.config.matching.variances,
             len(self.metadata.class_names),
             manifest.nms,
+            manifest.batch,
         )
         describe(model, manifest, target)
         content = model.SerializeToString()

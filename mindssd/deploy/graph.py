@@ -3,7 +3,8 @@
 An engine writes `images` to `offsets` and `logits`. What comes behind is written here, once for all
 engines, in operators that every runtime has: the formulas of `geometry/coding.py`, the sigmoid, and
 ONNX's NonMaxSuppression with all five inputs. Beside its output, whose length NMS alone knows,
-every shape is static but for the batch: that is what compilers for Ascend and others ask for.
+every shape is static but for the batch, or with it: that is what OpenCV and compilers for Ascend
+and others ask for. `portable` writes all of it in operators that they have in common.
 """
 
 from collections import Counter
@@ -16,6 +17,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from mindssd.deploy.manifest import BOXES, CLASS_IDS, INPUT, SCORES, InGraphNMS, Manifest
+from mindssd.deploy.portable import drop_unused, fix_batch, make_portable, spell_out_activations
 from mindssd.geometry.coding import MAX_LOG_SIZE_RATIO, Variances
 from mindssd.types import Array, ImageSize
 
@@ -24,9 +26,12 @@ OFFSETS, LOGITS = "offsets", "logits"
 
 BATCH = "batch"
 
+_NO_SIZE = 80.0
+"""exp(-80) of a default box is no pixel, and not yet a denormal number."""
+
 
 def read_raw(content: bytes, image_size: ImageSize) -> onnx.ModelProto:
-    """An engine's raw graph from its bytes, with BatchNorm folded into the convolutions.
+    """An engine's raw graph from its bytes, made portable, BatchNorm folded into the convolutions.
 
     Notes of the exporter at nodes are left out: PyTorch's 2.13 name the paths of its code on this
     machine. ValueError where it is no such graph.
@@ -46,6 +51,7 @@ def read_raw(content: bytes, image_size: ImageSize) -> onnx.ModelProto:
     kinds = [node.op_type for node in graph.node]
     if "BatchNormalization" in kinds:
         raise ValueError(f"{kinds.count('BatchNormalization')} BatchNorms cannot be folded")
+    make_portable(model)
     return model
 
 
@@ -92,9 +98,7 @@ def fold_batch_norms(graph: onnx.GraphProto) -> None:
         convolution.input.extend(folded)
         convolution.output[0] = node.output[0]
         graph.node.remove(node)
-    used = {name for node in graph.node for name in node.input}
-    for constant in [x for x in graph.initializer if x.name not in used]:
-        graph.initializer.remove(constant)
+    drop_unused(graph)
 
 
 def finish(
@@ -103,19 +107,19 @@ def finish(
     variances: Variances,
     num_classes: int,
     nms: InGraphNMS | None,
+    batch: int | None = None,
 ) -> onnx.ModelProto:
     """Append decoding, and NMS if given, to a copy of a raw graph.
 
     `default_boxes_cxcywh` (A, 4) as fractions of the image. The outputs are those of `Manifest`.
+    With `batch` they are of so many images, no more and no fewer.
     """
     model = onnx.ModelProto()
     model.CopyFrom(raw)
     num_boxes = len(default_boxes_cxcywh)
     nodes = _Nodes(model.graph)
     boxes = _decode(nodes, default_boxes_cxcywh, variances)
-    foreground = nodes.add(
-        "Slice", LOGITS, nodes.int64([1]), nodes.int64([num_classes + 1]), nodes.int64([2])
-    )
+    foreground = nodes.columns(LOGITS, 1, num_classes + 1)
     del model.graph.output[:]
     float32, int32 = TensorProto.FLOAT, TensorProto.INT32
     if nms is None:
@@ -124,10 +128,13 @@ def finish(
         _output(model.graph, BOXES, float32, [num_boxes, 4])
         _output(model.graph, SCORES, float32, [num_boxes, num_classes])
     else:
-        _select(nodes, boxes, nodes.add("Sigmoid", foreground), nms)
+        _select(nodes, boxes, nodes.add("Sigmoid", foreground), nms, batch)
         _output(model.graph, BOXES, float32, [nms.max_detections, 4])
         _output(model.graph, SCORES, float32, [nms.max_detections])
         _output(model.graph, CLASS_IDS, int32, [nms.max_detections])
+    spell_out_activations(model.graph)
+    if batch is not None:
+        fix_batch(model.graph, batch)
     onnx.checker.check_model(model, full_check=True)
     return model
 
@@ -142,29 +149,28 @@ def describe(model: onnx.ModelProto, manifest: Manifest, path: Path) -> None:
 
 def _decode(nodes: "_Nodes", default_boxes_cxcywh: Array, variances: Variances) -> str:
     """The boxes of `geometry.coding.decode`, clipped to the image: (B, A, 4)."""
-    centre, size = (default_boxes_cxcywh[None, :, part] for part in (slice(0, 2), slice(2, 4)))
-    # Offsets are (ty, tx, th, tw).
-    shift = nodes.add("Gather", OFFSETS, nodes.int64([1, 0]), axis=2)
-    shift = nodes.add("Mul", shift, nodes.float32(variances[0] * size))
+    # (y, x) and (height, width), as offsets are (ty, tx, th, tw).
+    centre, size = (default_boxes_cxcywh[None, :, part] for part in ([1, 0], [3, 2]))
+    shift = nodes.add("Mul", nodes.columns(OFFSETS, 0, 2), nodes.float32(variances[0] * size))
     shift = nodes.add("Add", shift, nodes.float32(centre))  # (B, A, 2)
-    growth = nodes.add("Gather", OFFSETS, nodes.int64([3, 2]), axis=2)
-    growth = nodes.add("Mul", growth, nodes.float32(variances[1]))
-    growth = nodes.add("Exp", nodes.add("Min", growth, nodes.float32(MAX_LOG_SIZE_RATIO)))
+    growth = nodes.add("Mul", nodes.columns(OFFSETS, 2, 4), nodes.float32(variances[1]))
+    # Limits on both sides, so that no reader meets a missing input.
+    limits = (nodes.float32(x) for x in (-_NO_SIZE, MAX_LOG_SIZE_RATIO))
+    growth = nodes.add("Exp", nodes.add("Clip", growth, *limits))
     half = nodes.add("Mul", growth, nodes.float32(size / 2))
-    corners = [nodes.add("Sub", shift, half), nodes.add("Add", shift, half)]
-    boxes = nodes.add("Concat", *corners, axis=2)
+    corners = [nodes.add(kind, shift, half) for kind in ("Sub", "Add")]
+    sides = [nodes.columns(corner, x, x + 1) for corner in corners for x in (1, 0)]
+    boxes = nodes.add("Concat", *sides, axis=2)
     return nodes.add("Clip", boxes, nodes.float32(0.0), nodes.float32(1.0))
 
 
-def _select(nodes: "_Nodes", boxes: str, scores: str, nms: InGraphNMS) -> None:
+def _select(
+    nodes: "_Nodes", boxes: str, scores: str, nms: InGraphNMS, fixed_batch: int | None
+) -> None:
     """Class-wise NMS and the best `max_detections` of each image, M rows whatever was found."""
     most = nms.max_detections
     # A box without area is never kept; NonMaxSuppression would keep it.
-    low, high = (
-        nodes.add("Slice", boxes, nodes.int64([a]), nodes.int64([a + 2]), nodes.int64([2]))
-        for a in (0, 2)
-    )
-    sides = nodes.add("Sub", high, low)
+    sides = nodes.add("Sub", nodes.columns(boxes, 2, 4), nodes.columns(boxes, 0, 2))
     width, height = (nodes.add("Gather", sides, nodes.int64([i]), axis=2) for i in (0, 1))
     smallest = nodes.add("Min", width, height)  # (B, A, 1)
     proper = nodes.add("Greater", smallest, nodes.float32(0.0))
@@ -181,9 +187,7 @@ def _select(nodes: "_Nodes", boxes: str, scores: str, nms: InGraphNMS) -> None:
     kept = nodes.add("GatherND", ranks, selected)  # (K,)
     # Row b of a table has the scores of image b's and -1 for the others', and room for M more.
     images = nodes.add("Gather", selected, nodes.int64(0), axis=1)
-    batch = nodes.add("Gather", nodes.add("Shape", boxes), nodes.int64(0), axis=0)
-    numbers = nodes.add("Range", nodes.int64(0), batch, nodes.int64(1))
-    numbers = nodes.add("Unsqueeze", numbers, nodes.int64([1]))  # (B, 1)
+    numbers = _numbers(nodes, boxes, fixed_batch)  # (B, 1)
     table = nodes.add("Where", nodes.add("Equal", numbers, images), kept, nodes.float32(-1.0))
     table = nodes.add("Pad", table, nodes.int64([0, 0, 0, most]), nodes.float32(-1.0))
     padded = nodes.add("Pad", selected, nodes.int64([0, 0, most, 0]), nodes.int64(0))
@@ -193,11 +197,21 @@ def _select(nodes: "_Nodes", boxes: str, scores: str, nms: InGraphNMS) -> None:
     class_ids = nodes.add("Gather", rows, nodes.int64(1), axis=2)
     class_ids = nodes.add("Where", found, class_ids, nodes.int64(-1))
     nodes.add("Cast", class_ids, to=TensorProto.INT32, output=CLASS_IDS)
-    box_ids = nodes.add("Gather", rows, nodes.int64([2]), axis=2)  # (B, M, 1)
-    chosen = nodes.add("GatherND", boxes, box_ids, batch_dims=1)  # (B, M, 4)
+    # By image and box: OpenCV 5 and CoreML have no `batch_dims`.
+    places = nodes.add("Gather", rows, nodes.int64([0, 2]), axis=2)  # (B, M, 2)
+    chosen = nodes.add("GatherND", boxes, places)  # (B, M, 4)
     found_column = nodes.add("Unsqueeze", found, nodes.int64([2]))
     nodes.add("Where", found_column, chosen, nodes.float32(0.0), output=BOXES)
     nodes.add("Max", best, nodes.float32(0.0), output=SCORES)
+
+
+def _numbers(nodes: "_Nodes", boxes: str, fixed_batch: int | None) -> str:
+    """0, 1, … for the images of a batch."""
+    if fixed_batch is not None:
+        return nodes.int64([[number] for number in range(fixed_batch)])
+    batch = nodes.add("Gather", nodes.add("Shape", boxes), nodes.int64(0), axis=0)
+    numbers = nodes.add("Range", nodes.int64(0), batch, nodes.int64(1))
+    return nodes.add("Unsqueeze", numbers, nodes.int64([1]))
 
 
 class _Nodes:
@@ -217,7 +231,11 @@ class _Nodes:
         self._append(kind, inputs, [first, second], attributes)
         return first, second
 
-    def int64(self, value: int | Sequence[int]) -> str:
+    def columns(self, name: str, first: int, last: int) -> str:
+        """Some columns of a value (B, A, n), `last` not among them."""
+        return self.add("Slice", name, *(self.int64([x]) for x in (first, last, 2)))
+
+    def int64(self, value: int | Sequence[int] | Sequence[Sequence[int]]) -> str:
         return self._constant(np.asarray(value, np.int64))
 
     def float32(self, value: float | Sequence[float] | Array) -> str:

@@ -19,7 +19,7 @@ from mindssd.weights.class_rows import some
 from mindssd.weights.safetensors_file import FORMAT, ModelMetadata, from_strings, to_strings
 
 INPUT = "images"
-"""(B, 3, H, W) float32, RGB normalised by `mean` and `std`; B is free."""
+"""(B, 3, H, W) float32, RGB normalised by `mean` and `std`; B is free, or the manifest's."""
 
 MAX_DETECTIONS = 100
 
@@ -88,6 +88,8 @@ class Manifest:
     """The recipe whose network it is, None for one of the user's own."""
     precision: Literal["float32", "int8"] = "float32"
     nms: InGraphNMS | None = None
+    batch: int | None = None
+    """How many images the graph takes, no more and no fewer; any number where it is None."""
 
     def postprocess(
         self, selection: Selection = FOR_PEOPLE, class_ids: tuple[int, ...] | None = None
@@ -152,6 +154,8 @@ class Manifest:
     def to_strings(self, path: Path) -> dict[str, str]:
         """Text by key, for a file's metadata; `path` is for the error where it cannot be text."""
         own = {key: value for key, value in asdict(self).items() if key != "metadata"}
+        if self.batch is None:
+            del own["batch"]  # which earlier versions do not know
         return to_strings(path, self.metadata) | {"deployed": json.dumps(own)}
 
     @classmethod

@@ -5,8 +5,11 @@ the description is JSON, the weights are numbers, and a file that keeps tensors 
 folder is refused before a runtime sees it.
 """
 
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
+
+import numpy as np
 
 from mindssd.deploy.manifest import Manifest
 from mindssd.deploy.sessions.onnx_file import external_files, read_metadata
@@ -14,6 +17,7 @@ from mindssd.deploy.sessions.onnxruntime_session import open_onnxruntime
 from mindssd.deploy.sessions.openvino_session import open_openvino, open_openvino_file
 from mindssd.deploy.sessions.session import RuntimeSettings, Session
 from mindssd.errors import ConfigError, EngineError, WeightsError
+from mindssd.types import Array
 from mindssd.weights.atomic import read_bytes
 from mindssd.weights.safetensors_file import is_safetensors
 
@@ -44,12 +48,16 @@ def installed_runtimes() -> list[str]:
 
 
 def open_session(path: str | Path, settings: RuntimeSettings | None = None) -> Session:
-    """Open a file of `mindssd export`.
+    """Open a file of `mindssd export`, for any number of images at once.
 
     WeightsError where it is missing, broken, not ours, or points out of its folder; EngineError
     where no runtime is installed, or it fails; ConfigError where the settings are not to be had.
     """
-    path, settings = Path(path).expanduser(), settings or RuntimeSettings()
+    session = _open(Path(path).expanduser(), settings or RuntimeSettings())
+    return _in_batches(session, session.manifest.batch) if session.manifest.batch else session
+
+
+def _open(path: Path, settings: RuntimeSettings) -> Session:
     _check(settings)
     content = read_bytes(path)
     is_openvino = content.lstrip()[: len(_XML_START)] == _XML_START
@@ -65,6 +73,21 @@ def open_session(path: str | Path, settings: RuntimeSettings | None = None) -> S
     if runtime == "openvino":
         return open_openvino(path, model, manifest, settings)
     return open_onnxruntime(path, model, manifest, settings)
+
+
+def _in_batches(session: Session, size: int) -> Session:
+    """The session of a graph of `size` images: the last ones are filled up, and left out again."""
+
+    def forward(images: Array) -> tuple[Array, ...]:
+        found = []
+        for start in range(0, max(1, len(images)), size):
+            part = images[start : start + size]
+            missing = np.zeros((size - len(part), *part.shape[1:]), part.dtype)
+            outputs = session.forward(np.concatenate([part, missing]))
+            found.append([output[: len(part)] for output in outputs])
+        return tuple(np.concatenate(outputs) for outputs in zip(*found, strict=True))
+
+    return replace(session, forward=forward)
 
 
 def _check(settings: RuntimeSettings) -> None:

@@ -101,7 +101,8 @@ def open_openvino(path: Path, model: Any, manifest: Manifest, settings: RuntimeS
     forward = _forward(compiled, len(outputs), path, f"OpenVINO in {precision}")
     if precision != "float32":
         # It offers what ONEDNN_MAX_CPU_ISA takes away, and fails when it is run.
-        forward(np.zeros((1, 3, *manifest.metadata.image_size), np.float32))
+        size = (manifest.batch or 1, 3, *manifest.metadata.image_size)
+        forward(np.zeros(size, np.float32))
     arithmetic = "int8" if manifest.precision == "int8" else precision
     version = ov.get_version().split("-")[0]
     return Session(manifest, forward, f"OpenVINO {version}, {device}, {arithmetic}")
