@@ -181,12 +181,13 @@ def export(
     int8: bool = False,
     max_loss: float = 0.01,
     force: bool = False,
+    runtime_archive: str | Path | None = None,
     quiet: bool = False,
 ) -> Path:
     """Write a model for other machines, verified before it gets its name: `mindssd export`.
 
-    Returns the file. `settings` may have `data_dir`, to compare mAP and to calibrate int8. Prints
-    what was compared, unless `quiet`.
+    Returns the file, or for web the folder. `settings` may have `data_dir`, to compare mAP and to
+    calibrate int8. Prints what was compared, unless `quiet`.
     """
     from rich.console import Console
 
@@ -202,5 +203,6 @@ def export(
         int8=int8,
         max_loss=max_loss,
         force=force,
+        runtime_archive=None if runtime_archive is None else Path(runtime_archive),
     )
     return export_model(Path(model), asked, as_overrides(settings), Console(quiet=quiet))

@@ -14,6 +14,7 @@ class Format(StrEnum):
     openvino = "openvino"
     mindir = "mindir"
     ckpt = "ckpt"
+    web = "web"
 
 
 def export(
@@ -70,15 +71,24 @@ def export(
     force: Annotated[
         bool, typer.Option("--force", help="With --int8: keep it whatever it loses.")
     ] = False,
+    runtime_archive: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="For web: onnxruntime-web's archive of npm, instead of fetching it.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Write a model for other machines, and verify it before it gets its name.
 
     `mindssd export runs/NAME/best.safetensors data_dir=PATH`
 
     `onnx` and `openvino` run without a training framework, in `mindssd predict` too. `mindir` is
-    for MindSpore Lite and Ascend, `ckpt` for the scripts of MindCV's SSD example. Sample images
-    go through the engine and the file; with `data_dir` both are evaluated. What differs by more
-    than rounding is an error, and leaves no file.
+    for MindSpore Lite and Ascend, `ckpt` for the scripts of MindCV's SSD example. `web` is a
+    folder for any static server: a page that looks at pictures, or the webcam, in the browser.
+    Sample images go through the engine and the file; with `data_dir` both are evaluated. What
+    differs by more than rounding is an error, and leaves no file.
     """
     require_beside(context, "nms", "nms_score", "nms_iou", "nms_detections")
     require_beside(context, "int8", "max_loss", "force")
@@ -97,4 +107,5 @@ def export(
         int8=int8,
         max_loss=max_loss,
         force=force,
+        runtime_archive=runtime_archive,
     )

@@ -27,6 +27,9 @@ from mindssd.deploy.sessions.session import RuntimeSettings
 from mindssd.deploy.targets.ckpt import write_reference_checkpoint
 from mindssd.deploy.targets.mindir import write_description
 from mindssd.deploy.targets.openvino import write_openvino
+from mindssd.deploy.targets.web.check import verify_page
+from mindssd.deploy.targets.web.folder import MODEL, require_ours_or_none, sizes, write_page
+from mindssd.deploy.targets.web.runtime import runtime_files
 from mindssd.deploy.verify import Reference, average_precision
 from mindssd.engines.base import Parameters
 from mindssd.errors import ConfigError, EngineError, MindSSDError
@@ -43,8 +46,16 @@ from mindssd.weights.transfer import read_description
 if TYPE_CHECKING:
     import onnx
 
-SUFFIXES = {"onnx": ".onnx", "openvino": ".xml", "mindir": ".mindir", "ckpt": ".ckpt"}
-"""By the format's name; beside OpenVINO's .xml comes a .bin, and beside a .mindir a .json."""
+SUFFIXES = {
+    "onnx": ".onnx",
+    "openvino": ".xml",
+    "mindir": ".mindir",
+    "ckpt": ".ckpt",
+    "web": ".web",
+}
+"""By the format's name; beside OpenVINO's .xml comes a .bin, and beside a .mindir a .json.
+
+A .web is a folder."""
 
 MAX_LOSS = 0.01
 COMPARED = replace(FOR_PEOPLE, across_classes_iou=None)
@@ -65,6 +76,8 @@ class ExportSettings:
     """The mAP that int8 may lose."""
     force: bool = False
     """Keep an int8 file that loses more."""
+    runtime_archive: Path | None = None
+    """Where a page's runtime is taken from, instead of npm's registry and the cache."""
 
     def __post_init__(self) -> None:
         if self.format not in SUFFIXES:
@@ -77,6 +90,8 @@ class ExportSettings:
             raise ConfigError(f"--batch is for onnx and openvino, not for {self.format}")
         if self.batch is not None and self.batch < 1:
             raise ConfigError(f"--batch is {self.batch}: expected at least 1")
+        if self.runtime_archive is not None and self.format != "web":
+            raise ConfigError(f"--runtime-archive is for web, not for {self.format}")
 
 
 def export_model(
@@ -107,7 +122,11 @@ def export_model(
     if metadata is None:
         raise ConfigError(f"{path} does not describe itself; convert it first (docs/weights.md)")
     config = override(described_config(metadata, path), overrides)
-    require_writable(out)
+    if settings.format == "web":
+        out = out.absolute()  # the folder that "." is has a name
+        require_ours_or_none(out)
+    else:
+        require_writable(out)
     if settings.int8 and config.data_dir is None:
         raise ConfigError("--int8 needs data_dir=PATH: training images to measure ranges on")
     with _unnamed(out) as temporary:
@@ -127,6 +146,8 @@ def _unnamed(out: Path) -> Iterator[Path]:
         yield Path(folder) / out.name
         # Weights before what names them, so that a reader never finds one without the other.
         for file in sorted(Path(folder).iterdir(), key=lambda file: file.name == out.name):
+            if file.is_dir() and out.is_dir():  # which nothing replaces; it goes with this folder
+                out.replace(Path(folder) / f"{out.name}.old")
             file.replace(out.parent / file.name)
 
 
@@ -178,7 +199,13 @@ class _Export:
         )
         if self.settings.format == "mindir":
             self._mindir(manifest, target)
-            return
+        elif self.settings.format == "web":
+            self._web(manifest, target)
+        else:
+            self._onnx(manifest, target)
+
+    def _onnx(self, manifest: Manifest, target: Path) -> None:
+        """Write an ONNX file, or OpenVINO's, and compare it."""
         own = threshold_line(self.metadata)
         if own is not None:
             self._say(f"the file carries the model's own thresholds: {own}")
@@ -217,10 +244,10 @@ class _Export:
         )
         describe(model, manifest, target)
         content = model.SerializeToString()
-        if self.settings.format == "onnx":
-            target.write_bytes(content)
-        else:
+        if self.settings.format == "openvino":
             write_openvino(content, manifest, target)
+        else:
+            target.write_bytes(content)
 
     def _deployed(self, target: Path) -> Predictor:
         # The CPU, where the engine's float32 is float32.
@@ -258,6 +285,18 @@ class _Export:
         for image in readable_images(dataset, count, self._say):
             yield self.engine.predictor.prepare(image)
 
+    def _web(self, manifest: Manifest, folder: Path) -> None:
+        """Write an ONNX file, compare it as any, and make a page around it."""
+        runtime = runtime_files(self.settings.runtime_archive)
+        folder.mkdir()
+        model = folder / MODEL
+        self._onnx(manifest, model)
+        write_page(folder, manifest, _name_of(self.path), runtime)
+        self._say(sizes(folder))
+        session = open_session(model, RuntimeSettings(device="CPU"))
+        predictor = deployed_predictor(session, manifest.shown(), batch_size=1)
+        verify_page(folder, manifest, predictor, self.engine.samples(), self._say)
+
     def _mindir(self, manifest: Manifest, target: Path) -> None:
         num_classes = len(self.metadata.class_names)
         boxes = self.default_boxes.boxes_cxcywh
@@ -269,6 +308,12 @@ class _Export:
 
     def _say(self, text: str) -> None:
         self.console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+
+def _name_of(model: Path) -> str:
+    """What to call a model: by its file, or by its run where all files are called alike."""
+    path = model.expanduser().resolve()
+    return path.parent.name if path.stem == "best" else path.stem
 
 
 def _selection_of(nms: InGraphNMS) -> Selection:

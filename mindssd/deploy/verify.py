@@ -67,7 +67,7 @@ class Reference:
 
     def require_same_detections(self, deployed: Predictor, name: str) -> None:
         """MindSSDError, which calls the file `name`, where one is another beyond rounding."""
-        difference = compare(self.predictor, deployed, self._samples())
+        difference = compare(self.predictor, deployed, self.samples())
         self._say(str(difference))
         if not difference.within_tolerance():
             raise MindSSDError(
@@ -89,7 +89,8 @@ class Reference:
         assert self.dataset is not None
         return evaluate_with_bar(predictor, self.dataset, self.protocol, self.console)
 
-    def _samples(self) -> list[Array]:
+    def samples(self) -> list[Array]:
+        """Read or draw the images that files are compared on, (H, W, 3) uint8 RGB."""
         if self.dataset is None:
             return drawn_images(SAMPLE_IMAGES)
         return list(readable_images(self.dataset, SAMPLE_IMAGES, self._say))

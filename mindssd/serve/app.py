@@ -2,8 +2,6 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
-from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import FastAPI, Query, Request, Response
@@ -30,16 +28,9 @@ from mindssd.serve.options import (
     Options,
     State,
 )
+from mindssd.serve.own_page import add_page
 from mindssd.serve.refusals import RefusalError
 from mindssd.serve.settings import Settings
-
-_PAGE = Path(__file__).parent / "page"
-_KINDS = {
-    ".html": "text/html",
-    ".css": "text/css",
-    ".js": "text/javascript",
-    ".svg": "image/svg+xml",
-}
 
 _WHY = {
     400: "The body is damaged: no form, no JSON, or ended in the middle",
@@ -180,7 +171,7 @@ def build_app(service: Service) -> ASGIApp:
     _add_detect(app, service)
     _add_models(app, service)
     _add_states(app, service)
-    _add_page(app)
+    add_page(app)
     app.add_route("/openapi.json", lambda request: JSONResponse(_described(app, service)))
     settings = service.settings
     guarded: ASGIApp = app
@@ -278,19 +269,6 @@ def _add_states(app: FastAPI, service: Service) -> None:
         service.metrics.queue.set(service.detecting.queue.now)
         service.metrics.buffered.set(service.buffered.now)
         return Response(service.metrics.text(), headers={"Content-Type": CONTENT_TYPE_LATEST})
-
-
-def _add_page(app: FastAPI) -> None:
-    for path in sorted(_PAGE.iterdir()):
-        address = "/" if path.name == "index.html" else f"/page/{path.name}"
-        app.add_route(address, _file(path.read_bytes(), _KINDS[path.suffix]))
-
-
-def _file(content: bytes, kind: str) -> Callable[[Request], Response]:
-    def give(request: Request) -> Response:
-        return Response(content, media_type=kind, headers={"Cache-Control": "no-cache"})
-
-    return give
 
 
 def _described(app: FastAPI, service: Service) -> dict[str, Any]:

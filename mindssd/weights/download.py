@@ -1,16 +1,17 @@
-"""Fetch what MindCV publishes: once, into a cache, resumable, checked against its hash."""
+"""Fetch what MindCV publishes, and other files of servers: once, resumable, checked by hash."""
 
 import hashlib
 import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
+from dataclasses import dataclass
 from http.client import HTTPException, HTTPResponse
 from pathlib import Path
 from ssl import SSLCertVerificationError
 from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
-from urllib.request import Request, urlopen
+from urllib.request import HTTPRedirectHandler, Request, build_opener
 
 from mindssd.errors import WeightsError
 from mindssd.files import CACHE_VARIABLE, cache_dir
@@ -23,6 +24,30 @@ BASE_URL_VARIABLE = "MINDSSD_WEIGHTS_URL"
 
 Progress = Callable[[int, int | None], None]
 """Called with the bytes that are there and the bytes of the whole, None where unknown."""
+
+
+@dataclass(frozen=True)
+class Remote:
+    """A file of a server, and what is known of it beforehand."""
+
+    url: str
+    hash_name: str
+    """As hashlib and people call it: SHA-256."""
+    hash_prefix: str
+    """The hex digits that its hash begins with, or is."""
+    elsewhere: str
+    """What a person may do where it cannot be had, beside trying again."""
+    may_redirect: bool = True
+
+    def is_in(self, path: Path) -> bool:
+        """Whether a file is this one; WeightsError where it cannot be read."""
+        return hash_of(path, self.hash_name).startswith(self.hash_prefix)
+
+    @property
+    def begins(self) -> str:
+        """What its hash ought to begin with, for people, who need not read all of it."""
+        return self.hash_prefix[:16]
+
 
 _CHUNK_BYTES = 1 << 18
 _TIMEOUT_S = 30.0
@@ -61,25 +86,32 @@ def resolve_backbone(path_or_name: str | Path, progress: Progress | None = None)
 
 
 def fetch(name: str, progress: Progress | None = None) -> Path:
-    """The cached file of a published name, downloaded if absent, its hash checked either way.
+    """The cached file of a published name, downloaded if absent, as `fetch_remote` does it."""
+    published = find_published(name)
+    url = address(published)
+    elsewhere = f"set {BASE_URL_VARIABLE} to a mirror"
+    remote = Remote(url, "SHA-256", published.hash_prefix, elsewhere)
+    return fetch_remote(remote, cached_path(published), progress)
+
+
+def fetch_remote(remote: Remote, path: Path, progress: Progress | None = None) -> Path:
+    """`path`, downloaded if absent, its hash checked either way.
 
     What an interrupted transfer left is kept as FILE.part and continued next time. Two processes
     that fetch at once share one download. Raises WeightsError in one line, with what to do by hand.
     """
-    published = find_published(name)
-    path = cached_path(published)
     if not path.is_file():  # one that is there needs no folder that can be written to
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             with _exclusive(path):
                 if not path.exists():
-                    _download(published, path, progress)
+                    _download(remote, path, progress)
                     return path
         except OSError as error:
             raise describe_write_error(path, error) from error
-    if not sha256_of(path).startswith(published.hash_prefix):
+    if not remote.is_in(path):
         raise WeightsError(
-            f"{path}: its SHA-256 does not begin with {published.hash_prefix}: it is damaged or "
+            f"{path}: its {remote.hash_name} does not begin with {remote.begins}: it is damaged or "
             "another file; delete it and fetch it again"
         )
     return path
@@ -105,32 +137,37 @@ def _exclusive(path: Path) -> Iterator[None]:
 
 def sha256_of(path: Path) -> str:
     """The file's SHA-256 in hex; WeightsError where it cannot be read."""
+    return hash_of(path, "SHA-256")
+
+
+def hash_of(path: Path, hash_name: str) -> str:
+    """The file's hash of that name in hex; WeightsError where it cannot be read."""
     try:
         with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+            return hashlib.file_digest(file, hash_name.replace("-", "").lower()).hexdigest()
     except OSError as error:
         raise describe_read_error(path, error) from error
 
 
-def _download(published: Published, path: Path, progress: Progress | None) -> None:
-    url = address(published)
+def _download(remote: Remote, path: Path, progress: Progress | None) -> None:
+    url = remote.url
     part = path.with_name(path.name + ".part")
     by_hand = f"or download {url} elsewhere and put it at {path}"
     reason = ""
     for _ in range(_MAX_TRIES):
         resumed = part.exists() and part.stat().st_size > 0
-        with _reached(url, part, by_hand) as response:
+        with _reached(remote, part, by_hand) as response:
             reason = "" if response is None else _append(response, part, progress)
         if reason:
             continue
-        if sha256_of(part).startswith(published.hash_prefix):
+        if remote.is_in(part):
             part.replace(path)
             return
         part.unlink()
         if not resumed:
             raise WeightsError(
-                f"{url}: the SHA-256 of what came does not begin with {published.hash_prefix}; it "
-                f"was deleted; try again, set {BASE_URL_VARIABLE} to a mirror, {by_hand}"
+                f"{url}: the {remote.hash_name} of what came does not begin with {remote.begins}; "
+                f"it was deleted; try again, {remote.elsewhere}, {by_hand}"
             )
         # The part came from another version of the file or was damaged: begin anew.
     size = part.stat().st_size if part.exists() else 0
@@ -140,23 +177,37 @@ def _download(published: Published, path: Path, progress: Progress | None) -> No
     )
 
 
+def _ask(request: Request, may_redirect: bool) -> HTTPResponse | None:
+    opener = build_opener(*(() if may_redirect else (_NoRedirects,)))
+    response: HTTPResponse = opener.open(request, timeout=_TIMEOUT_S)
+    return response
+
+
+class _NoRedirects(HTTPRedirectHandler):
+    """An answer that leads elsewhere is an error, as any that is not the file."""
+
+    def redirect_request(self, *asked: object) -> None:
+        return None
+
+
 @contextmanager
-def _reached(url: str, part: Path, by_hand: str) -> Iterator[HTTPResponse | None]:
+def _reached(remote: Remote, part: Path, by_hand: str) -> Iterator[HTTPResponse | None]:
     """Ask for what `part` lacks; None where that is nothing, or the hash will tell.
 
     Whatever fails here is the network's or the server's fault, never the disk's.
     """
+    url = remote.url
     have = part.stat().st_size if part.exists() else 0
     headers = {"User-Agent": "mindssd", "Accept-Encoding": "identity"}
     if have:
         headers["Range"] = f"bytes={have}-"
     try:
-        response: HTTPResponse | None = urlopen(Request(url, headers=headers), timeout=_TIMEOUT_S)
+        response = _ask(Request(url, headers=headers), remote.may_redirect)
     except HTTPError as error:
         if error.code != 416 or not have:
             raise WeightsError(
-                f"{url}: the server answers {error.code} {error.reason}; set {BASE_URL_VARIABLE} "
-                f"to a mirror, {by_hand}"
+                f"{url}: the server answers {error.code} {error.reason}; {remote.elsewhere}, "
+                f"{by_hand}"
             ) from error
         response = None
     except (OSError, HTTPException, ValueError) as error:  # URLError and SSLError are OSErrors
@@ -165,7 +216,8 @@ def _reached(url: str, part: Path, by_hand: str) -> Iterator[HTTPResponse | None
         if isinstance(reason, SSLCertVerificationError):
             check += ", or name its certificates: SSL_CERT_FILE=FILE"
         raise WeightsError(
-            f"{url}: cannot be reached ({_described(reason)}); {check}, {by_hand}"
+            f"{url}: cannot be reached ({_described(reason)}); {check}, "
+            f"{remote.elsewhere}, {by_hand}"
         ) from error
     with response or nullcontext():
         yield response

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from mindssd.build.model import load
+from mindssd.pages.viewer import viewer_files
 from tests.deploy.conftest import random_outputs
 from tests.serve.conftest import PATIENCE_S, picture, png, running
 from tests.serve.test_detect import same
@@ -56,14 +57,15 @@ def test_the_page_asks_no_other_host_and_runs_no_script_but_its_own(one):
     policy = answer.headers["Content-Security-Policy"]
     assert policy.startswith("default-src 'none'; script-src 'self'; style-src 'self'")
     assert "unsafe" not in policy and "*" not in policy
-    names = {path.name for path in PAGE.iterdir()}
     asked = set(re.findall(r'(?:src|href)="([^"]+)"', answer.body.decode()))
-    assert asked == {f"/page/{name}" for name in names - {"index.html"}}
-    for path in asked:
-        assert one.ask(path).status == 200
-    for path in PAGE.iterdir():
-        addresses = re.findall(r"https?://[^\"' ]+", path.read_text(encoding="utf-8"))
-        assert set(addresses) <= {"http://www.w3.org/2000/svg"}, path
+    assert asked == {"page/page.js", "page/viewer.css", "page/icon.svg"}
+    files = {*viewer_files(), *(path.name for path in PAGE.iterdir())}
+    for name in files:
+        content = one.ask(f"/page/{name}")
+        assert content.status == 200
+        addresses = re.findall(r"https?://[^\"' ]+", content.body.decode())
+        assert set(addresses) <= {"http://www.w3.org/2000/svg"}, name
+        assert set(re.findall(r'from "\./([^"]+)"', content.body.decode())) <= files
 
 
 def test_it_describes_itself_with_examples(one):

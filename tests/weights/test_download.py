@@ -225,10 +225,10 @@ UNREACHABLE = [
 def test_whatever_fails_on_the_way_to_the_server_is_the_networks(
     server, monkeypatch, error, reason
 ):
-    def fail(request, timeout):
+    def fail(request, may_redirect):
         raise error
 
-    monkeypatch.setattr(download, "urlopen", fail)
+    monkeypatch.setattr(download, "_ask", fail)
     with pytest.raises(
         WeightsError, match=f"cannot be reached .*{reason}.*; check the network"
     ) as e:
@@ -251,10 +251,10 @@ def test_whatever_fails_while_bytes_come_is_the_networks_and_keeps_them(
 
 
 def test_an_unknown_certificate_says_how_to_name_it(server, monkeypatch):
-    def fail(request, timeout):
+    def fail(request, may_redirect):
         raise URLError(ssl.SSLCertVerificationError(1, "certificate verify failed"))
 
-    monkeypatch.setattr(download, "urlopen", fail)
+    monkeypatch.setattr(download, "_ask", fail)
     with pytest.raises(WeightsError, match=r"certificate verify failed.*SSL_CERT_FILE=FILE"):
         download.fetch(NAME)
 

@@ -1,0 +1,1 @@
+"""A model as a folder that is a web page: pictures are looked at in the browser."""
