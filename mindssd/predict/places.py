@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 
 from mindssd.errors import ConfigError, printable
-from mindssd.geometry.crossing import Point, polygon_area, self_crossing
+from mindssd.geometry.crossing import Point, self_crossing
 from mindssd.types import Array, ImageSize
 
 Kind = Literal["line", "zone"]
@@ -148,13 +148,13 @@ def _checked(where: str, name: str, kind: Kind, points: Any) -> Place:
     if len(set(corners)) < 3:
         raise ConfigError(f"{called}: expected three corners or more; expected {ZONE_SHAPE}")
     corners = [corner for k, corner in enumerate(corners) if corner != corners[k - 1]]
+    if np.linalg.matrix_rank(np.array(corners) - np.array(corners[0])) < 2:
+        raise ConfigError(f"{called}: its corners lie on one line")
     if (pair := self_crossing(corners)) is not None:
         raise ConfigError(
             f"{called}: its sides {pair[0]} and {pair[1]} cross; give the corners in their order "
             "around the zone, or two zones"
         )
-    if polygon_area(np.array(corners)) == 0:
-        raise ConfigError(f"{called}: its corners lie on one line")
     return Place(name, kind, tuple(corners))
 
 
