@@ -89,6 +89,7 @@ class Detections:
     class_ids: Array
     class_names: tuple[str, ...]
     category_ids: tuple[int, ...] | None = None
+    track_ids: Array | None = None
 
     def __len__(self) -> int:
         return len(self.scores)
@@ -107,6 +108,7 @@ class Detections:
             boxes=self.boxes[rows],
             scores=self.scores[rows],
             class_ids=self.class_ids[rows],
+            track_ids=None if self.track_ids is None else self.track_ids[rows],
         )
 
     def to_coco(self, image: int | str) -> list[dict[str, Any]]:
@@ -115,7 +117,8 @@ class Detections:
         In plain JSON types. `image` is its id, written as `image_id`, or for an image of no data
         set its name, written as `file_name`. Categories have the model's `category_ids`, or where
         these are not known count from 1; `category_name` stands beside. `bbox` is (x, y, width,
-        height) in pixels to a thousandth, `score` to a millionth. Nothing found is an empty list.
+        height) in pixels to a thousandth, `score` to a millionth; what has a track, its number as
+        `track_id`. Nothing found is an empty list.
         """
         ids = self.category_ids or tuple(range(1, len(self.class_names) + 1))
         key = "file_name" if isinstance(image, str) else "image_id"
@@ -126,12 +129,20 @@ class Detections:
                 "category_name": name,
                 "bbox": [round(value, 3) for value in (x1, y1, x2 - x1, y2 - y1)],
                 "score": round(score, 6),
+                **({"track_id": int(track)} if track > 0 else {}),
             }
-            for class_id, (name, score, (x1, y1, x2, y2)) in zip(self.class_ids, self, strict=True)
+            for class_id, track, (name, score, (x1, y1, x2, y2)) in zip(
+                self.class_ids, self._tracks(), self, strict=True
+            )
         ]
+
+    def _tracks(self) -> Array:
+        return np.zeros(len(self), np.int32) if self.track_ids is None else self.track_ids
 
     def to_supervision(self) -> "supervision.Detections":
         """As supervision has them, each one's class name in `data["class_name"]`.
+
+        Tracks are its `tracker_id`, -1 where there is none.
 
         MindSSDError where that package is not installed.
         """
@@ -144,11 +155,16 @@ class Detections:
             xyxy=self.boxes.astype(np.float32).reshape(-1, 4),
             confidence=self.scores.astype(np.float32),
             class_id=self.class_ids.astype(int),
+            tracker_id=None
+            if self.track_ids is None
+            else np.where(self.track_ids > 0, self.track_ids, -1).astype(int),
             data={"class_name": np.array(names, dtype=str)},
         )
 
     def to_pandas(self) -> "pandas.DataFrame":
         """As a table, a row a detection, best first: class_name, class_id, score, x1, y1, x2, y2.
+
+        And track_id, 0 where there is none, in a video that is followed.
 
         MindSSDError where that package is not installed.
         """
@@ -163,6 +179,7 @@ class Detections:
             "class_id": self.class_ids,
             "score": self.scores,
             **corners,
+            **({} if self.track_ids is None else {"track_id": self.track_ids}),
         }
         return pandas.DataFrame(columns)
 

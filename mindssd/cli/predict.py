@@ -1,5 +1,6 @@
 """`mindssd predict`: detections in images and videos, drawn and as files."""
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -13,6 +14,11 @@ from mindssd.cli.options import (
     Threads,
     require_beside,
 )
+
+
+class AnchorName(StrEnum):
+    centre = "centre"
+    bottom = "bottom"
 
 
 def predict(
@@ -76,6 +82,36 @@ def predict(
         bool, typer.Option(help="Also one picture of all of them, contact_sheet.jpg.")
     ] = False,
     batch: Annotated[int, typer.Option(min=1, help="Images that the network takes at once.")] = 1,
+    track: Annotated[
+        bool, typer.Option("--track", help="Follow objects through videos, each by a number.")
+    ] = False,
+    count_line: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="[NAME=]X1,Y1,X2,Y2",
+            help="Count what crosses this line, in pixels or in fractions of the picture; to its "
+            "left, seen from the first point to the second, is in. May be repeated.",
+            show_default=False,
+        ),
+    ] = None,
+    count_zone: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="FILE.json",
+            help="Count what enters and leaves a polygon, [[x, y], …]. May be repeated.",
+            show_default=False,
+        ),
+    ] = None,
+    count_anchor: Annotated[
+        AnchorName, typer.Option(help="The point of a box that counts.")
+    ] = AnchorName.centre,
+    reconnect: Annotated[
+        bool,
+        typer.Option("--reconnect", help="Wait for a camera or stream that breaks off."),
+    ] = False,
+    reconnect_limit: Annotated[
+        float, typer.Option(metavar="SECONDS", help="So long at most, each time.")
+    ] = 300.0,
     device: Device = None,
     engine: Engine = None,
     runtime: RuntimeName = None,
@@ -91,12 +127,16 @@ def predict(
 
     `mindssd predict model.onnx 0` looks through the first camera until Ctrl-C.
 
+    `mindssd predict model.onnx clip.mp4 --track --count-line 0,0.5,1,0.5` follows and counts.
+
     Writes each image and video with its detections drawn, under its own name, and
     `detections.json` in COCO's layout; `--save` chooses. A file that cannot be read or written is
     reported, the others are done, and the exit status is 1. Whatever ends it, as Ctrl-C, keeps
     what was seen.
     """
     require_beside(context, "tile", "overlap")
+    require_beside(context, "track", "count_line", "count_zone", "count_anchor")
+    require_beside(context, "reconnect", "reconnect_limit")
 
     from mindssd.predict.call import predict as detect
     from mindssd.predict.stop import StopSignals, end_past_hanging_threads
@@ -114,6 +154,12 @@ def predict(
         overlap=None if tile is None else overlap,
         sheet=sheet,
         batch=batch,
+        track=track,
+        count_line=count_line or (),
+        count_zone=count_zone or (),
+        count_anchor="bottom" if count_anchor is AnchorName.bottom else "centre",
+        reconnect=reconnect,
+        reconnect_limit=reconnect_limit,
         device=device,
         engine=engine,
         runtime=None if runtime is None else runtime.value,

@@ -27,9 +27,11 @@ class ByteStream:
         raw: Any,
         remaining: Callable[[], int | None] = lambda: None,
         close: Callable[[], None] = lambda: None,
+        is_told: Callable[[], bool] = lambda: False,
     ) -> None:
         self._read_some: Callable[[int], bytes] = getattr(raw, "read1", raw.read)
         self._remaining = remaining
+        self._is_told = is_told
         self.close = close
         self._ahead = bytearray()
         self._is_over = False
@@ -37,6 +39,11 @@ class ByteStream:
         self.head = b""
         self.num_bytes = 0
         self.fault: str | None = None
+
+    @property
+    def ended_as_told(self) -> bool:
+        """Whether it came to an end that its sender had announced or marked."""
+        return self._is_over and self.fault is None and self._is_told()
 
     def peek(self, count: int) -> bytes:
         """The next bytes, `count` or more, fewer at the end; they are still to be read."""
@@ -106,7 +113,9 @@ def open_http(address: str, name: str) -> tuple[ByteStream, str]:
     ImageError as of `mindssd.http.ask`.
     """
     response = ask(address, name)
-    stream = ByteStream(response, lambda: response.length, response.close)
+    # Without either the end of the connection is the answer's, however it came.
+    is_told = response.length is not None or response.chunked
+    stream = ByteStream(response, lambda: response.length, response.close, lambda: is_told)
     return stream, response.headers.get_content_type()
 
 

@@ -6,8 +6,12 @@ from os import fspath
 from pathlib import Path
 
 from mindssd.errors import ConfigError, MindSSDError
+from mindssd.predict.counting import Anchor
+from mindssd.predict.following import Follow
 from mindssd.predict.job import predict_files
-from mindssd.predict.naming import JSON_FILE
+from mindssd.predict.naming import COUNTS_FILE, JSON_FILE
+from mindssd.predict.places import find_places
+from mindssd.predict.reconnect import DEFAULT_LIMIT_S, Reconnect
 from mindssd.predict.stop import Stop
 from mindssd.predict.writing import Outputs
 from mindssd.training.progress import SteadyConsole
@@ -26,6 +30,8 @@ class Predicted:
     num_detections: int
     errors: tuple[MindSSDError, ...]
     """Of what could not be read or written; the rest was done."""
+    counts: Path | None = None
+    """`counts.csv`, where lines or zones were given: a row for each crossing."""
 
 
 def predict(
@@ -46,13 +52,21 @@ def predict(
     runtime: str | None = None,
     precision: str | None = None,
     threads: int | None = None,
+    track: bool = False,
+    count_line: str | Sequence[str] = (),
+    count_zone: str | Path | Sequence[str | Path] = (),
+    count_anchor: Anchor = "centre",
+    reconnect: bool = False,
+    reconnect_limit: float = DEFAULT_LIMIT_S,
     quiet: bool = False,
     stop: Stop | None = None,
 ) -> Predicted:
     """Detect in images, videos and streams, and write what was found: `mindssd predict`.
 
     `sources` are files, folders, globs and addresses; `save` is some of drawn, json, csv, yolo and
-    crops; a text is taken as a list with commas, as on a command line. Prints as the command does,
+    crops; a text is taken as a list with commas, as on a command line. With `track` objects get
+    numbers, and are counted at lines, each "x1,y1,x2,y2" or "NAME=x1,y1,x2,y2", and in zones, each
+    a JSON file; both for several in a list (docs/deploy.md). Prints as the command does,
     unless `quiet`. It ends before its sources do where `stop` says so. MindSSDError where nothing
     can be done.
     """
@@ -73,6 +87,11 @@ def predict(
         "precision": precision,
         "threads": threads,
     }
+    lines = [count_line] if isinstance(count_line, str) else count_line
+    zones = [count_zone] if isinstance(count_zone, str | Path) else count_zone
+    if (lines or zones) and not track:
+        raise ConfigError("count_line and count_zone count objects that are followed: give track")
+    follow = Follow(find_places(lines, [fspath(z) for z in zones]), count_anchor) if track else None
     words = [sources] if isinstance(sources, str | Path) else sources
     tally = predict_files(
         Path(model),
@@ -81,6 +100,8 @@ def predict(
         settings,
         SteadyConsole(quiet=quiet),
         stop,
+        follow,
+        Reconnect(reconnect_limit) if reconnect else None,
     )
     return Predicted(
         out=outputs.out,
@@ -88,6 +109,7 @@ def predict(
         num_images=tally.num_images,
         num_detections=tally.num_detections,
         errors=tuple(tally.errors),
+        counts=outputs.out / COUNTS_FILE if follow is not None and follow.places else None,
     )
 
 

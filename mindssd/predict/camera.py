@@ -31,6 +31,8 @@ class Camera(VideoReader):
         rate = float(self._capture.get(cv2.CAP_PROP_FPS))
         self.rate = rate if 0 < rate <= HIGHEST_RATE else UNKNOWN_RATE  # NaN is neither
 
+    ended_as_told = False
+
     def close(self) -> None:
         self._capture.release()
 

@@ -15,10 +15,14 @@ _MOST_PIXELS = 1 << 27  # as of 16384 × 8192; more comes of a damaged header
 
 @dataclass(frozen=True)
 class Frame:
-    """`image` (H, W, 3) uint8 RGB, and its time in `seconds` from the first frame, which has 0."""
+    """`image` (H, W, 3) uint8 RGB, and its time in `seconds` from the first frame, which has 0.
+
+    `after_break` is the first one of a stream that has come back.
+    """
 
     image: Array
     seconds: float
+    after_break: bool = False
 
 
 def to_rgb(frame: Any, reformatter: Any) -> Array:

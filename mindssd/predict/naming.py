@@ -12,8 +12,9 @@ from pathlib import Path
 from mindssd.predict.sources import ImageFile, Source
 
 CONTACT_SHEET, JSON_FILE, CSV_FILE = "contact_sheet.jpg", "detections.json", "detections.csv"
+COUNTS_FILE = "counts.csv"
 LABELS_FOLDER, CROPS_FOLDER = "labels", "crops"
-RESERVED = (CONTACT_SHEET, JSON_FILE, CSV_FILE, LABELS_FOLDER, CROPS_FOLDER)
+RESERVED = (CONTACT_SHEET, JSON_FILE, CSV_FILE, COUNTS_FILE, LABELS_FOLDER, CROPS_FOLDER)
 
 _DRAWN_SUFFIXES = frozenset({".jpg", ".jpeg", ".png"})
 _LONGEST_NAME = 255

@@ -1,7 +1,7 @@
 """What a person sees of a job: lines, and on a terminal how far it is."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,9 +17,11 @@ from rich.progress import (
     TextColumn,
     TimeRemainingColumn,
 )
+from rich.table import Table
 from rich.text import Text
 
 from mindssd.errors import MindSSDError, OutputError, printable
+from mindssd.predict.counting import DIRECTIONS, CountRow, Totals
 
 
 @dataclass
@@ -35,6 +37,7 @@ class Tally:
     errors: list[MindSSDError] = field(default_factory=list)
     ended_by: int | None = None
     began: float = field(default_factory=time.perf_counter)
+    totals: Totals = field(default_factory=Totals)
 
     def summary(self, out: Path) -> str:
         """One line."""
@@ -50,6 +53,24 @@ class Tally:
             f"{rate:.1f} {self.unit}s/s" if self.num_images > 1 else "",
         ]
         return "; ".join(part for part in parts if part)
+
+
+def counts_table(rows: Sequence[CountRow]) -> Table:
+    """What was counted: a row for each class at each place; `-` for none at all."""
+    several = len({key[0] for key, _ in rows}) > 1
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in (*(["file"] if several else []), "place", "class"):
+        table.add_column(name, overflow="fold")
+    for direction in DIRECTIONS:
+        table.add_column(direction, justify="right")
+    for (source, place, kind, class_name), counts in rows:
+        words = (*([source] if several else []), place, class_name or "-")
+        numbers = [
+            "" if direction == "appeared" and kind == "line" else str(counts[direction])
+            for direction in DIRECTIONS
+        ]
+        table.add_row(*(Text(printable(word)) for word in words), *numbers)
+    return table
 
 
 def counted(number: int, thing: str) -> str:

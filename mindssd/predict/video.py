@@ -64,6 +64,7 @@ class VideoReader:
             self._container = open_container(file, self.name, format_name, options or {})
             stack.pop_all()
         av = import_pyav()
+        self._kind = str(self._container.format.name)
         # Time stamps and packets of a broadcast may jump and be damaged without meaning an end.
         self._is_broadcast = bool(self._container.format.flags & av.format.Flags.ts_discont.value)
         try:
@@ -81,6 +82,19 @@ class VideoReader:
         known = [float(rate) for rate in rates if rate and 0 < rate <= HIGHEST_RATE]
         self.rate = known[0] if known else UNKNOWN_RATE
         self.num_frames = self._announced_frames()
+
+    @property
+    def ended_as_told(self) -> bool:
+        """Whether what has ended without a fault had said that it would; a live stream never does.
+
+        A container that announces its frames or duration has, and a list of pieces that is closed.
+        """
+        if isinstance(self._file, str):
+            return self._kind in ("hls", "dash")
+        if isinstance(self._file, ByteStream):
+            is_endless = self._kind == "mpjpeg"
+            return self.num_frames is not None or (self._file.ended_as_told and not is_endless)
+        return True
 
     def close(self) -> None:
         """Let go of the file or connection; `frames` does so when it ends or is closed."""
@@ -164,7 +178,7 @@ class VideoReader:
                 pass  # PyAV 18 at the end of what has more streams than its beginning told
             break
         # FFmpeg takes the mark that ends a server's Motion JPEG for a damaged picture.
-        if self._container.format.name != "mpjpeg":
+        if self._kind != "mpjpeg":
             yield from repeat(None, num_faults)
         if isinstance(self._file, ByteStream):
             self._file.check()

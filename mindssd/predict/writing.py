@@ -9,8 +9,10 @@ from typing import Self
 
 from mindssd.errors import ConfigError, MindSSDError, OutputError
 from mindssd.files import remove_left_behind
+from mindssd.predict.following import Follow
 from mindssd.predict.naming import (
     CONTACT_SHEET,
+    COUNTS_FILE,
     CROPS_FOLDER,
     CSV_FILE,
     JSON_FILE,
@@ -24,7 +26,7 @@ from mindssd.predict.sinks.crops import Crops
 from mindssd.predict.sinks.drawn import DrawnImages, DrawnVideo
 from mindssd.predict.sinks.growing import Reserve
 from mindssd.predict.sinks.sheet import ContactSheet
-from mindssd.predict.sinks.table import CsvTable
+from mindssd.predict.sinks.table import CountsTable, CsvTable
 from mindssd.predict.sinks.yolo import YoloLabels
 from mindssd.weights.safetensors_file import ModelMetadata
 
@@ -57,7 +59,13 @@ class Writing:
     """
 
     def __init__(
-        self, outputs: Outputs, out: Path, metadata: ModelMetadata, show: Display, tally: Tally
+        self,
+        outputs: Outputs,
+        out: Path,
+        metadata: ModelMetadata,
+        show: Display,
+        tally: Tally,
+        follow: Follow | None = None,
     ) -> None:
         self._out = out
         self._save = frozenset(outputs.save)
@@ -70,19 +78,22 @@ class Writing:
         self._reserve = Reserve(out)
         self._sinks: list[Sink] = []
         try:
-            self._open(metadata, outputs.sheet)
+            self._open(metadata, outputs.sheet, follow)
         except BaseException:
             self._close(keep=False)
             raise
 
-    def _open(self, metadata: ModelMetadata, sheet: bool) -> None:
+    def _open(self, metadata: ModelMetadata, sheet: bool, follow: Follow | None) -> None:
         out, names = self._out, metadata.class_names
+        totals = self._tally.totals if follow is not None and follow.places else None
         if "json" in self._save:
             self._sinks.append(
-                CocoJson(out / JSON_FILE, names, metadata.category_ids, self._reserve)
+                CocoJson(out / JSON_FILE, names, metadata.category_ids, self._reserve, totals)
             )
         if "csv" in self._save:
-            self._sinks.append(CsvTable(out / CSV_FILE))
+            self._sinks.append(CsvTable(out / CSV_FILE, is_followed=follow is not None))
+        if totals is not None:
+            self._sinks.append(CountsTable(out / COUNTS_FILE))
         if "yolo" in self._save:
             make_folder(out / LABELS_FOLDER)
             self._sinks.append(YoloLabels(out / LABELS_FOLDER, self._writers))
@@ -97,6 +108,9 @@ class Writing:
         """Take one image, or a frame with the video that it is drawn into."""
         self._tally.num_images += 1
         self._tally.num_detections += len(seen.detections)
+        for crossing in seen.crossings:
+            class_name = seen.detections.class_names[crossing.class_id]
+            self._tally.totals.add(seen.source, crossing, class_name)
         for sink in self._sinks if video is None else [*self._sinks, video]:
             try:
                 sink.put(seen)

@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
+from mindssd.drawing.canvas import SMALLEST_SIDE
 from mindssd.drawing.colours import INK, class_colour, text_colour
 from mindssd.drawing.contact_sheet import contact_sheet
-from mindssd.drawing.visualize import SMALLEST_SIDE, Mark, compare, draw, draw_marks
+from mindssd.drawing.visualize import Mark, compare, draw, draw_marks
 from mindssd.types import Array, Detections
 
 NAMES = ("cat", "dog")

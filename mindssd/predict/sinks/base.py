@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,9 +10,11 @@ from typing import ParamSpec, TypeVar
 
 import cv2
 
+from mindssd.drawing.overlay import Overlay
 from mindssd.drawing.visualize import draw
 from mindssd.errors import MindSSDError, OutputError
 from mindssd.files import write_file
+from mindssd.predict.counting import Crossing
 from mindssd.types import Array, Detections
 
 THREADS = 2
@@ -33,7 +35,8 @@ class Seen:
 
     `source` is what people call it; `stem` begins the names of its own files. `drawn` is the drawn
     image's file, None of a frame, whose place is in a video. `frame` counts a video's frames from
-    0, `seconds` is its time; None of an image.
+    0, `seconds` is its time; None of an image. Of a video that is followed `crossings` are what
+    was counted by this frame, of it or one before, and `overlay` is drawn with the detections.
     """
 
     source: str
@@ -43,6 +46,8 @@ class Seen:
     drawn: str | None = None
     frame: int | None = None
     seconds: float | None = None
+    crossings: Sequence[Crossing] = ()
+    overlay: Overlay | None = None
 
 
 class Sink(ABC):
@@ -112,10 +117,10 @@ class Writers:
                 self._report(error)
 
 
-def drawn(path: Path, picture: Array, detections: Detections, enlarge: bool) -> Array:
+def drawn(path: Path, seen: Seen, enlarge: bool) -> Array:
     """Draw all detections for the file `path`, or OutputError where that takes too much."""
     try:
-        return draw(picture, detections, 0.0, enlarge)
+        return draw(seen.picture, seen.detections, 0.0, enlarge, seen.overlay)
     except (cv2.error, MemoryError) as error:
         raise OutputError(f"{path}: cannot be drawn ({_reason(error)})") from error
 

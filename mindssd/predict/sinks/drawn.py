@@ -26,7 +26,7 @@ class DrawnImages(Sink):
 
 
 def _write_drawn(path: Path, seen: Seen) -> None:
-    write_image(path, drawn(path, seen.picture, seen.detections, enlarge=True))
+    write_image(path, drawn(path, seen, enlarge=True))
 
 
 class DrawnVideo(Sink):
@@ -48,9 +48,7 @@ class DrawnVideo(Sink):
     def put(self, seen: Seen) -> None:
         if self._is_over:
             return
-        drawing = self._writers.begin(
-            drawn, self._path, seen.picture, seen.detections, enlarge=False
-        )
+        drawing = self._writers.begin(drawn, self._path, seen, enlarge=False)
         self._drawing.append((drawing, seen.seconds or 0.0))
         with self._ending_at_a_fault():
             self._write(BEHIND)

@@ -24,7 +24,7 @@ class ContactSheet(Sink):
             self._writers.write(self._draw, len(self._cells) - 1, seen)
 
     def _draw(self, index: int, seen: Seen) -> None:
-        picture = drawn(self._path, seen.picture, seen.detections, enlarge=True)
+        picture = drawn(self._path, seen, enlarge=True)
         self._cells[index] = fit_cell(picture)
 
     def close(self, keep: bool) -> None:
