@@ -106,7 +106,7 @@ def main() -> None:
         config = load_config("small_data", ["default_boxes.grid_scale=4", f"data_dir={scratch}"])
         predictor = Predictor.__new__(Predictor)  # nothing is detected
         path, indices = Path("drawn.safetensors"), list(range(len(dataset)))
-        detected = Detected(path, config, dataset, indices, COCO, predictor, GRIDS, table)
+        detected = Detected(path, None, config, dataset, indices, COCO, predictor, GRIDS, table)
         start, used = time.perf_counter(), time.process_time()
         write_report(detected, out)
         wall, cpu = time.perf_counter() - start, time.process_time() - used

@@ -31,6 +31,7 @@ from mindssd.evaluation.scores import Evaluation
 from mindssd.geometry.default_boxes import Grid
 from mindssd.images import counted_remarks
 from mindssd.inference.predictor import Predictor
+from mindssd.weights.safetensors_file import ModelMetadata
 from mindssd.weights.transfer import read_description, read_weights
 
 
@@ -38,12 +39,14 @@ from mindssd.weights.transfer import read_description, read_weights
 class Detected:
     """What a model found in validation images, and all that it can be scored from.
 
-    `path` is the model's file, `config` what it describes with the settings laid over it.
+    `path` is the model's file, `metadata` its description, None where it has none, and `config`
+    that with the settings laid over it.
     `table` holds the detections in the images of `dataset` at `indices`, which `protocol` scores;
     `build.reach` makes default boxes of `config` and `grids`.
     """
 
     path: Path
+    metadata: ModelMetadata | None
     config: Config
     dataset: DetectionDataset
     indices: list[int]
@@ -90,14 +93,15 @@ def detect_with_model(
 
     path = find_model(path, say)
     session = _session(path, recipe, overrides) if is_deployed(path) else None
-    config = _config(path, session, recipe, overrides)
+    metadata = read_description(path) if session is None else session.manifest.metadata
+    config = _config(path, session, metadata, recipe, overrides)
     dataset = build_dataset(config, "val", model=path)
     if classes is not None:
         dataset = only_classes(dataset, classes)
     if not isinstance(protocol, Protocol):
         protocol = PROTOCOLS[protocol or config.evaluation.protocol]
     class_names = dataset.class_names
-    if session is None and read_description(path) is None:
+    if metadata is None:
         # Its classes are in the order of the annotations that it was trained on.
         class_names = training_classes(config) or class_names
     predictor, grids = _predictor(path, session, config, class_names, protocol)
@@ -113,7 +117,7 @@ def detect_with_model(
         table = _detect_with_bar(predictor, dataset, indices, protocol, console)
     for line in remarks.lines():
         say(line)
-    return Detected(path, config, dataset, indices, protocol, predictor, grids, table)
+    return Detected(path, metadata, config, dataset, indices, protocol, predictor, grids, table)
 
 
 def evaluate_with_bar(
@@ -173,9 +177,12 @@ def _predictor(
 
 
 def _config(
-    path: Path, session: Session | None, recipe: str | None, overrides: Sequence[str]
+    path: Path,
+    session: Session | None,
+    metadata: ModelMetadata | None,
+    recipe: str | None,
+    overrides: Sequence[str],
 ) -> Config:
-    metadata = read_description(path) if session is None else session.manifest.metadata
     if metadata is not None:
         _require_no_recipe(path, recipe)
         if session is None:

@@ -4,6 +4,7 @@ import numpy as np
 
 from mindssd.evaluation.curves import PrecisionRecall, ScoreCurve
 from mindssd.evaluation.intervals import mean_of_defined
+from mindssd.evaluation.thresholds import figures_above
 from mindssd.explain.measured import Measured
 from mindssd.explain.tree import score_points
 from mindssd.pages import html
@@ -31,8 +32,11 @@ def precision_recall_chart(curves: PrecisionRecall, class_id: int | None = None)
     return html.chart(line_chart(words, "recall", "precision", lines), key(lines))
 
 
-def score_chart(curve: ScoreCurve) -> str:
-    """Precision, recall and F1 against the score threshold, the highest F1 marked."""
+def score_chart(curve: ScoreCurve, saved: float | None = None) -> str:
+    """Precision, recall and F1 against the score threshold, the highest F1 marked.
+
+    So are all three at the threshold that the model has `saved`, if it has.
+    """
     points = score_points(curve)
     lines = [
         Line(
@@ -51,8 +55,18 @@ def score_chart(curve: ScoreCurve) -> str:
         said = f"F1 {best['f1']:.2f} at {best['threshold']:.2f}"
         spots = [Spot(best["threshold"], best["f1"], said, 2)]
         words += f": {said}"
+    caption = key(lines)
+    if saved is not None:
+        found = figures_above(curve, saved)
+        values = {"precision": found.precision, "recall": found.recall, "F1": found.f1}
+        known = {name: value for name, value in values.items() if value is not None}
+        spots += [Spot(saved, value, style=style) for style, value in enumerate(known.values())]
+        figures = ", ".join(f"{name} {value:.2f}" for name, value in known.items())
+        said = f"at the saved threshold, {saved:.2f}: {figures or 'nothing'}"
+        words += f"; {said}"
+        caption += html.text(f"Circles {said}.")
     drawn = line_chart(words, "score threshold", "", lines, spots)
-    return html.chart(drawn, key(lines))
+    return html.chart(drawn, caption)
 
 
 def reliability_chart(measured: Measured) -> str:

@@ -23,7 +23,6 @@ FEW_LABELS = 14
 """An image with more boxes has words at those alone that are wrong or missed."""
 
 _WHAT = {
-    CLS: "taken for another class",
     LOC: "badly placed",
     BOTH: "another class, and badly placed",
     DUPE: "found twice",
@@ -174,10 +173,9 @@ def _found(measured: Measured, row: int) -> str:
 
 def _wrong_example(measured: Measured, row: int) -> Example:
     kind, truth = int(measured.errors.kind_of[row]), int(measured.errors.truth_near[row])
-    what = _WHAT[kind]
+    what = _WHAT.get(kind, "")
     if kind == CLS:
-        what += f" than {measured.class_names[int(measured.outcomes.truths.class_ids[truth])]}"
-        what = what.replace("taken for another class than", "in truth")
+        what = f"in truth {measured.class_names[int(measured.outcomes.truths.class_ids[truth])]}"
     return _example(measured, f"{_found(measured, row)}, {what}", row, truth)
 
 

@@ -23,6 +23,7 @@ from mindssd.evaluation.intervals import Intervals, bootstrap
 from mindssd.evaluation.outcomes import Outcomes, outcomes
 from mindssd.evaluation.scores import Evaluation
 from mindssd.evaluation.truths import read_truths
+from mindssd.explain.counted import Counted, counted
 from mindssd.explain.images import Progress, brightness_and_sharpness
 from mindssd.types import Array
 
@@ -39,10 +40,10 @@ class Measured:
     """The figures of a report, and what they were measured from.
 
     `places` (I,) are the scored images' indices in the data set, in the order of the outcomes'.
-    `threshold` is the score with the highest F1 over all classes, at which objects count as found
-    and pictures are drawn; 0 where there is none. `best_iou` (m,) is that of each truth with a
-    default box, NaN where it is not known, and `reach_threshold` what it should exceed.
-    `by` has the recall by what truths and images are like, at the threshold; brightness and
+    Above the thresholds of `counted` objects count as found and pictures are drawn. `best_iou` (m,)
+    is that of each truth with a default box, NaN where it is not known, and `reach_threshold` what
+    it should exceed.
+    `by` has the recall by what truths and images are like, above the thresholds; brightness and
     sharpness are of `num_looked_at` images alone.
     """
 
@@ -54,7 +55,7 @@ class Measured:
     curves: PrecisionRecall
     score_curve: ScoreCurve
     class_curves: tuple[ScoreCurve, ...]
-    threshold: float
+    counted: Counted
     errors: Decomposition
     confusion: Confusion
     reliability: Reliability
@@ -70,19 +71,19 @@ class Measured:
 
     @cached_property
     def right(self) -> Array:
-        """(n,) bool: the detections above the threshold that are right."""
-        counts = self.outcomes.table.scores > self.threshold
+        """(n,) bool: the detections above their threshold that are right."""
+        counts = self.outcomes.above(self.counted.thresholds)
         return np.asarray(counts & self.outcomes.right[self.outcomes.at(IOU)])
 
     @cached_property
     def wrong(self) -> Array:
-        """(n,) bool: the detections above the threshold that are wrong."""
-        counts = self.outcomes.table.scores > self.threshold
+        """(n,) bool: the detections above their threshold that are wrong."""
+        counts = self.outcomes.above(self.counted.thresholds)
         return np.asarray(counts & self.outcomes.wrong[self.outcomes.at(IOU)])
 
     @property
     def missed(self) -> Array:
-        """(m,) bool: the truths that no detection above the threshold found."""
+        """(m,) bool: the truths that no detection above its threshold found."""
         return np.asarray(~self.found & ~self.outcomes.truths.is_crowd)
 
     @property
@@ -102,9 +103,8 @@ def measure(detected: Detected, progress: Progress | None = None) -> Measured:
     result = outcomes(detected.table, truths, ids, dataset.class_names)
     places = np.array(indices, np.int64)[np.unique(ids, return_index=True)[1]]
     whole = score_curve(result, IOU)
-    best = whole.best_f1
-    threshold = 0.0 if best is None else whole.threshold(best)
-    found = factors.found_truths(result, IOU, threshold)
+    above = counted(detected, result, whole, IOU)
+    found = factors.found_truths(result, IOU, above.thresholds)
     values, num_looked_at = _image_values(dataset, places, progress)
     best_iou, reach_threshold = _best_ious(detected)
     return Measured(
@@ -118,9 +118,9 @@ def measure(detected: Detected, progress: Progress | None = None) -> Measured:
         class_curves=tuple(
             score_curve(result, IOU, class_id) for class_id in range(len(result.class_names))
         ),
-        threshold=threshold,
+        counted=above,
         errors=decompose(result, IOU),
-        confusion=confusion(result, threshold, IOU),
+        confusion=confusion(result, above.thresholds, IOU),
         reliability=reliability_of(ranked(result, IOU)),
         found=found,
         best_iou=best_iou,

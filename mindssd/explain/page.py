@@ -1,23 +1,15 @@
 """A report as one page: nothing is fetched, pictures and charts are inside."""
 
-from collections.abc import Sequence
-
 from mindssd.evaluation.decomposition import KINDS
 from mindssd.evaluation.intervals import Estimate
 from mindssd.evaluation.report import protocol_lines
-from mindssd.explain import charts, examples
-from mindssd.explain.examples import Example
+from mindssd.evaluation.thresholds import Figures, figures_above
+from mindssd.explain import charts
 from mindssd.explain.measured import IOU, Measured
+from mindssd.explain.page_pictures import Pictures
 from mindssd.explain.tree import missed_counts
 from mindssd.explain.words import sentences
 from mindssd.pages import html
-from mindssd.pages.pictures import CLOSE, Album
-
-WHOLE = 900
-"""The longer side of an image that a click opens, in pixels."""
-
-THUMBNAIL = 420
-"""The same of one among the worst."""
 
 KIND_WORDS = {
     "Cls": "another class, placed well",
@@ -59,89 +51,6 @@ def page(measured: Measured) -> str:
     return html.page(f"{name}: mindssd eval", body)
 
 
-class Pictures:
-    """A page's pictures: all crops first, then the whole image of each, while there is room."""
-
-    def __init__(self, measured: Measured) -> None:
-        self._measured = measured
-        self._album = Album()
-        self._worst = examples.worst_images(measured)
-        self._wrong = examples.confident_wrong(measured)
-        self._missed = examples.missed_objects(measured)
-        self._pairs = examples.confused_pairs(measured)
-        lists = [self._worst, self._wrong, self._missed, *(shown for *_, shown in self._pairs)]
-        self._crops = {id(one): (one, self._crop(one)) for found in lists for one in found}
-        images = dict.fromkeys(one.image for one, address in self._crops.values() if address)
-        self._wholes = {image: address for image in images if (address := self._whole(image))}
-
-    def worst(self) -> list[str]:
-        return [_LEGEND, self._figures(self._worst)] if self._worst else []
-
-    def wrong(self) -> list[str]:
-        return [self._figures(self._wrong, "small")]
-
-    def missed(self) -> list[str]:
-        return [self._figures(self._missed, "small")]
-
-    def confused(self) -> list[str]:
-        parts = []
-        for truth, taken, count, shown in self._pairs:
-            title = f"{truth} detected as {taken}: {count:,}"
-            parts += [f"<h3>{html.text(title)}</h3>", self._figures(shown, "small")]
-        return parts
-
-    def wholes(self) -> list[str]:
-        """The popovers that figures open, and how many pictures there was no room for."""
-        parts = [
-            html.popover(_id(image), address, examples.name_of(self._measured, image))
-            for image, address in self._wholes.items()
-        ]
-        if self._album.num_left_out:
-            parts.append(
-                f"<p>{self._album.num_left_out} more pictures would have made the page too large."
-                "</p>"
-            )
-        return parts
-
-    def _figures(self, found: Sequence[Example], kind: str = "") -> str:
-        inside = [
-            html.figure(
-                self._crops[id(one)][1],
-                one.words,
-                opens=_id(one.image) if one.image in self._wholes else "",
-            )
-            for one in found
-        ]
-        return html.figures(inside, kind) if any(inside) else ""
-
-    def _crop(self, example: Example) -> str:
-        side = CLOSE if example.around is not None else THUMBNAIL
-        return self._drawn(example, side)
-
-    def _whole(self, image: int) -> str:
-        return self._drawn(Example(image, ""), WHOLE)
-
-    def _drawn(self, example: Example, side: int) -> str:
-        return self._album.marked(
-            self._measured.detected.dataset,
-            int(self._measured.places[example.image]),
-            examples.marks(self._measured, example),
-            example.around,
-            side,
-        )
-
-
-def _id(image: int) -> str:
-    return f"image{image}"
-
-
-_LEGEND = (
-    '<p class="soft">Those with the lowest F1. Here and below: truths in light blue dashes; '
-    "detections in solid lines, green where right and orange where wrong, above the score of the "
-    "highest F1. A click opens the whole image.</p>"
-)
-
-
 def _estimate(value: Estimate) -> str:
     if value.value is None:
         return "–"
@@ -154,8 +63,8 @@ def _range(low: float, high: float, digits: int) -> str:
     return f'<small class="range">{low:.{digits}f}–{high:.{digits}f}</small>'
 
 
-def _number(value: float | None) -> str:
-    return "–" if value is None else f"{value:.3f}"
+def _number(value: float | None, digits: int = 3) -> str:
+    return "–" if value is None else f"{value:.{digits}f}"
 
 
 def _numbers(measured: Measured) -> list[str]:
@@ -185,37 +94,40 @@ def _classes(measured: Measured) -> list[str]:
         key=lambda i: -1.0 if (ap := measured.evaluation.per_class[i].ap) is None else -ap,
     )
     order.sort(key=lambda i: measured.evaluation.per_class[i].ap is None)
-    rows = []
+    counted, rows = measured.counted, []
     for i in order:
         result = measured.evaluation.per_class[i]
         share = 100 * (result.ap or 0.0)
         bar = f'<span class="bar"><span style="width:{share:.1f}%"></span></span>'
         curve = measured.class_curves[i]
         best = curve.best_f1
-        rows.append(
-            [
-                html.text(result.name) + bar,
-                _estimate(measured.intervals.class_ap[i]),
-                _estimate(measured.intervals.class_ap50[i]),
-                _number(result.ar100),
-                "–" if best is None else f"{curve.f1[best]:.2f} at {curve.threshold(best):.2f}",
-                f"{result.num_truths:,}",
-            ]
-        )
-    return [html.table(("class", "AP", "AP50", "AR100", "best F1", "truths"), rows)]
+        row = [
+            html.text(result.name) + bar,
+            _estimate(measured.intervals.class_ap[i]),
+            _estimate(measured.intervals.class_ap50[i]),
+            _number(result.ar100),
+            "–" if best is None else f"{curve.f1[best]:.2f} at {curve.threshold(best):.2f}",
+        ]
+        if counted.are_saved:
+            row.append(f"{_number(counted.of_classes[i].f1, 2)} at {counted.thresholds[i]:.2f}")
+        rows.append([*row, f"{result.num_truths:,}"])
+    saved = ["F1, saved"] if counted.are_saved else []
+    return [html.table(("class", "AP", "AP50", "AR100", "best F1", *saved, "truths"), rows)]
 
 
 def _curves(measured: Measured) -> list[str]:
     if not measured.outcomes.num_truths.any():
         return []
+    counted, is_saved = measured.counted, measured.counted.are_saved
     parts = [
         "<h3>All classes</h3>",
         html.charts(
             (
                 charts.precision_recall_chart(measured.curves),
-                charts.score_chart(measured.score_curve),
+                charts.score_chart(measured.score_curve, counted.one if is_saved else None),
             )
         ),
+        *_saved(measured),
     ]
     names = measured.class_names
     if len(names) > CLASS_CURVES:
@@ -226,7 +138,10 @@ def _curves(measured: Measured) -> list[str]:
             html.charts(
                 (
                     charts.precision_recall_chart(measured.curves, class_id),
-                    charts.score_chart(measured.class_curves[class_id]),
+                    charts.score_chart(
+                        measured.class_curves[class_id],
+                        float(counted.thresholds[class_id]) if is_saved else None,
+                    ),
                 )
             ),
         )
@@ -236,6 +151,31 @@ def _curves(measured: Measured) -> list[str]:
     if len(of_classes) > MANY_CLASSES:
         return [*parts, html.details(f"Each of {len(of_classes)} classes", "".join(of_classes))]
     return [*parts, *of_classes]
+
+
+def _saved(measured: Measured) -> list[str]:
+    """What the model's saved thresholds give, beside the highest F1; nothing where it has none."""
+    counted, curve = measured.counted, measured.score_curve
+    if not counted.are_saved:
+        return []
+    rows = []
+    if (best := curve.best_f1) is not None:
+        threshold = curve.threshold(best)
+        rows.append(_figures("highest F1", f"{threshold:.2f}", figures_above(curve, threshold)))
+    score = "each class’s" if counted.one is None else f"{counted.one:.2f}"
+    chosen = f" ({counted.by})" if counted.by else ""
+    rows.append(_figures(f"saved in the model{chosen}", score, counted.together))
+    return [
+        html.table(("threshold", "score above", "precision", "recall", "F1"), rows),
+        '<p class="soft">Where objects of several classes overlap, <code>mindssd predict</code> '
+        "shows fewer detections than are counted here, and <code>mindssd threshold</code> states "
+        "its figures.</p>",
+    ]
+
+
+def _figures(name: str, score: str, figures: Figures) -> list[str]:
+    numbers = map(_number, (figures.precision, figures.recall, figures.f1))
+    return [html.text(name), score, *numbers]
 
 
 def _errors(measured: Measured) -> list[str]:
@@ -270,8 +210,7 @@ def _confusion(measured: Measured) -> list[str]:
     if not counts.any():
         return []
     parts = [
-        f"<p>At IoU {IOU:.2f}, of detections above {measured.threshold:.2f}, the score of the "
-        "highest F1.</p>",
+        f"<p>At IoU {IOU:.2f}, of detections above {html.text(measured.counted.words)}.</p>",
         charts.confusion_table(counts, measured.class_names),
     ]
     if len(measured.class_names) > charts.MOST_CLASSES:
@@ -295,7 +234,7 @@ def _recall(measured: Measured) -> list[str]:
     known = counts["within_reach"] + counts["out_of_reach"]
     parts = [
         f"<p>{counts['num_missed']:,} of {int(measured.outcomes.num_truths.sum()):,} objects are "
-        f"missed at IoU {IOU:.2f} and a score above {measured.threshold:.2f}.</p>"
+        f"missed at IoU {IOU:.2f} by detections above {html.text(measured.counted.words)}.</p>"
     ]
     if known:
         parts.append(

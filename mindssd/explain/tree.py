@@ -50,7 +50,8 @@ def tree(measured: Measured) -> dict[str, Any]:
                 zip(result.class_names, map(score_points, measured.class_curves), strict=True)
             ),
         },
-        "threshold": measured.threshold,
+        "threshold": measured.counted.one,
+        "counted": measured.counted.as_dict(measured.class_names),
         "errors": {
             "AP50": errors.ap,
             "losses": errors.losses,
@@ -60,7 +61,7 @@ def tree(measured: Measured) -> dict[str, Any]:
         },
         "confusion": {
             "iou": IOU,
-            "score_threshold": measured.threshold,
+            "score_threshold": measured.counted.one,
             "classes": [*result.class_names, "background"],
             "counts": measured.confusion.counts.tolist(),
         },

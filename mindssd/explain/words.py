@@ -63,7 +63,10 @@ def of_classes(measured: Measured) -> Iterator[Sentence]:
     which = "the confusion matrix says which"
     if counts.any():
         truth, taken = divmod(int(counts.argmax()), len(names))
-        which = f"most often {names[truth]} is detected as {names[taken]} ({_times(counts.max())})"
+        often = int(counts.max())
+        which = f"{names[truth]} is detected as {names[taken]} once, and no pair more often"
+        if often > 1:
+            which = f"most often, {often:,} times, {names[truth]} is detected as {names[taken]}"
     cost = loss(measured, "Cls")
     yield Sentence(
         cost,
@@ -106,11 +109,15 @@ def of_duplicates(measured: Measured) -> Iterator[Sentence]:
 def of_background(measured: Measured) -> Iterator[Sentence]:
     """Bkg: detections where nothing is annotated."""
     cost = loss(measured, "Bkg")
+    shown = (
+        "keep to the thresholds that the model has saved, as `mindssd predict` does."
+        if measured.counted.are_saved
+        else f"show only what scores above {measured.counted.one:.2f} (`mindssd predict --score`)."
+    )
     yield Sentence(
         cost,
         f"Detections on nothing cost {cost:.3f} AP: look at the most confident ones, which may be "
-        "objects that nobody labelled; add pictures without objects; and show only what scores "
-        f"above {measured.threshold:.2f} (`mindssd predict --score`).",
+        f"objects that nobody labelled; add pictures without objects; and {shown}",
     )
 
 
@@ -152,10 +159,6 @@ def of_few_images(measured: Measured) -> Iterator[Sentence]:
                 f"{num_images} validation images leave mAP between {ap.low:.3f} and {ap.high:.3f}: "
                 "a difference between two models that is smaller may be chance. Label more.",
             )
-
-
-def _times(count: int) -> str:
-    return "once" if count == 1 else f"{count:,} times"
 
 
 RULES = (

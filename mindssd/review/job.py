@@ -6,7 +6,6 @@ OUT/ has besides what `mindssd.review.trainings` keeps there:
   proposed_coco.json, proposed_cvat.xml, proposed_label_studio.json
 """
 
-import csv
 import json
 import os
 from dataclasses import replace
@@ -25,7 +24,7 @@ from mindssd.platform import as_typed
 from mindssd.review.corrected import write_corrected
 from mindssd.review.editors import as_coco, as_cvat, as_label_studio, proposals
 from mindssd.review.evidence import Seen
-from mindssd.review.listed import LIST, Entry, as_csv, entries, read_decisions
+from mindssd.review.listed import LIST, Entry, as_csv, entries, is_written_in, read_decisions
 from mindssd.review.mistakes import Mistake, likely_mistakes
 from mindssd.review.page import page
 from mindssd.review.trainings import kept_detections, out_of_fold, resume
@@ -49,10 +48,10 @@ def review(folded: Folded, console: Console, seconds: float | None = None) -> li
     say(found.words())
     mistakes = mistakes_of(dataset, found.table)
     listed = entries(mistakes, dataset)
-    if not (folder / LIST).is_file() or not _is_decided(folder / LIST):
-        write_file(folder / LIST, as_csv(listed, dataset))
-    else:
+    if is_written_in(folder / LIST):
         say(f"{folder / LIST} has decisions, and stays as it is")
+    else:
+        write_file(folder / LIST, as_csv(listed, dataset))
     name = Path(str(folded.config.data_dir)).name
     text = page(name, listed, dataset, found)
     write_file(folder / PAGE, text.encode("utf-8", "replace"))
@@ -147,14 +146,6 @@ def _size(width: int, height: int, boxes: Array) -> Array:
     if width and height:
         return np.array([width, height])
     return np.asarray(boxes[:, 2:].max(axis=0, initial=1.0))
-
-
-def _is_decided(path: Path) -> bool:
-    try:
-        rows = csv.DictReader(path.read_text(encoding="utf-8").splitlines())
-        return any((row.get("decision") or "").strip() for row in rows)
-    except (OSError, ValueError):
-        return False
 
 
 def _write_json(path: Path, content: object) -> None:

@@ -3,12 +3,12 @@
 import csv
 import hashlib
 import io
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mindssd.data.dataset import DetectionDataset
-from mindssd.data.formats.rows import read_text
+from mindssd.data.formats.csv_table import read_rows
 from mindssd.errors import DatasetError
 from mindssd.review.mistakes import Mistake
 
@@ -19,8 +19,12 @@ COLUMNS = (
     "decision",
 )
 
-ACCEPT = {"accept", "yes", "y", "1", "x", "true"}
-REJECT = {"reject", "no", "n", "0", "false", ""}
+ACCEPT = {"accept", "accepted", "yes", "y", "1", "x", "true"}
+REJECT = {"reject", "rejected", "no", "n", "0", "false", ""}
+
+LETTER = "m"
+"""Begins each id: digits alone, or with an e among them, are a number to a spreadsheet, which
+writes another one back."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +43,7 @@ def entries(mistakes: Sequence[Mistake], dataset: DetectionDataset) -> list[Entr
         unranked = replace(mistake, probability=0.0, score=0.0, detection=-1)
         said = f"{data} {dataset.file_names[mistake.image]} {unranked}"
         name = hashlib.sha256(said.encode("utf-8", "surrogateescape")).hexdigest()
-        found.append(Entry(name[:12], mistake))
+        found.append(Entry(LETTER + name[:12], mistake))
     return found
 
 
@@ -64,16 +68,13 @@ def as_csv(listed: Sequence[Entry], dataset: DetectionDataset) -> bytes:
 def read_decisions(path: Path, listed: Sequence[Entry]) -> list[Entry]:
     """Those of a list that a person has accepted, in its order.
 
-    DatasetError for a file that is no such table, is of another list, has an unknown word, or
-    decides both ways.
+    As a spreadsheet may have written it: with semicolons or tabs, its columns and lines in another
+    order, or fewer of them. DatasetError for a file that is no such table, is of another list, has
+    an unknown word, or decides both ways.
     """
-    rows = list(csv.DictReader(read_text(path).splitlines()))
-    if not rows or not {"id", "decision"} <= set(rows[0]):
-        raise DatasetError(f"{path}: has no columns id and decision, as {LIST} of a review has")
     known = {entry.id: entry for entry in listed}
     decided: dict[str, bool] = {}
-    for line, row in enumerate(rows, start=2):
-        name, word = (row["id"] or "").strip(), (row["decision"] or "").strip().lower()
+    for line, name, word in _decisions(path):
         if name not in known:
             raise DatasetError(f"{path}:{line}: {name or 'no id'} is not in this review's list")
         if word not in ACCEPT | REJECT:
@@ -83,6 +84,29 @@ def read_decisions(path: Path, listed: Sequence[Entry]) -> list[Entry]:
         if decided.setdefault(name, word in ACCEPT) != (word in ACCEPT):
             raise DatasetError(f"{path}:{line}: {name} is accepted and rejected")
     return [entry for entry in listed if decided.get(entry.id, False)]
+
+
+def is_written_in(path: Path) -> bool:
+    """Whether a person has written into a list, or it is none of ours any more; False for none."""
+    if not path.exists():
+        return False
+    try:
+        return any(word for _, _, word in _decisions(path))
+    except DatasetError:
+        return True
+
+
+def _decisions(path: Path) -> Iterator[tuple[int, str, str]]:
+    """Each line's number, id and decision; DatasetError for a file of other columns."""
+    rows = read_rows(path)
+    _, header = next(rows, (0, []))
+    columns = [name.casefold() for name in header]
+    if not {"id", "decision"} <= set(columns):
+        raise DatasetError(f"{path}: has no columns id and decision, as {LIST} of a review has")
+    of_id, of_decision = columns.index("id"), columns.index("decision")
+    for line, values in rows:
+        filled = [*values, *[""] * len(columns)]
+        yield line, filled[of_id].casefold(), filled[of_decision].casefold()
 
 
 def _class(class_id: int | None, dataset: DetectionDataset) -> str:

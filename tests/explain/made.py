@@ -11,6 +11,7 @@ from mindssd.config.load import load_config
 from mindssd.evaluation.detections import DetectionTable
 from mindssd.evaluation.protocol import COCO
 from mindssd.inference.predictor import Predictor
+from mindssd.weights.safetensors_file import ModelMetadata
 from tests.build.test_reach import GRIDS
 from tests.inspect.sets import CATEGORIES, Entry, noise, write_part
 
@@ -35,10 +36,26 @@ FOUND: Sequence[Found] = [
 ]
 
 
+def with_thresholds(**thresholds: float) -> ModelMetadata:
+    """The description of a model that has saved these thresholds."""
+    return ModelMetadata(
+        config={},
+        class_names=tuple(CATEGORIES),
+        category_ids=tuple(range(1, len(CATEGORIES) + 1)),
+        image_size=(64, 64),
+        mean=(0, 0, 0),
+        std=(1, 1, 1),
+        grids=GRIDS["small_data"],
+        thresholds=thresholds,
+        thresholds_by="precision 0.95 on 60 images" if thresholds else "",
+    )
+
+
 def made(
     folder: Path,
     pictures: Mapping[str, Sequence[Entry]] = PICTURES,
     found: Sequence[Found] = FOUND,
+    metadata: ModelMetadata | None = None,
 ) -> Detected:
     """The validation images of a data set written into `folder`, and `found` in them."""
     write_part(folder, "train", {"t.png": (noise(99), [("cat", CAT)])})
@@ -57,4 +74,4 @@ def made(
     indices = list(range(len(dataset)))
     grids = GRIDS["small_data"]
     path = Path("best.safetensors")
-    return Detected(path, config, dataset, indices, COCO, predictor, grids, table)
+    return Detected(path, metadata, config, dataset, indices, COCO, predictor, grids, table)

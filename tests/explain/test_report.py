@@ -11,7 +11,7 @@ import pytest
 
 from mindssd.errors import MindSSDError
 from mindssd.evaluation.decomposition import KINDS
-from mindssd.explain import examples
+from mindssd.explain import examples, words
 from mindssd.explain.folder import DETECTIONS, FIGURES, KIND, OBJECTS, PAGE, claim
 from mindssd.explain.images import brightness_and_sharpness
 from mindssd.explain.job import write_report
@@ -20,7 +20,7 @@ from mindssd.explain.page import page
 from mindssd.explain.tree import tree
 from mindssd.pages.pictures import Album
 from tests.browser import axe_findings, chromium, screenshot
-from tests.explain.made import CAT, FOUND, PICTURES, made
+from tests.explain.made import CAT, FOUND, PICTURES, made, with_thresholds
 
 
 @pytest.fixture
@@ -79,6 +79,51 @@ def test_the_figures_are_plain_json_and_those_of_the_evaluation(measured):
     assert figures["advice"]
 
 
+def test_a_model_counts_by_the_thresholds_that_it_has_saved(tmp_path):
+    """At 0.74 the objects of a.png are right, a dog taken for a cat and a bad box wrong."""
+    metadata = with_thresholds(cat=0.74, dog=0.74)
+    saved = measure(made(tmp_path / "set", metadata=metadata))
+    figures = json.loads(json.dumps(tree(saved), allow_nan=False))
+    assert figures["threshold"] == figures["confusion"]["score_threshold"] == 0.74
+    assert figures["confusion"]["counts"] == [[1, 0, 2], [1, 1, 0], [1, 0, 0]]
+    assert figures["missed"]["num_missed"] == 3
+    counted = figures["counted"]
+    assert (counted["saved"], counted["by"]) == (True, "precision 0.95 on 60 images")
+    assert (counted["precision"], counted["recall"]) == (0.5, 0.4)
+    assert counted["per_class"]["dog"] == {"threshold": 0.74, "precision": 1, "recall": 0.5} | {
+        "f1": pytest.approx(2 / 3)
+    }
+    text = page(saved)
+    assert "above 0.74, the threshold that the model has saved (precision 0.95 on 60 imag" in text
+    row = "<td>0.74</td><td>0.500</td><td>0.400</td><td>0.444</td>"
+    assert f"<td>saved in the model (precision 0.95 on 60 images)</td>{row}" in text
+    assert "<td>highest F1</td>" in text  # beside it
+    assert "Circles at the saved threshold, 0.74: precision 0.50, recall 0.40, F1 0.44." in text
+    assert "<td>0.67 at 0.74</td>" in text  # of the class
+
+
+def test_each_class_may_have_a_saved_threshold_of_its_own(tmp_path):
+    metadata = with_thresholds(cat=0.88, dog=0.5)
+    saved = measure(made(tmp_path / "set", metadata=metadata))
+    figures = json.loads(json.dumps(tree(saved), allow_nan=False))
+    assert figures["threshold"] is None and figures["confusion"]["score_threshold"] is None
+    assert figures["confusion"]["counts"] == [[1, 0, 2], [0, 1, 1], [0, 1, 0]]
+    text = page(saved)
+    assert "above each class’s threshold, as the model has them saved (precision" in text
+    assert "<td>each class’s</td>" in text
+    (told,) = words.of_background(saved)
+    assert told.words.endswith(
+        "keep to the thresholds that the model has saved, as `mindssd predict` does."
+    )
+
+
+def test_a_model_without_saved_thresholds_counts_by_the_highest_f1(tmp_path, measured):
+    none_saved = measure(made(tmp_path / "other", metadata=with_thresholds()))
+    assert tree(none_saved)["counted"] == tree(measured)["counted"]
+    assert tree(measured)["counted"]["saved"] is False
+    assert "saved in the model" not in page(measured)
+
+
 def test_the_page_fetches_nothing_and_is_all_escaped(measured):
     text = page(measured)
     addresses = re.findall(r'(?:src|href)="([^"]{0,40})', text)
@@ -119,7 +164,7 @@ def test_truths_are_dashed_and_detections_solid_in_colours_of_their_own(measured
 
 
 def test_a_page_has_a_bound_and_says_what_is_left_out(measured, monkeypatch):
-    monkeypatch.setattr("mindssd.explain.page.Album", lambda: Album(left=15_000))
+    monkeypatch.setattr("mindssd.explain.page_pictures.Album", lambda: Album(left=15_000))
     text = page(measured)
     assert "more pictures would have made the page too large" in text
     named = set(re.findall(r'popovertarget="(image\d+)"', text))

@@ -29,7 +29,10 @@ def costing(measured: Measured, **losses: float) -> Measured:
 @pytest.mark.parametrize(
     ("kind", "said"),
     [
-        ("Cls", r"Wrong classes cost 0\.200 AP: most often dog is detected as cat \(once\)\."),
+        (
+            "Cls",
+            r"Wrong classes cost 0\.200 AP: dog is detected as cat once, and no pair more often\.",
+        ),
         ("Loc", r"Badly placed boxes cost 0\.200 AP: .* larger image_size"),
         ("Both", r"wrong class in the wrong place cost 0\.200 AP"),
         ("Dupe", r"found twice cost 0\.200 AP: NMS at a lower IoU than 0\.6 "),
@@ -40,6 +43,13 @@ def costing(measured: Measured, **losses: float) -> Measured:
 def test_a_kind_of_error_alone_has_its_sentence(measured, kind, said):
     (sentence,) = words.sentences(costing(measured, **{kind: 0.2}))
     assert re.search(said, sentence), sentence
+
+
+def test_a_pair_that_is_often_confused_is_told_with_how_often(measured):
+    counts = np.array([[2, 7, 1], [1, 1, 0], [1, 0, 0]])
+    confused = replace(measured.confusion, counts=counts)
+    (told,) = words.of_classes(replace(measured, confusion=confused))
+    assert ": most often, 7 times, cat is detected as dog. Check" in told.words
 
 
 def test_the_three_that_cost_most_are_told_in_order_and_small_ones_never(measured):

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 import shutil
 from pathlib import Path
 from xml.etree import ElementTree
@@ -84,6 +85,58 @@ def test_what_is_not_accepted_stays(word, shapes_dir, tmp_path):
     assert read_decisions(decide(tmp_path / "d.csv", as_csv(listed, dataset), word), listed) == []
 
 
+def as_a_spreadsheet(content: bytes, how: str) -> bytes:
+    """The list with every line accepted, as a spreadsheet may write it back."""
+    rows = list(csv.reader(io.StringIO(content.decode(), newline="")))
+    table = [rows[0], *([*row[:-1], "accept"] for row in rows[1:])]
+    if how == "two columns, turned round":
+        table = [[row[-1], row[0]] for row in table[::-1]]
+        table.insert(0, table.pop())
+    if how == "upper case, with spaces":
+        table = [[f" {value.upper()} " for value in row] for row in table]
+    if how == "empty lines at its end":
+        table += [[""] * len(rows[0])] * 3
+    delimiter = {"semicolons and a mark": ";", "UTF-16 with tabs": "\t"}.get(how, ",")
+    end = "\r" if how == "ends of lines as of old" else "\r\n"
+    file = io.StringIO(newline="")
+    csv.writer(file, delimiter=delimiter, lineterminator=end).writerows(table)
+    encoding = {"semicolons and a mark": "utf-8-sig", "UTF-16 with tabs": "utf-16"}.get(how)
+    return file.getvalue().encode(encoding or "utf-8")
+
+
+SPREADSHEETS = (
+    "semicolons and a mark",
+    "UTF-16 with tabs",
+    "two columns, turned round",
+    "upper case, with spaces",
+    "empty lines at its end",
+    "ends of lines as of old",
+)
+
+
+@pytest.mark.parametrize("how", SPREADSHEETS)
+def test_what_a_spreadsheet_makes_of_the_list_is_read(how, shapes_dir, tmp_path):
+    dataset = training_images(shapes_dir)
+    dataset.file_names[1] = "two\x85lines.png"
+    listed = entries(mistakes(), dataset)
+    path = tmp_path / "d.csv"
+    path.write_bytes(as_a_spreadsheet(as_csv(listed, dataset), how))
+    assert read_decisions(path, listed) == listed
+
+
+def test_an_id_is_no_number_to_a_spreadsheet(shapes_dir):
+    dataset = training_images(shapes_dir)
+    box = (100.0, 70.0, 150.0, 110.0)
+    many = [
+        Mistake("missing", 0, -1, 0.9, None, None, 1, (float(x), *box[1:]), 0.8, 3)
+        for x in range(2000)
+    ]
+    ids = [entry.id for entry in entries(many, dataset)]
+    assert len(set(ids)) == 2000
+    # Without a letter some are digits alone, and 1e5 is a hundred thousand.
+    assert not [one for one in ids if re.fullmatch(r"\d+(e\d+)?", one)]
+
+
 def test_decisions_that_cannot_be_meant_name_the_line(shapes_dir, tmp_path):
     dataset = training_images(shapes_dir)
     listed = entries(mistakes(), dataset)
@@ -154,12 +207,29 @@ def test_a_review_that_is_at_its_end_writes_list_page_and_forms(end_review, shap
     assert len(figures["AP_of_folds"]) == 2
 
 
-def test_decisions_in_the_list_are_not_written_over(end_review, shapes_dir, tmp_path):
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"id,decision\nabc,accept\n",
+        b"\xef\xbb\xbfid;decision\r\nabc;accept\r\n",
+        "id\tdecision\r\nabc\taccept\r\n".encode("utf-16"),
+        b"my own table\n",
+    ],
+    ids=["commas", "semicolons", "UTF-16", "something else"],
+)
+def test_decisions_in_the_list_are_not_written_over(content, end_review, shapes_dir, tmp_path):
     folder = tmp_path / "review"
     end_review(shapes_dir, folder)
-    (folder / "mistakes.csv").write_text("id,decision\nabc,accept\n")
+    path = folder / "mistakes.csv"
     job.review(trainings.resume(folder), console())
-    assert (folder / "mistakes.csv").read_text() == "id,decision\nabc,accept\n"
+    written = path.read_bytes()
+    job.review(trainings.resume(folder), console())
+    assert path.read_bytes() == written
+    path.write_bytes(content)
+    said = console()
+    job.review(trainings.resume(folder), said)
+    assert path.read_bytes() == content
+    assert "has decisions, and stays as it is" in said.file.getvalue()
 
 
 def test_images_that_are_nearly_the_same_are_of_one_fold(shapes_dir, quick_config, tmp_path):

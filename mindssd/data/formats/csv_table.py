@@ -1,6 +1,7 @@
 """A plain CSV: a line a box, as keras-retinanet, TensorFlow's examples and Roboflow have it."""
 
 import csv
+import io
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -59,9 +60,10 @@ def find_csv(tree: Tree) -> Layout | None:
 def read_rows(path: Path, limit: int | None = None) -> Iterator[tuple[int, list[str]]]:
     """Yield each line's number and its values, without space around them; none of empty lines."""
     text = read_text(path) if limit is None else read_text(path)[: limit * 65536]
-    sample = text[:4096].split("\n")[0]
+    sample = text[:4096].splitlines()[0] if text else ""
     delimiter = max(",;\t", key=sample.count)
-    reader = csv.reader(text.splitlines(), delimiter=delimiter, skipinitialspace=True)
+    lines = io.StringIO(text, newline="")  # a name may hold other ends of lines than a file's
+    reader = csv.reader(lines, delimiter=delimiter, skipinitialspace=True)
     try:
         for values in reader:
             if any(value.strip() for value in values):

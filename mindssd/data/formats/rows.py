@@ -1,5 +1,6 @@
 """Rows as a format's reader collects them, a box each, and the columns that they become."""
 
+import codecs
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -134,7 +135,7 @@ def annotations_of_corners(
 
 
 def read_text(path: Path) -> str:
-    """A text file, of UTF-8 with or without its mark, or else of Latin-1.
+    """A text file, of UTF-8 with or without its mark, UTF-16 with it, or else of Latin-1.
 
     DatasetError where it cannot be read.
     """
@@ -142,6 +143,8 @@ def read_text(path: Path) -> str:
         data = path.read_bytes()
     except OSError as error:
         raise DatasetError(f"{path}: cannot be read: {error.strerror or error}") from error
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return data.decode("utf-16", "replace")
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError:

@@ -39,6 +39,16 @@ def test_a_csv_may_call_images_without_their_suffix(tmp_path: Path) -> None:
     assert boxes(dataset) == {"a.png": [CAT], "b.1.png": [DOG]} and whats(dataset) == []
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
+def test_a_csv_of_a_spreadsheet_may_be_in_utf_16_and_a_name_may_hold_any_sign(
+    encoding: str, tmp_path: Path
+) -> None:
+    name = "a\x85\u2028b.png"
+    text = f"image;x1;y1;x2;y2;label\r\n{name};10;20;30;40;cat\r\n"
+    write(tmp_path, {"a.csv": text.encode(encoding), name: None})
+    assert boxes(whole(tmp_path)) == {name: [CAT]}
+
+
 def test_odd_regions_of_via_are_dropped(tmp_path: Path) -> None:
     content = via((RECT, {"class": "cat"}))
     content["a.png123"]["regions"] += [1, None, {"x": 2}]
