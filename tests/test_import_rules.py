@@ -98,10 +98,10 @@ _layer("deploy.manifest", "types geometry weights", "msgspec")
 _layer(
     "deploy.sessions",
     "types platform geometry weights inference deploy.manifest",
-    "numpy onnxruntime openvino",
+    "numpy onnxruntime openvino ai_edge_litert ncnn",
 )
 _layer("build", "below", "numpy msgspec rich")
-_layer("deploy", "below", "numpy cv2 msgspec rich onnx onnxruntime openvino")
+_layer("deploy", "below", "numpy cv2 msgspec rich onnx onnxruntime openvino flatbuffers")
 _layer("predict", "below", "numpy cv2 PIL av msgspec rich")
 _layer("launch", "below")
 _layer("doctor", "below", "packaging")
@@ -254,7 +254,8 @@ def test_onnx_and_its_runtimes_are_imported_in_deploy_alone():
     offences = [
         str(found)
         for _, found in _all_imports()
-        if found.module.partition(".")[0] in ("onnx", "onnxruntime", "openvino")
+        if found.module.partition(".")[0]
+        in ("onnx", "onnxruntime", "openvino", "ai_edge_litert", "ncnn")
         and not found.path.is_relative_to(PACKAGE / "deploy")
     ]
     assert not offences, "\n".join(offences)
@@ -332,6 +333,7 @@ def test_no_init_file_imports_anything_of_weight():
 
 HEAVY = (
     *("mindspore", "mindcv", "torch", "onnx", "onnxruntime", "openvino"),
+    *("ai_edge_litert", "ncnn"),
     *("grain", "cv2", "av", "faster_coco_eval", "tensorboardX", "safetensors"),
 )
 

@@ -192,7 +192,7 @@ def open_model(
     path = find_model(path)
     if is_deployed(path):
         if engine is not None:
-            raise ConfigError(f"{path} runs on runtime=onnxruntime or openvino; leave engine out")
+            raise ConfigError(f"{path} runs on a runtime of its format; leave engine out")
         session = open_session(path, RuntimeSettings(runtime, device, precision, threads))
         manifest = session.manifest
         predictor = deployed_predictor(session, manifest.shown(), batch_size)

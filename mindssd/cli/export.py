@@ -12,6 +12,8 @@ from mindssd.cli.options import require_beside
 class Format(StrEnum):
     onnx = "onnx"
     openvino = "openvino"
+    tflite = "tflite"
+    ncnn = "ncnn"
     mindir = "mindir"
     ckpt = "ckpt"
     web = "web"
@@ -65,11 +67,14 @@ def export(
     int8: Annotated[
         bool, typer.Option("--int8", help="In int8, calibrated on training images of data_dir.")
     ] = False,
+    float16: Annotated[
+        bool, typer.Option("--float16", help="Weights in float16; for tflite and ncnn.")
+    ] = False,
     max_loss: Annotated[
-        float, typer.Option(min=0, help="With --int8: the mAP that it may lose.")
+        float, typer.Option(min=0, help="With --int8 or --float16: the mAP that it may lose.")
     ] = 0.01,
     force: Annotated[
-        bool, typer.Option("--force", help="With --int8: keep it whatever it loses.")
+        bool, typer.Option("--force", help="With --int8 or --float16: keep it whatever it loses.")
     ] = False,
     runtime_archive: Annotated[
         Path | None,
@@ -84,14 +89,15 @@ def export(
 
     `mindssd export runs/NAME/best.safetensors data_dir=PATH`
 
-    `onnx` and `openvino` run without a training framework, in `mindssd predict` too. `mindir` is
-    for MindSpore Lite and Ascend, `ckpt` for the scripts of MindCV's SSD example. `web` is a
-    folder for any static server: a page that looks at pictures, or the webcam, in the browser.
-    Sample images go through the engine and the file; with `data_dir` both are evaluated. What
-    differs by more than rounding is an error, and leaves no file.
+    `onnx`, `openvino`, `tflite` and `ncnn` run without a training framework, in `mindssd predict`
+    too. `mindir` is for MindSpore Lite and Ascend, `ckpt` for the scripts of MindCV's SSD example.
+    `web` is a folder for any static server: a page that looks at pictures, or the webcam, in the
+    browser. Sample images go through the engine and the file; with `data_dir` both are evaluated.
+    What differs by more than rounding is an error, and leaves no file.
     """
     require_beside(context, "nms", "nms_score", "nms_iou", "nms_detections")
-    require_beside(context, "int8", "max_loss", "force")
+    if not float16:
+        require_beside(context, "int8", "max_loss", "force")
     from mindssd.api import export as write
 
     write(
@@ -105,6 +111,7 @@ def export(
         nms_detections=nms_detections,
         batch=batch,
         int8=int8,
+        float16=float16,
         max_loss=max_loss,
         force=force,
         runtime_archive=runtime_archive,

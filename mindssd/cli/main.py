@@ -91,6 +91,8 @@ EXTRAS = {
     "export": ("onnx", "onnxscript"),
     "runtime": ("onnxruntime",),
     "openvino": ("openvino",),
+    "tflite": ("ai_edge_litert", "flatbuffers"),
+    "ncnn": ("ncnn",),
     "serve": ("fastapi", "starlette", "uvicorn", "prometheus_client", "python_multipart"),
     "hub": ("huggingface_hub",),
 }

@@ -13,6 +13,8 @@ from mindssd.errors import ConfigError
 class Runtime(StrEnum):
     onnxruntime = "onnxruntime"
     openvino = "openvino"
+    litert = "litert"
+    ncnn = "ncnn"
 
 
 class Precision(StrEnum):

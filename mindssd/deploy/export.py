@@ -20,7 +20,14 @@ from mindssd.config.commands import EXPORT, require_taken
 from mindssd.config.load import override
 from mindssd.config.schema import Config, DetectionConfig
 from mindssd.data.dataset import DetectionDataset
-from mindssd.deploy.manifest import FOR_PEOPLE, MAX_DETECTIONS, InGraphNMS, Manifest, threshold_line
+from mindssd.deploy.manifest import (
+    FOR_PEOPLE,
+    MAX_DETECTIONS,
+    InGraphNMS,
+    Manifest,
+    Precision,
+    threshold_line,
+)
 from mindssd.deploy.samples import readable_images
 from mindssd.deploy.sessions.opening import is_deployed, open_session
 from mindssd.deploy.sessions.session import RuntimeSettings
@@ -46,16 +53,30 @@ from mindssd.weights.transfer import read_description
 if TYPE_CHECKING:
     import onnx
 
+    from mindssd.deploy.targets.tflite_values import Int8
+
 SUFFIXES = {
     "onnx": ".onnx",
     "openvino": ".xml",
+    "tflite": ".tflite",
+    "ncnn": ".ncnn.param",
     "mindir": ".mindir",
     "ckpt": ".ckpt",
     "web": ".web",
 }
-"""By the format's name; beside OpenVINO's .xml comes a .bin, and beside a .mindir a .json.
+"""By the format's name; beside OpenVINO's .xml comes a .bin, beside a .mindir a .json, and beside
+ncnn's .param both. A .web is a folder."""
 
-A .web is a folder."""
+_SIMPLE_READERS = ("tflite", "ncnn")
+"""Their files take one image, and have hard-swish as an operator."""
+_TAKES = {
+    "int8": ("onnx", "openvino", "tflite"),
+    "--float16": _SIMPLE_READERS,
+    "--nms": ("onnx", "openvino"),
+    "--batch": ("onnx", "openvino"),
+    "--runtime-archive": ("web",),
+}
+"""The formats that a setting is for."""
 
 MAX_LOSS = 0.01
 COMPARED = replace(FOR_PEOPLE, across_classes_iou=None)
@@ -72,26 +93,39 @@ class ExportSettings:
     batch: int | None = None
     """How many images the file is to take at once; None leaves it free."""
     int8: bool = False
+    float16: bool = False
+    """Keep weights in float16."""
     max_loss: float = MAX_LOSS
-    """The mAP that int8 may lose."""
+    """The mAP that int8 or float16 may lose."""
     force: bool = False
-    """Keep an int8 file that loses more."""
+    """Keep a file that loses more."""
     runtime_archive: Path | None = None
     """Where a page's runtime is taken from, instead of npm's registry and the cache."""
 
     def __post_init__(self) -> None:
         if self.format not in SUFFIXES:
             raise ConfigError(f"format {self.format}: expected {', '.join(SUFFIXES)}")
-        if self.int8 and self.format not in ("onnx", "openvino"):
-            raise ConfigError(f"int8 is for onnx and openvino, not for {self.format}")
-        if self.nms is not None and self.format not in ("onnx", "openvino"):
-            raise ConfigError(f"--nms is for onnx and openvino, not for {self.format}")
-        if self.batch is not None and self.format not in ("onnx", "openvino"):
-            raise ConfigError(f"--batch is for onnx and openvino, not for {self.format}")
+        asked = {
+            "int8": self.int8,
+            "--float16": self.float16,
+            "--nms": self.nms is not None,
+            "--batch": self.batch is not None,
+            "--runtime-archive": self.runtime_archive is not None,
+        }
+        for name, formats in _TAKES.items():
+            if asked[name] and self.format not in formats:
+                *others, last = formats
+                names = f"{', '.join(others)} and {last}" if others else last
+                raise ConfigError(f"{name} is for {names}, not for {self.format}")
         if self.batch is not None and self.batch < 1:
             raise ConfigError(f"--batch is {self.batch}: expected at least 1")
-        if self.runtime_archive is not None and self.format != "web":
-            raise ConfigError(f"--runtime-archive is for web, not for {self.format}")
+        if self.int8 and self.float16:
+            raise ConfigError("--int8 and --float16 are two files: give one of them")
+
+    @property
+    def precision(self) -> Precision:
+        """What the file is in."""
+        return "int8" if self.int8 else "float16" if self.float16 else "float32"
 
 
 def export_model(
@@ -107,7 +141,8 @@ def export_model(
     if settings.format == "ckpt":
         require_taken(overrides, (), "`mindssd export --format ckpt`")
     require_taken(overrides, EXPORT, "`mindssd export`")
-    suffix = (".int8" if settings.int8 else "") + SUFFIXES[settings.format]
+    shortened = "" if settings.precision == "float32" else f".{settings.precision}"
+    suffix = shortened + SUFFIXES[settings.format]
     # A published detector's lies where the command is given, not in the cache.
     named = Path(read_address(path).name) if is_hub_address(path) else path.with_suffix("")
     out = (settings.out or named.with_name(named.name + suffix)).expanduser()
@@ -193,7 +228,7 @@ class _Export:
             num_boxes=len(self.default_boxes),
             score_threshold=FOR_PEOPLE.score_threshold,
             recipe=recipe_of(self.config),
-            precision="int8" if self.settings.int8 else "float32",
+            precision=self.settings.precision,
             nms=self.settings.nms,
             batch=self.settings.batch,
         )
@@ -205,7 +240,7 @@ class _Export:
             self._onnx(manifest, target)
 
     def _onnx(self, manifest: Manifest, target: Path) -> None:
-        """Write an ONNX file, or OpenVINO's, and compare it."""
+        """Write an ONNX file, or another runtime's, and compare it."""
         own = threshold_line(self.metadata)
         if own is not None:
             self._say(f"the file carries the model's own thresholds: {own}")
@@ -221,6 +256,8 @@ class _Export:
         self.engine.require_same_detections(self._deployed(target), target.name)
         if self.settings.int8:
             self._int8(raw, manifest, target)
+        elif self.settings.float16:
+            self._float16(raw, manifest, target)
         elif self.engine.dataset is not None:
             self.engine.require_same_precision(self._deployed(target), target.name)
 
@@ -231,8 +268,17 @@ class _Export:
         content = raw_onnx(self.config, self.parameters, len(self.metadata.class_names))
         return read_raw(content, self.metadata.image_size)
 
-    def _write(self, raw: "onnx.ModelProto", manifest: Manifest, target: Path) -> None:
+    def _write(
+        self,
+        raw: "onnx.ModelProto",
+        manifest: Manifest,
+        target: Path,
+        ranges: "Int8 | None" = None,
+    ) -> None:
+        """Write a file; `ranges` are for TensorFlow Lite's int8."""
         from mindssd.deploy.graph import describe, finish
+
+        is_simple = self.settings.format in _SIMPLE_READERS
 
         model = finish(
             raw,
@@ -240,8 +286,19 @@ class _Export:
             self.config.matching.variances,
             len(self.metadata.class_names),
             manifest.nms,
-            manifest.batch,
+            1 if is_simple else manifest.batch,
+            spell_out=not is_simple,
         )
+        if self.settings.format == "tflite":
+            from mindssd.deploy.targets.tflite import write_tflite
+
+            write_tflite(model, manifest, target, ranges)
+            return
+        if self.settings.format == "ncnn":
+            from mindssd.deploy.targets.ncnn import write_ncnn
+
+            write_ncnn(model, manifest, target)
+            return
         describe(model, manifest, target)
         content = model.SerializeToString()
         if self.settings.format == "openvino":
@@ -265,17 +322,40 @@ class _Export:
         self._say(f"int8: ranges measured on {len(images)} training images")
 
         def attempt(float_layers: Sequence[str]) -> Evaluation:
-            self._write(quantizer.quantized(float_layers), manifest, target)
+            if self.settings.format == "tflite":
+                from mindssd.deploy.targets.tflite_values import Int8
+
+                layers = frozenset(quantizer.layers()) - set(float_layers)
+                self._write(quantizer.model, manifest, target, Int8(layers, quantizer.limits()))
+            else:
+                self._write(quantizer.quantized(float_layers), manifest, target)
             return self.engine.evaluation(self._deployed(target))
 
         max_loss = self.settings.max_loss
         after = quantize_within(max_loss, quantizer, images, before, attempt, self.console)
+        self._require_little_lost(before, after)
+
+    def _float16(self, raw: "onnx.ModelProto", manifest: Manifest, target: Path) -> None:
+        """Write the file again, its weights in float16, and tell what that changes."""
+        has_data = self.engine.dataset is not None
+        before = self.engine.evaluation(self._deployed(target)) if has_data else None
+        self._write(raw, manifest, target)
+        self.engine.require_near_detections(self._deployed(target), target.name)
+        if before is not None:
+            after = self.engine.evaluation(self._deployed(target))
+            ours, theirs = average_precision(before), average_precision(after)
+            self._say(f"float16: mAP {theirs:.4f}, {theirs - ours:+.4f}")
+            self._require_little_lost(before, after)
+
+    def _require_little_lost(self, before: Evaluation, after: Evaluation) -> None:
+        """Tell each class's AP; MindSSDError where more is lost than is allowed."""
+        precision, max_loss = self.settings.precision, self.settings.max_loss
         for ours, theirs in zip(before.per_class, after.per_class, strict=True):
             self._say(f"  {ours.name}: AP {_number(ours.ap)} in float32, {_number(theirs.ap)}")
         loss = average_precision(before) - average_precision(after)
         if loss > max_loss and not self.settings.force:
             raise MindSSDError(
-                f"int8 loses {loss:.4f} mAP, more than {max_loss:g}; nothing was "
+                f"{precision} loses {loss:.4f} mAP, more than {max_loss:g}; nothing was "
                 "written: --max-loss allows more, --force any"
             )
 

@@ -108,11 +108,13 @@ def finish(
     num_classes: int,
     nms: InGraphNMS | None,
     batch: int | None = None,
+    spell_out: bool = True,
 ) -> onnx.ModelProto:
     """Append decoding, and NMS if given, to a copy of a raw graph.
 
     `default_boxes_cxcywh` (A, 4) as fractions of the image. The outputs are those of `Manifest`.
-    With `batch` they are of so many images, no more and no fewer.
+    With `batch` they are of so many images, no more and no fewer. Without `spell_out` hard-swish
+    and hard-sigmoid are operators of their own.
     """
     model = onnx.ModelProto()
     model.CopyFrom(raw)
@@ -132,7 +134,8 @@ def finish(
         _output(model.graph, BOXES, float32, [nms.max_detections, 4])
         _output(model.graph, SCORES, float32, [nms.max_detections])
         _output(model.graph, CLASS_IDS, int32, [nms.max_detections])
-    spell_out_activations(model.graph)
+    if spell_out:
+        spell_out_activations(model.graph)
     if batch is not None:
         fix_batch(model.graph, batch)
     onnx.checker.check_model(model, full_check=True)

@@ -23,6 +23,9 @@ INPUT = "images"
 
 MAX_DETECTIONS = 100
 
+Precision = Literal["float32", "float16", "int8"]
+"""What a file's weights are kept in."""
+
 NUM_THRESHOLDS = 8
 """A line says the thresholds of so many classes."""
 
@@ -86,7 +89,7 @@ class Manifest:
     """What is worth showing, unless the user says otherwise."""
     recipe: str | None
     """The recipe whose network it is, None for one of the user's own."""
-    precision: Literal["float32", "int8"] = "float32"
+    precision: Precision = "float32"
     nms: InGraphNMS | None = None
     batch: int | None = None
     """How many images the graph takes, no more and no fewer; any number where it is None."""

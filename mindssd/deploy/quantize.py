@@ -67,6 +67,13 @@ class Quantizer:
             if node.op_type == "Conv" and not _leads_to_outputs(node, users)
         ]
 
+    def limits(self) -> dict[str, tuple[float, float]]:
+        """The lowest and highest number of each tensor whose range was measured."""
+        return {
+            name: (float(seen.lowest.min()), float(seen.highest.max()))
+            for name, seen in self.ranges.items()
+        }
+
     def quantized(self, float_layers: Sequence[str] = ()) -> onnx.ModelProto:
         """The graph in int8, but for these layers."""
         from onnxruntime.quantization import QuantType

@@ -22,6 +22,8 @@ from mindssd.types import Array, Detections
 BOX_TOLERANCE = 0.05
 """Pixels of the network's image."""
 SCORE_TOLERANCE = 1e-4
+FLOAT16_SCORE_TOLERANCE = 0.05
+"""Weights of 11 bits through a hundred layers."""
 IOU_TOLERANCE = 2e-4
 AP_TOLERANCE = 1e-3
 
@@ -73,6 +75,13 @@ class Reference:
             raise MindSSDError(
                 f"{name} is not the engine's network: {difference}; nothing was written"
             )
+
+    def require_near_detections(self, deployed: Predictor, name: str) -> None:
+        """Tell how far off it is; MindSSDError where float16's rounding does not explain that."""
+        difference = compare(self.predictor, deployed, self.samples())
+        self._say(f"float16: {difference}")
+        if difference.score > FLOAT16_SCORE_TOLERANCE:
+            raise MindSSDError(f"{name}: float16 changes it: {difference}; nothing was written")
 
     def require_same_precision(self, deployed: Predictor, name: str) -> None:
         """MindSSDError where the mAP on the data set is another beyond rounding."""

@@ -13,7 +13,7 @@ from typing import Any
 
 from mindssd.errors import WeightsError
 
-SUFFIXES = (".safetensors", ".onnx", ".xml")
+SUFFIXES = (".safetensors", ".onnx", ".xml", ".tflite")
 """What a model's file ends in; beside an .xml lies a .bin."""
 
 README = "README.md"

@@ -216,7 +216,7 @@ def _falling() -> object:
 def test_what_cannot_be_is_said_before_any_work(model: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="--int8 needs data_dir=PATH"):
         made(model, int8=True)
-    with pytest.raises(ConfigError, match="int8 is for onnx and openvino"):
+    with pytest.raises(ConfigError, match="int8 is for onnx, openvino and tflite, not for ckpt"):
         ExportSettings(format="ckpt", int8=True)
     with pytest.raises(MindSSDError, match="there is no folder"):
         made(model, out=tmp_path / "no" / "a.onnx")

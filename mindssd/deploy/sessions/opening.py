@@ -1,4 +1,4 @@
-"""Open a deployed file with ONNX Runtime or OpenVINO, whichever is there, as a plain `forward`.
+"""Open a deployed file with a runtime that is there and reads it, as a plain `forward`.
 
 A `forward` may be called from several threads at once. Nothing of a file is executed but its graph:
 the description is JSON, the weights are numbers, and a file that keeps tensors outside its own
@@ -12,6 +12,8 @@ from pathlib import Path
 import numpy as np
 
 from mindssd.deploy.manifest import Manifest
+from mindssd.deploy.sessions.litert_session import open_litert
+from mindssd.deploy.sessions.ncnn_session import open_ncnn
 from mindssd.deploy.sessions.onnx_file import external_files, read_metadata
 from mindssd.deploy.sessions.onnxruntime_session import open_onnxruntime
 from mindssd.deploy.sessions.openvino_session import open_openvino, open_openvino_file
@@ -21,30 +23,48 @@ from mindssd.types import Array
 from mindssd.weights.atomic import read_bytes
 from mindssd.weights.safetensors_file import is_safetensors
 
-RUNTIMES = {"onnxruntime": "ONNX Runtime", "openvino": "OpenVINO"}
-"""By the name of the package; the first that is installed is taken."""
+RUNTIMES = {
+    "onnxruntime": "ONNX Runtime",
+    "openvino": "OpenVINO",
+    "litert": "LiteRT",
+    "ncnn": "ncnn",
+}
+"""What is called so in settings; of those that read a file the first that is installed is taken."""
+_PACKAGES = {"litert": "ai_edge_litert"}
+"""Of a runtime whose package is called otherwise."""
+_EXTRAS = {"onnxruntime": "runtime", "litert": "tflite"}
+_READERS = {
+    "ONNX": ("onnxruntime", "openvino"),
+    "OpenVINO": ("openvino",),
+    "TensorFlow Lite": ("litert",),
+    "ncnn": ("ncnn",),
+}
+"""The runtimes that read a format."""
 
 PRECISIONS = ("float32", "bfloat16", "float16")
 
 _ONNX_START = b"\x08"  # the field `ir_version`
 _XML_START = b"<?xml"
-_SUFFIXES = (".onnx", ".xml")
+_TFLITE_MARK, _MARK_AT = b"TFL3", slice(4, 8)
+_PARAM_START = b"7767517"
+_SUFFIXES = (".onnx", ".xml", ".tflite", ".param")
 
 
 def is_deployed(path: str | Path) -> bool:
-    """Whether a file is an ONNX or OpenVINO model, by its content or, if unreadable, its suffix."""
+    """Whether a file is one of a runtime's, by its content or, if unreadable, its suffix."""
     path = Path(path).expanduser()
     if path.suffix.lower() in _SUFFIXES:
         return True
     if not path.is_file() or is_safetensors(path):  # whose first byte may be any
         return False
     with path.open("rb") as file:
-        start = file.read(len(_XML_START))
-    return start == _XML_START or start[:1] == _ONNX_START
+        start = file.read(_MARK_AT.stop)
+    starts = (_XML_START, _ONNX_START, _PARAM_START)
+    return start.startswith(starts) or start[_MARK_AT] == _TFLITE_MARK
 
 
 def installed_runtimes() -> list[str]:
-    return [name for name in RUNTIMES if find_spec(name) is not None]
+    return [name for name in RUNTIMES if find_spec(_PACKAGES.get(name, name)) is not None]
 
 
 def open_session(path: str | Path, settings: RuntimeSettings | None = None) -> Session:
@@ -60,10 +80,14 @@ def open_session(path: str | Path, settings: RuntimeSettings | None = None) -> S
 def _open(path: Path, settings: RuntimeSettings) -> Session:
     _check(settings)
     content = read_bytes(path)
-    is_openvino = content.lstrip()[: len(_XML_START)] == _XML_START
-    runtime = _choose_runtime(path, settings, is_openvino)
-    if is_openvino:
+    format = _format_of(content)
+    runtime = _choose_runtime(path, settings, format)
+    if format == "OpenVINO":
         return open_openvino_file(path, settings)
+    if format == "TensorFlow Lite":
+        return open_litert(path, content, settings)
+    if format == "ncnn":
+        return open_ncnn(path, content, settings)
     manifest = Manifest.from_strings(path, read_metadata(path, content))
     try:
         outside = external_files(path, content)
@@ -92,7 +116,7 @@ def _in_batches(session: Session, size: int) -> Session:
 
 def _check(settings: RuntimeSettings) -> None:
     if settings.runtime is not None and settings.runtime not in RUNTIMES:
-        raise ConfigError(f"runtime={settings.runtime}: expected {' or '.join(RUNTIMES)}")
+        raise ConfigError(f"runtime={settings.runtime}: expected {', '.join(RUNTIMES)}")
     if settings.precision is not None and settings.precision not in PRECISIONS:
         raise ConfigError(
             f"precision={settings.precision}: expected {', '.join(PRECISIONS)}; int8 is made by "
@@ -102,13 +126,23 @@ def _check(settings: RuntimeSettings) -> None:
         raise ConfigError(f"threads={settings.threads}: expected at least 1")
 
 
-def _choose_runtime(path: Path, settings: RuntimeSettings, is_openvino: bool) -> str:
-    installed = installed_runtimes()
-    if is_openvino:
-        if settings.runtime == "onnxruntime":
-            raise ConfigError(f"{path}: is OpenVINO's format; ONNX Runtime reads only .onnx")
-        installed = [name for name in installed if name == "openvino"]
-    wanted = settings.runtime or ("openvino" if is_openvino else None)
+def _format_of(content: bytes) -> str:
+    """The name of a file's format, ONNX unless it is known as another."""
+    if content.lstrip()[: len(_XML_START)] == _XML_START:
+        return "OpenVINO"
+    if content.startswith(_PARAM_START):
+        return "ncnn"
+    return "TensorFlow Lite" if content[_MARK_AT] == _TFLITE_MARK else "ONNX"
+
+
+def _choose_runtime(path: Path, settings: RuntimeSettings, format: str) -> str:
+    readers, wanted = _READERS[format], settings.runtime
+    if wanted is not None and wanted not in readers:
+        raise ConfigError(
+            f"{path}: is {format}'s format, which {RUNTIMES[wanted]} does not read; leave runtime "
+            f"out or give {' or '.join(readers)}"
+        )
+    installed = [name for name in installed_runtimes() if name in readers]
     if wanted in installed:
         return str(wanted)
     # Asked for another precision than the file's, the runtime that has it is meant.
@@ -116,8 +150,8 @@ def _choose_runtime(path: Path, settings: RuntimeSettings, is_openvino: bool) ->
         return "openvino"
     if wanted is None and installed:
         return installed[0]
-    extra = "openvino" if wanted == "openvino" else "runtime"
+    missing = wanted or readers[0]
     raise EngineError(
-        f"{path}: {RUNTIMES[wanted or 'onnxruntime']} is not installed; "
-        f"pip install 'mindssd[{extra}]'"
+        f"{path}: {RUNTIMES[missing]} is not installed; "
+        f"pip install 'mindssd[{_EXTRAS.get(missing, missing)}]'"
     )

@@ -19,7 +19,7 @@ class RuntimeSettings:
     """How to run a deployed file; the runtime decides what is None."""
 
     runtime: str | None = None
-    """`onnxruntime` or `openvino`."""
+    """One of `opening.RUNTIMES`."""
     device: str | None = None
     """`CPU`, or a GPU's name as the runtime has it."""
     precision: str | None = None
