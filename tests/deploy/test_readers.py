@@ -102,7 +102,7 @@ def export(recipe: str) -> Exported:
         if name.endswith("predict.weight"):
             value[...] = rng.normal(0, 1, value.shape) / np.sqrt(value[0].size)
         elif name.endswith("predict.bias"):
-            value[...] = -0.5
+            value[...] = -1.9  # few show
     content = raw_onnx(config, parameters, len(CLASS_NAMES))
     size = image_size(config)
     boxes = build_default_boxes(config, network.grids)
@@ -147,7 +147,7 @@ def test_opencv_and_openvino_give_onnx_runtimes_boxes_and_scores(
     network = cv2.dnn.readNetFromONNX(str(path))
     for images in (exported.images(1), exported.images(2)):
         boxes, scores = by(path, "onnxruntime", images)
-        assert boxes.std() > 0.05 and scores.std() > 0.05
+        assert boxes.std() > 0.05 and scores.std() > 0.02
         network.setInput(images)
         for found in (network.forward(["boxes", "scores"]), by(path, "openvino", images)):
             np.testing.assert_allclose(found[0], boxes, atol=1e-4)
@@ -221,7 +221,7 @@ def test_the_example_detects_with_opencv_alone_what_mindssd_does(
     program: dict[str, Any] = {}
     exec(compile(block, "compilers.md", "exec"), program)
     expected = mindssd.load("model.onnx", max_detections=1000)("photo.jpg")
-    assert len(program["detections"]) == len(expected) > 3
+    assert len(program["detections"]) == len(expected) > 1
     for found, box, score, name in zip(
         program["detections"],
         expected.boxes,
