@@ -232,28 +232,6 @@ def test_decisions_in_the_list_are_not_written_over(content, end_review, shapes_
     assert "has decisions, and stays as it is" in said.file.getvalue()
 
 
-def test_images_that_are_nearly_the_same_are_of_one_fold(shapes_dir, quick_config, tmp_path):
-    data_dir = Path(shutil.copytree(shapes_dir, tmp_path / "data"))
-    path = data_dir / "annotations" / "instances_train2017.json"
-    content = json.loads(path.read_text())
-    for image in content["images"][:4]:  # a copy of each under another name
-        twin = {**image, "id": image["id"] + 100, "file_name": f"copy{image['file_name']}"}
-        folder = data_dir / "train2017"
-        shutil.copy(folder / image["file_name"], folder / twin["file_name"])
-        content["images"].append(twin)
-        of = [a for a in content["annotations"] if a["image_id"] == image["id"]]
-        content["annotations"] += [{**a, "id": a["id"] + 1000, "image_id": twin["id"]} for a in of]
-    path.write_text(json.dumps(content))
-    config = load_config(str(quick_config), [f"data_dir={data_dir}"])
-    folded = trainings.begin(tmp_path / "review", config, 3)
-    fold_of = {int(p): fold for fold, places in enumerate(folded.parts) for p in places}
-    ids = folded.data[0].image_ids.tolist()
-    for number in (1, 2, 3, 4):
-        assert fold_of[ids.index(number)] == fold_of[ids.index(number + 100)]
-    again = trainings.resume(tmp_path / "review")
-    assert all(np.array_equal(a, b) for a, b in zip(again.parts, folded.parts, strict=True))
-
-
 def test_what_cannot_be_reviewed_is_told_before_anything_is_written(
     shapes_dir, quick_config, tmp_path
 ):
