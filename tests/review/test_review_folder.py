@@ -196,7 +196,10 @@ def test_editors_get_an_image_whose_name_is_no_text(shapes_dir):
     assert task["data"]["image"] == "/data/local-files/?d=set/%FF%01.png"
 
 
-def test_a_review_of_an_image_whose_name_is_no_text_is_written(end_review, shapes_dir, tmp_path):
+def test_a_review_of_images_whose_names_are_no_text_is_written(
+    end_review, shapes_dir, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(job, "PROPOSED", 0.0)
     data_dir = tmp_path / "yolo"
     convert(shapes_dir, data_dir, Settings("yolo"), lambda line: None)
     for folder in ("images", "labels"):
