@@ -28,6 +28,7 @@ from mindssd.review.listed import as_csv, entries, read_decisions
 from mindssd.review.mistakes import Mistake
 from mindssd.review.trainings import kept_detections
 from mindssd.training.signals import OutOfTime
+from tests.browser import axe_findings
 
 
 def console() -> Console:
@@ -326,6 +327,14 @@ def test_a_copy_is_made_only_of_a_review_at_its_end_and_of_its_own_list(
     with pytest.raises(DatasetError, match="abc is not in this review's list"):
         job.apply(tmp_path / "review", decisions, out, console())
     assert not out.exists()
+
+
+@pytest.mark.slow
+def test_axe_finds_nothing_serious_on_the_page(end_review, shapes_dir, tmp_path):
+    folder = tmp_path / "review"
+    end_review(shapes_dir, folder)
+    job.review(trainings.resume(folder), console())
+    assert axe_findings((folder / "index.html").read_text("utf-8"), tmp_path) == []
 
 
 @pytest.mark.slow
