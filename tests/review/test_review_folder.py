@@ -77,6 +77,8 @@ def test_an_accepted_correction_of_each_kind_is_in_the_copy_and_the_source_stays
     assert after[1].labels[0] == 2
     assert after[1].boxes[1] == pytest.approx([100, 70, 150, 110])
     assert after[1].boxes[0] == pytest.approx(dataset[1].boxes[0])
+    with pytest.raises(ConfigError, match=r"^--to .*corrected: is there already"):
+        write_corrected(shapes_dir, out, "auto", dataset, accepted, said.append)
     # The other parts are there too, and a list of what was done.
     assert (out / "val2017").is_dir()
     assert len((out / "changes.csv").read_text().splitlines()) == 5
