@@ -86,6 +86,43 @@ def test_an_accepted_correction_of_each_kind_is_in_the_copy_and_the_source_stays
     assert before == {p: p.read_bytes() for p in shapes_dir.rglob("*") if p.is_file()}
 
 
+def as_csv_of_one_part(source: Path, out: Path) -> None:
+    """The training images with a table of their boxes, not split into parts."""
+    dataset = training_images(source)
+    shutil.copytree(source / "train2017", out / "images")
+    lines = [
+        f"{name},{','.join(f'{side:g}' for side in box)},{dataset.class_names[label - 1]}"
+        for name, record in zip(dataset.file_names, dataset, strict=True)
+        for box, label in zip(record.boxes.tolist(), record.labels.tolist(), strict=True)
+    ]
+    (out / "boxes.csv").write_text("file,x1,y1,x2,y2,class\n" + "\n".join(lines))
+
+
+@pytest.mark.parametrize("form", ["yolo", "voc", "csv"])
+def test_a_data_set_of_another_format_is_reviewed_and_corrected(
+    form, end_review, shapes_dir, tmp_path
+):
+    data_dir, out = tmp_path / "data", tmp_path / "corrected"
+    if form == "csv":
+        as_csv_of_one_part(shapes_dir, data_dir)
+    else:
+        convert(shapes_dir, data_dir, Settings(form), lambda line: None)
+    folder = tmp_path / "review"
+    end_review(data_dir, folder)
+    job.review(trainings.resume(folder), console())
+    rows = list(csv.DictReader((folder / "mistakes.csv").read_text().splitlines()))
+    (missing,) = [row for row in rows if row["found_box"] == "100 70 150 110"]
+    decisions = tmp_path / "d.csv"
+    decisions.write_text(f"decision;id\naccept;{missing['id']}\n")
+    job.apply(folder, decisions, out, console())
+    before, after = trainings.resume(folder).data[0], training_images(out)
+    added = {
+        name: len(after[place].labels) - len(before[before.file_names.index(name)].labels)
+        for place, name in enumerate(after.file_names)
+    }
+    assert added.pop(missing["image"]) == 1 and set(added.values()) == {0}
+
+
 @pytest.mark.parametrize("word", ["", "reject", "No", "0"])
 def test_what_is_not_accepted_stays(word, shapes_dir, tmp_path):
     dataset = training_images(shapes_dir)
