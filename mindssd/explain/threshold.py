@@ -143,11 +143,14 @@ def outcomes_of(detected: Detected) -> Outcomes:
 def lines(chosen: Chosen) -> list[str]:
     """What to know of the table."""
     said = chosen.unreached()
-    said.append(
-        f"right: IoU of {IOU:g} or more; other images: halved {NUM_SPLITS} times, each half chose "
-        "for the other"
-    )
-    if chosen.num_images < FEW_IMAGES:
+    right = f"right: IoU of {IOU:g} or more"
+    were_tried = any(choice.elsewhere is not None for choice in chosen.choices.values())
+    if were_tried:
+        right += f"; other images: halved {NUM_SPLITS} times, each half chose for the other"
+    said.append(right)
+    if not were_tried:
+        said.append("so few images cannot tell what to expect on new ones; validate on more")
+    elif chosen.num_images < FEW_IMAGES:
         said.append(
             f"chosen on {chosen.num_images} images: on new ones expect the figures on other images"
         )

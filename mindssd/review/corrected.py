@@ -27,7 +27,7 @@ def write_corrected(
 
     `changes.csv` lists what was done. DatasetError where `accepted` has two that change one label.
     """
-    require_apart(source, out)
+    require_apart(source, out, "--to")
     changes, writer = Changes(), CocoWriter()
     names = Names(writer.one_folder, writer.by_stem)
     parts = []

@@ -28,6 +28,7 @@ from mindssd.review.listed import as_csv, entries, read_decisions
 from mindssd.review.mistakes import Mistake
 from mindssd.review.trainings import kept_detections
 from mindssd.training.signals import OutOfTime
+from tests.browser import axe_findings
 
 
 def console() -> Console:
@@ -76,11 +77,50 @@ def test_an_accepted_correction_of_each_kind_is_in_the_copy_and_the_source_stays
     assert after[1].labels[0] == 2
     assert after[1].boxes[1] == pytest.approx([100, 70, 150, 110])
     assert after[1].boxes[0] == pytest.approx(dataset[1].boxes[0])
+    with pytest.raises(ConfigError, match=r"^--to .*corrected: is there already"):
+        write_corrected(shapes_dir, out, "auto", dataset, accepted, said.append)
     # The other parts are there too, and a list of what was done.
     assert (out / "val2017").is_dir()
     assert len((out / "changes.csv").read_text().splitlines()) == 5
     assert sum("12 images, " in line for line in said) == 2  # what is read, of each part
     assert before == {p: p.read_bytes() for p in shapes_dir.rglob("*") if p.is_file()}
+
+
+def as_csv_of_one_part(source: Path, out: Path) -> None:
+    """The training images with a table of their boxes, not split into parts."""
+    dataset = training_images(source)
+    shutil.copytree(source / "train2017", out / "images")
+    lines = [
+        f"{name},{','.join(f'{side:g}' for side in box)},{dataset.class_names[label - 1]}"
+        for name, record in zip(dataset.file_names, dataset, strict=True)
+        for box, label in zip(record.boxes.tolist(), record.labels.tolist(), strict=True)
+    ]
+    (out / "boxes.csv").write_text("file,x1,y1,x2,y2,class\n" + "\n".join(lines))
+
+
+@pytest.mark.parametrize("form", ["yolo", "voc", "csv"])
+def test_a_data_set_of_another_format_is_reviewed_and_corrected(
+    form, end_review, shapes_dir, tmp_path
+):
+    data_dir, out = tmp_path / "data", tmp_path / "corrected"
+    if form == "csv":
+        as_csv_of_one_part(shapes_dir, data_dir)
+    else:
+        convert(shapes_dir, data_dir, Settings(form), lambda line: None)
+    folder = tmp_path / "review"
+    end_review(data_dir, folder)
+    job.review(trainings.resume(folder), console())
+    rows = list(csv.DictReader((folder / "mistakes.csv").read_text().splitlines()))
+    (missing,) = [row for row in rows if row["found_box"] == "100 70 150 110"]
+    decisions = tmp_path / "d.csv"
+    decisions.write_text(f"decision;id\naccept;{missing['id']}\n")
+    job.apply(folder, decisions, out, console())
+    before, after = trainings.resume(folder).data[0], training_images(out)
+    added = {
+        name: len(after[place].labels) - len(before[before.file_names.index(name)].labels)
+        for place, name in enumerate(after.file_names)
+    }
+    assert added.pop(missing["image"]) == 1 and set(added.values()) == {0}
 
 
 @pytest.mark.parametrize("word", ["", "reject", "No", "0"])
@@ -196,7 +236,10 @@ def test_editors_get_an_image_whose_name_is_no_text(shapes_dir):
     assert task["data"]["image"] == "/data/local-files/?d=set/%FF%01.png"
 
 
-def test_a_review_of_an_image_whose_name_is_no_text_is_written(end_review, shapes_dir, tmp_path):
+def test_a_review_of_images_whose_names_are_no_text_is_written(
+    end_review, shapes_dir, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(job, "PROPOSED", 0.0)
     data_dir = tmp_path / "yolo"
     convert(shapes_dir, data_dir, Settings("yolo"), lambda line: None)
     for folder in ("images", "labels"):
@@ -323,6 +366,14 @@ def test_a_copy_is_made_only_of_a_review_at_its_end_and_of_its_own_list(
     with pytest.raises(DatasetError, match="abc is not in this review's list"):
         job.apply(tmp_path / "review", decisions, out, console())
     assert not out.exists()
+
+
+@pytest.mark.slow
+def test_axe_finds_nothing_serious_on_the_page(end_review, shapes_dir, tmp_path):
+    folder = tmp_path / "review"
+    end_review(shapes_dir, folder)
+    job.review(trainings.resume(folder), console())
+    assert axe_findings((folder / "index.html").read_text("utf-8"), tmp_path) == []
 
 
 @pytest.mark.slow
