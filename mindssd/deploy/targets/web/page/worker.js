@@ -2,6 +2,7 @@
 
 import { letterboxedSize, prepare } from "./images.js";
 import { content, openNetwork } from "./network.js";
+import { pixels } from "./pixels.js";
 import { detections } from "./selection.js";
 
 let model;
@@ -31,24 +32,6 @@ async function look({ source, lowest, raw }) {
     : null;
   const milliseconds = performance.now() - start;
   return { width, height, detections: found, own, milliseconds, ...(raw ? { outputs } : {}) };
-}
-
-// Upright by its EXIF orientation, colour profiles ignored, transparency laid on white.
-async function pixels(source) {
-  const bitmap =
-    source instanceof Blob
-      ? await createImageBitmap(source, { colorSpaceConversion: "none" }).catch(() => {
-          throw new Error("is no picture that this browser reads");
-        })
-      : source;
-  const { width, height } = bitmap;
-  const canvas = new OffscreenCanvas(width, height);
-  const context = canvas.getContext("2d", { willReadFrequently: true });
-  context.fillStyle = "#fff";
-  context.fillRect(0, 0, width, height);
-  context.drawImage(bitmap, 0, 0);
-  bitmap.close();
-  return context.getImageData(0, 0, width, height);
 }
 
 const jobs = { open, look };
