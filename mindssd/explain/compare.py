@@ -93,7 +93,13 @@ def compare(
     names = shared_classes(found)
     detected = [
         detect_with_model(
-            one.path, None, [*data_of(one, overrides), *overrides], "coco", console, names
+            one.path,
+            None,
+            [*data_of(one, overrides), *overrides],
+            "coco",
+            console,
+            names,
+            command="compare",
         )
         for one in found
     ]

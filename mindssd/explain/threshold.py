@@ -125,10 +125,10 @@ def choose_thresholds(found: Outcomes, wish: Wish, seed: int = 0) -> Chosen:
 
 
 def detect_as_shown(
-    path: Path, recipe: str | None, overrides: Sequence[str], console: Console
+    path: Path, overrides: Sequence[str], console: Console
 ) -> tuple[Detected, Outcomes]:
     """Detect in the validation images with a model of any kind, and match."""
-    detected = detect_with_model(path, recipe, overrides, SHOWN, console)
+    detected = detect_with_model(path, None, overrides, SHOWN, console, command="threshold")
     return detected, outcomes_of(detected)
 
 
