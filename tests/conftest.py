@@ -38,6 +38,8 @@ LONGEST = (
     "distributed/test_failures.py",
     "distributed/test_same_steps.py",
     "deploy/test_export.py",
+    "deploy/web/test_page.py",
+    "deploy/web/test_export_of_a_page.py",
     "test_interruptions.py",
     "engines/test_backbone_families.py",
     "test_end_to_end.py",
