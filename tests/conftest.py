@@ -42,6 +42,8 @@ LONGEST = (
     "distributed/test_launchers.py",
     "distributed/test_same_steps.py",
     "distributed/test_failures.py",
+    "deploy/web/test_page.py",
+    "deploy/web/test_export_of_a_page.py",
     "test_end_to_end.py",
     "engines/test_both_engines.py",
     "engines/test_golden_steps.py",

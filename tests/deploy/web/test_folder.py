@@ -2,6 +2,7 @@
 
 import gzip
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -42,6 +43,14 @@ def test_the_description_is_what_the_scripts_select_by() -> None:
     assert found["classes"] == ["cat", "dog", "hen"] and found["image_size"] == [48, 64]
     assert (found["score"], found["iou_threshold"], found["across_classes_iou"]) == (0.3, 0.5, 0.5)
     assert found["thresholds"] is None and found["vote_iou"] is None
+    for values in (
+        {"cat": 0.4, "dog": 0.5, "hen": 0.6},
+        dict.fromkeys(("cat", "dog", "hen"), 0.437),
+    ):
+        plain = manifest()
+        own = replace(plain, metadata=replace(plain.metadata, thresholds=values))
+        found = description(own, "shapes")
+        assert found["thresholds"] == [*values.values()] and found["score"] == min(values.values())
 
 
 def test_a_page_replaces_a_page_and_nothing_else(tmp_path: Path) -> None:

@@ -78,6 +78,17 @@ def test_a_pasted_picture_is_looked_at_and_a_class_put_out(page: Page, server: S
     assert page.run(names) == [name for name in before if name != "dog"]
 
 
+def test_a_picture_that_comes_while_the_model_is_loaded_is_looked_at_then(
+    page: Page, server: Static
+) -> None:
+    page.open(f"{server.address}/?early")
+    page.wait_for(
+        "location.search === '?early' && document.readyState !== 'loading'"
+        " && document.getElementById('unstarted') === null"
+    )
+    bring(page, picture(3))
+
+
 def test_the_webcam_is_looked_at_until_it_is_stopped(page: Page, server: Static) -> None:
     show(page, server.address)
     page.run("document.getElementById('webcam').click()")

@@ -11,9 +11,7 @@ let network;
 async function open({ wanted }) {
   const text = await content(new URL("../model.json", import.meta.url));
   model = JSON.parse(new TextDecoder().decode(text));
-  network = await openNetwork(wanted);
-  const [rows, columns] = model.image_size;
-  await network.run(new Float32Array(3 * rows * columns), rows, columns); // what is compiled at first
+  network = await openNetwork(...model.image_size, wanted);
   return { ...model, runtime: network.runtime };
 }
 
@@ -21,10 +19,9 @@ async function open({ wanted }) {
 async function look({ source, lowest, raw }) {
   const picture = await pixels(source);
   const { width, height } = picture;
-  const [rows, columns] = model.image_size;
   const start = performance.now();
-  const outputs = await network.run(prepare(picture, model), rows, columns);
-  const filled = model.keeps_aspect ? letterboxedSize(height, width, rows, columns) : null;
+  const outputs = await network.run(prepare(picture, model));
+  const filled = model.keeps_aspect ? letterboxedSize(height, width, ...model.image_size) : null;
   const found = detections(outputs, picture, filled, model, lowest);
   const least = model.thresholds && Math.min(...model.thresholds);
   const own = model.thresholds
