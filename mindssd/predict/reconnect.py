@@ -37,7 +37,7 @@ class _Break:
 
     since: float
     words: str
-    wait: float = FIRST_WAIT_S
+    wait: float
 
 
 class Reconnecting(VideoReader):
@@ -102,10 +102,11 @@ class Reconnecting(VideoReader):
                 finally:
                     self.num_lost += reader.num_lost
             if away is None:
-                away = _Break(time.monotonic(), f"broke off after {counted(num_given, 'frame')}")
+                words = f"broke off after {counted(num_given, 'frame')}"
+                away = _Break(time.monotonic(), words, FIRST_WAIT_S)
                 waits = f"waits up to {self._limit:g} s for it to come back"
                 self._say(f"{self.name}: {away.words} ({why}); {waits}")
-            elif time.monotonic() - away.since >= self._limit:
+            elif time.monotonic() >= away.since + self._limit:
                 stayed = f"did not come back in {self._limit:g} s"
                 raise ImageError(f"{self.name}: {away.words}, and {stayed} ({why})")
             self._wait(away)
