@@ -1,5 +1,6 @@
 """A camera or stream that breaks off and comes back, as one video."""
 
+import re
 import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
@@ -18,6 +19,7 @@ FIRST_WAIT_S, LONGEST_WAIT_S = 0.5, 15.0
 """Between two attempts: the first, doubled up to the last."""
 
 _POLL_S = 0.1
+_BROKEN_OFF = re.compile(r"^breaks off after \d+ frames: ")
 
 
 @dataclass(frozen=True)
@@ -138,4 +140,5 @@ def _generator(reader: VideoReader) -> Generator[Frame, None, None]:
 
 
 def _reason(error: ImageError, name: str) -> str:
-    return str(error).removeprefix(f"{name}: ")
+    """An error of a source without its name, and without what is said of every break."""
+    return _BROKEN_OFF.sub("", str(error).removeprefix(f"{name}: "))

@@ -144,6 +144,13 @@ def test_a_source_that_comes_back_empty_or_as_a_picture_is_not_back(clock: Clock
     assert len(found) == 2 and len(said) == 2 and error == "" and empty.is_closed
 
 
+def test_a_break_is_told_once(clock: Clock) -> None:
+    fault = "breaks off after 2 frames: its server has gone"
+    _, said, error = through(clock, Reader(clock, 2, fault), limit=1)
+    assert "broke off after 2 frames (its server has gone); waits" in said[0]
+    assert "breaks off" not in error
+
+
 def test_an_end_that_was_told_is_no_break(clock: Clock) -> None:
     found, said, error = through(clock, Reader(clock, 2, None, told=True), "never opened")
     assert len(found) == 2 and said == [] and error == ""
