@@ -106,19 +106,22 @@ def test_an_archive_is_taken_from_a_file_where_it_is_the_one_that_is_known(
         runtime_files(tmp_path / "none.tgz")
 
 
-def test_the_registry_is_the_environments_then_npms_then_the_public_one(
+def test_the_registry_is_the_environments_or_npms_and_never_guessed(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     for name in runtime.REGISTRY_VARIABLES:
         monkeypatch.delenv(name, raising=False)
     npm = tmp_path / "npm"
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert registry() == "https://registry.npmjs.org"
+    unknown = r"is not known: .*npm_config_registry.*--runtime-archive FILE.*`npm pack onnx"
+    with pytest.raises(ConfigError, match=unknown):
+        registry()
     npm.write_text("#!/bin/sh\necho https://mirror.example/npm/\n")
     npm.chmod(0o700)
     assert registry() == "https://mirror.example/npm"
     npm.write_text("#!/bin/sh\nexit 1\n")
-    assert registry() == "https://registry.npmjs.org"
+    with pytest.raises(ConfigError, match=unknown):
+        registry()
     monkeypatch.setenv("NPM_CONFIG_REGISTRY", "https://other.example")
     assert registry() == "https://other.example"
     for wrong in ("file:///etc", "https://me:secret@other.example"):
