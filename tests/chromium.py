@@ -47,6 +47,11 @@ class Page:
                 return answer["result"]
 
     def open(self, address: str, width: int = 1280, height: int = 900, dark: bool = False) -> None:
+        self.look_as(width, height, dark)
+        self.call("Page.navigate", url=address)
+
+    def look_as(self, width: int, height: int = 900, dark: bool = False) -> None:
+        """Give the window a size, and say which colours are preferred."""
         self.call(
             "Emulation.setDeviceMetricsOverride",
             width=width,
@@ -56,7 +61,6 @@ class Page:
         )
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self.call("Emulation.setEmulatedMedia", features=[scheme])
-        self.call("Page.navigate", url=address)
 
     def run(self, script: str) -> Any:
         """What an expression of JavaScript gives, once it is there if it is a promise."""

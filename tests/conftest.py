@@ -26,6 +26,10 @@ from tests.golden.facts import REDUCED, Golden, parameter_by_rule, read_shapes, 
 # Some files of tests import MindSpore before an engine tells it to be silent.
 os.environ.setdefault("GLOG_v", "3")
 
+# A test uses one core, for another process of tests has the other.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 # Threads of PyTorch that wait shall leave the core to other processes: those that test beside this
 # one, and those that it starts. Spinning, as by default, they take twice the processor time.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
@@ -36,31 +40,43 @@ SHARED = Path(__file__).resolve().parents[1].parent / "shared"
 LONGEST = (
     "distributed/test_run_of_two.py",
     "distributed/test_launchers.py",
-    "distributed/test_failures.py",
     "distributed/test_same_steps.py",
-    "deploy/test_export.py",
-    "test_interruptions.py",
-    "engines/test_backbone_families.py",
+    "distributed/test_failures.py",
+    "deploy/web/test_page.py",
+    "deploy/web/test_export_of_a_page.py",
     "test_end_to_end.py",
+    "engines/test_both_engines.py",
     "engines/test_golden_steps.py",
-    "build/test_finetune.py",
+    "deploy/test_export.py",
+    "engines/test_golden_networks.py",
+    "engines/test_golden_checkpoint.py",
+    "deploy/test_export_of_parts.py",
+    "test_guest.py",
+    "test_interruptions.py",
+    "engines/test_accumulation.py",
+    "engines/test_stepper.py",
+    "test_wheel.py",
     "cli/test_published.py",
     "api/test_api.py",
+    "engines/test_backbone_families.py",
+    "build/test_finetune.py",
+    "engines/test_adamw.py",
+    "tune/test_tuning.py",
+    "api/test_types_from_outside.py",
     "api/test_examples.py",
-    "engines/test_golden_networks.py",
-    "engines/test_both_engines.py",
-    "test_guest.py",
-    "test_wheel.py",
-    "engines/test_stepper.py",
-    "engines/test_golden_checkpoint.py",
+    "test_other_systems.py",
 )
 """The files that take longest begin first, for a file's tests stay in one process."""
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    # A shell's background job begins with Ctrl-C ignored, and so would all that the tests start.
-    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+    # A shell's `&` and nohup have these ignored, which every process of a test would inherit.
+    for name in ("SIGINT", "SIGHUP"):
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(
+                number, signal.default_int_handler if name == "SIGINT" else signal.SIG_DFL
+            )
     if hasattr(config.option, "loadscopereorder"):  # xdist's own order: the most tests first
         config.option.loadscopereorder = False
 
@@ -153,6 +169,7 @@ TINY_CONFIG = """
 # A detector that trains in seconds.
 inherits: ssd_mobilenetv2
 device: CPU
+precision: float32                 # two threads that train in bfloat16 spin where cores are busy
 image_size: 96
 batch_size: 4
 epochs: 30

@@ -45,16 +45,16 @@ class Trained:
 
 @pytest.fixture(scope="module")
 def trained(tiny_config, shapes_dir, tmp_path_factory) -> Trained:
-    """45 steps on twelve images, from nothing, by PyTorch; MindSpore detects with them."""
+    """60 steps on twelve images, from nothing, by PyTorch; MindSpore detects with them."""
     runs_dir = tmp_path_factory.mktemp("runs")
-    settings = ["engine=torch", "epochs=15", f"data_dir={shapes_dir}", f"runs_dir={runs_dir}"]
+    settings = ["engine=torch", "epochs=20", f"data_dir={shapes_dir}", f"runs_dir={runs_dir}"]
     config = load_config(str(tiny_config), [*settings, "name=shapes"])
     return Trained(runs_dir / "shapes", start_run(config, "tiny"), shapes_dir)
 
 
 def test_a_few_images_are_learnt_by_heart(trained):
     losses = [event["loss"] for event in trained.events("train")]
-    assert len(losses) == 45
+    assert len(losses) == 60
     assert np.mean(losses[-3:]) < np.mean(losses[:3]) / 3
     assert trained.outcome.metrics["AP50"] > 0.5
     assert trained.outcome.best == trained.outcome.metrics["AP"]
@@ -150,28 +150,25 @@ SHORT = [
 ]
 
 
-ADAMW = [
+ADAMW_AND_PARTS = [
     "matching.assignment=atss",
     "loss={class_kind: quality_focal, box_kind: giou, box_weight_by_score: true}",
     "optimizer={method: adamw, backbone_rate: 0.25, weight_decay: 0.05}",
     "schedule={learning_rate: 0.001, flat_share: 0.5}",
-]
-
-
-DATA = [
-    "repeat_threshold=1",
-    "augment={hue: 0.1, blur_probability: 0.5, mosaic_probability: 0.5}",
-    "augment.copy_paste_probability=0.5",
-    "evaluation={smoothing: 2, patience: 2}",
-]
-
-PARTS = [
     "backbone.out_indices=[0, 1]",
     "backbone.frozen_norm=true",
     "neck.separable=true",
     "neck.path_aggregation=true",
     "head.separable=true",
     "head.tower_depth=1",
+]
+
+SGD_AND_DATA = [
+    "precision=auto",  # bfloat16, where a CPU is quicker in it
+    "repeat_threshold=1",
+    "augment={hue: 0.1, blur_probability: 0.5, mosaic_probability: 0.5}",
+    "augment.copy_paste_probability=0.5",
+    "evaluation={smoothing: 2, patience: 2}",
 ]
 
 
@@ -196,21 +193,11 @@ def _last(runs_dir: Path) -> Checkpoint:
 @pytest.mark.parametrize(
     ("engine", "stepper_class", "more"),
     [
-        ("mindspore", MindSporeStepper, ADAMW),
-        ("torch", TorchStepper, ADAMW),
-        ("torch", TorchStepper, []),
-        ("torch", TorchStepper, DATA),
-        ("mindspore", MindSporeStepper, PARTS),
-        ("torch", TorchStepper, PARTS),
+        ("mindspore", MindSporeStepper, ADAMW_AND_PARTS),
+        ("torch", TorchStepper, ADAMW_AND_PARTS),
+        ("torch", TorchStepper, SGD_AND_DATA),
     ],
-    ids=[
-        "mindspore-adamw",
-        "torch-adamw",
-        "torch-sgd",
-        "torch-data",
-        "mindspore-parts",
-        "torch-parts",
-    ],
+    ids=["mindspore-adamw-parts", "torch-adamw-parts", "torch-sgd-data"],
 )
 def test_an_interrupted_run_goes_on_to_the_same_end_bit_for_bit(
     engine, stepper_class, more, quick_config, shapes_dir, tmp_path, monkeypatch
@@ -226,6 +213,8 @@ def test_an_interrupted_run_goes_on_to_the_same_end_bit_for_bit(
         nonlocal steps
         steps += 1
         if steps == 5:  # the middle of the second epoch
+            if engine == "mindspore":  # once, although the whole run's step was freed meanwhile
+                assert len(stepper._cell.compile_cache) == 1
             raise KeyboardInterrupt
         return take(stepper, *values)
 

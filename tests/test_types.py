@@ -87,3 +87,19 @@ def test_a_missing_package_is_one_line_that_names_the_extra(
     with pytest.raises(MindSSDError) as told:
         getattr(FOUND, f"to_{package}")()
     assert str(told.value) == f"this needs {package}; pip install 'mindssd[{package}]'"
+
+
+def test_tracks_go_where_the_detections_go():
+    found = Detections(
+        np.array([[0, 0, 4, 4], [2, 2, 8, 8]], np.float32),
+        np.array([0.9, 0.5], np.float32),
+        np.array([0, 1], np.int32),
+        ("cat", "dog"),
+        track_ids=np.array([7, 0], np.int32),
+    )
+    assert [one.get("track_id") for one in found.to_coco(1)] == [7, None]
+    assert found.of_classes(np.array([0])).track_ids.tolist() == [7]
+    pytest.importorskip("supervision")
+    assert found.to_supervision().tracker_id.tolist() == [7, -1]
+    pytest.importorskip("pandas")
+    assert found.to_pandas()["track_id"].tolist() == [7, 0]

@@ -78,6 +78,7 @@ def detect_with_model(
     protocol: Protocol | str | None,
     console: Console,
     classes: Sequence[str] | None = None,
+    command: str = "eval",
 ) -> Detected:
     """Run the model at `path` on the validation images of `data_dir` (in `overrides`).
 
@@ -85,16 +86,17 @@ def detect_with_model(
     and what the model is only where its file does not say it: see `config.commands`. `recipe` is
     for files that do not describe their network; a model's own description wins. Without a
     `protocol`, or the name of one, the config's `evaluation.protocol` decides. With `classes` those
-    alone are looked for, and scored.
+    alone are looked for, and scored. `command` is who asks, for messages.
     """
 
     def say(line: str) -> None:
         console.print(line, highlight=False, markup=False, soft_wrap=True)
 
     path = find_model(path, say)
-    session = _session(path, recipe, overrides) if is_deployed(path) else None
+    asked = _Asked(recipe, overrides, command)
+    session = _session(path, asked) if is_deployed(path) else None
     metadata = read_description(path) if session is None else session.manifest.metadata
-    config = _config(path, session, metadata, recipe, overrides)
+    config = _config(path, session, metadata, asked)
     dataset = build_dataset(config, "val", model=path)
     if classes is not None:
         dataset = only_classes(dataset, classes)
@@ -146,13 +148,33 @@ def _detect_with_bar(
         return detect_images(predictor, dataset, indices, protocol, show)
 
 
-def _session(path: Path, recipe: str | None, overrides: Sequence[str]) -> Session:
+@dataclass(frozen=True)
+class _Asked:
+    """The recipe and settings beside a model, and who asks."""
+
+    recipe: str | None
+    overrides: Sequence[str]
+    command: str
+
+    def require_taken(self, taken: Sequence[str], of_what: str = "") -> None:
+        """ConfigError for a setting that would change nothing."""
+        if self.command != "eval":  # the others have a protocol of their own
+            taken = [key for key in taken if key != "evaluation.protocol"]
+        require_taken(self.overrides, taken, f"`mindssd {self.command}`{of_what}")
+
+    def require_no_recipe(self, path: Path) -> None:
+        """ConfigError for a recipe beside a model that describes itself."""
+        if self.recipe is not None:
+            raise ConfigError(f"{path} describes its own network; leave --config out")
+
+
+def _session(path: Path, asked: _Asked) -> Session:
     """An exported model, opened on the device and in the precision that are asked for."""
-    require_taken(overrides, EVAL_EXPORTED, "`mindssd eval` of an exported model")
-    _require_no_recipe(path, recipe)
-    asked = override(Config(), overrides)
+    asked.require_taken(EVAL_EXPORTED, " of an exported model")
+    asked.require_no_recipe(path)
+    config = override(Config(), asked.overrides)
     device, precision = (
-        None if value == "auto" else value for value in (asked.device, asked.precision)
+        None if value == "auto" else value for value in (config.device, config.precision)
     )
     return open_session(path, RuntimeSettings(device=device, precision=precision))
 
@@ -177,27 +199,18 @@ def _predictor(
 
 
 def _config(
-    path: Path,
-    session: Session | None,
-    metadata: ModelMetadata | None,
-    recipe: str | None,
-    overrides: Sequence[str],
+    path: Path, session: Session | None, metadata: ModelMetadata | None, asked: _Asked
 ) -> Config:
     if metadata is not None:
-        _require_no_recipe(path, recipe)
+        asked.require_no_recipe(path)
         if session is None:
-            require_taken(overrides, EVAL_TRAINED, "`mindssd eval`")
-        return override(described_config(metadata, path), overrides)
-    if recipe is None:
+            asked.require_taken(EVAL_TRAINED)
+        return override(described_config(metadata, path), asked.overrides)
+    if asked.recipe is None:
         read_weights(path)  # what is no checkpoint at all is told so instead
-        raise ConfigError(
-            f"{path} does not say what network it is for; give --config RECIPE, "
-            "such as --config ssd_mobilenetv2"
-        )
-    require_taken(overrides, EVAL_UNDESCRIBED, f"`mindssd eval --config {recipe}`")
-    return load_config(recipe, overrides)
-
-
-def _require_no_recipe(path: Path, recipe: str | None) -> None:
-    if recipe is not None:
-        raise ConfigError(f"{path} describes its own network; leave --config out")
+        way_out = "give --config RECIPE, such as --config ssd_mobilenetv2"
+        if asked.command != "eval":
+            way_out = "convert it first (docs/weights.md)"
+        raise ConfigError(f"{path} does not say what network it is for; {way_out}")
+    asked.require_taken(EVAL_UNDESCRIBED, f" with --config {asked.recipe}")
+    return load_config(asked.recipe, asked.overrides)

@@ -20,8 +20,8 @@ from mindssd.build.run import Datasets, with_absolute_paths
 from mindssd.config.load import load_config, to_yaml
 from mindssd.config.schema import Config
 from mindssd.data.dataset import DetectionDataset
-from mindssd.data.folds import subset
-from mindssd.data.splitting import Split
+from mindssd.data.folds import folds, subset
+from mindssd.data.splitting import Split, alike_groups
 from mindssd.errors import ConfigError
 from mindssd.files import write_file
 from mindssd.types import Array
@@ -31,8 +31,6 @@ AT_ITS_END = "evaluation.every_epochs=0"
 
 Read = Callable[[Config, Path], tuple[Sequence[DetectionDataset], Split | None]]
 """Reads data sets, the images that are dealt first, and how they were split, if they were."""
-Deal = Callable[[DetectionDataset], list[Array]]
-"""Deals images into folds."""
 
 
 @dataclass(frozen=True)
@@ -65,13 +63,16 @@ class Folded:
         return subset(self.data[0], rest), subset(self.data[0], held)
 
 
-def begin_folds(folder: Path, kind: Kind, config: Config, deal: Deal) -> Folded:
+def begin_folds(folder: Path, kind: Kind, config: Config, num_folds: int) -> Folded:
     """Read the data, deal it, and write down what a later call goes on with.
 
-    DatasetError for data that cannot be dealt, before anything is written.
+    Images that are nearly the same, or alike by `group_by`, are of one fold: a model that has seen
+    an image's twin has seen it. DatasetError for data that cannot be dealt, before anything is
+    written.
     """
     data, split = kind.read(config, folder)
-    parts = deal(data[0])
+    groups = alike_groups(data[0], config.group_by)
+    parts = folds(data[0], num_folds, seed=config.seed, groups=groups)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

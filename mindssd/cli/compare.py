@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mindssd.cli.options import JsonFile
+from mindssd.errors import printable
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -44,6 +45,7 @@ def compare(
 
     from mindssd.explain import compare as job
     from mindssd.explain.compare_page import page
+    from mindssd.explain.compare_tree import tree, verdicts
     from mindssd.files import require_writable, write_file
 
     for path in (html, json):
@@ -60,10 +62,10 @@ def compare(
         write_file(html, page(comparison).encode("utf-8", "replace"))
         written.append(html)
     if json is not None:
-        tree = dumps(job.tree(comparison), indent=1, allow_nan=False, ensure_ascii=False)
-        write_file(json, tree.encode("utf-8", "replace"))
+        text = dumps(tree(comparison), indent=1, allow_nan=False, ensure_ascii=False)
+        write_file(json, text.encode("utf-8", "replace"))
         written.append(json)
-    said = [*job.verdicts(comparison), *comparison.lines, *(f"written: {path}" for path in written)]
+    said = [*verdicts(comparison), *comparison.lines, *(f"written: {path}" for path in written)]
     for line in said:
         console.print(line, highlight=False, markup=False, soft_wrap=True)
 
@@ -75,14 +77,16 @@ def _numbers(comparison: "Comparison") -> "Table":
 
     table = Table(title=f"{len(comparison.places)} validation images", title_justify="left")
     for heading in ("", *(model.name for model in comparison.models)):
-        table.add_column(Text(heading), justify="right" if heading else "left", overflow="fold")
+        table.add_column(
+            Text(printable(heading)), justify="right" if heading else "left", overflow="fold"
+        )
     of_models = [_figures(comparison, place) for place in range(len(comparison.models))]
     for row, name in enumerate(("AP", "AP50", *comparison.class_names)):
         cells = [_number(of_models[0][row])]
         for place in range(1, len(comparison.models)):
             difference = _differences(comparison, place)[row]
             cells.append(f"{_number(of_models[place][row])}{_change(difference)}")
-        table.add_row(Text(name), *map(Text, cells), end_section=row == 1)
+        table.add_row(Text(printable(name)), *map(Text, cells), end_section=row == 1)
     return table
 
 
@@ -113,7 +117,9 @@ def _objects(comparison: "Comparison") -> "Table":
     first, *others = comparison.models
     table = Table(title="Objects found (* above: more than chance)", title_justify="left")
     for heading in ("", "both find", "it alone", f"{first.name} alone", "neither"):
-        table.add_column(Text(heading), justify="right" if heading else "left", overflow="fold")
+        table.add_column(
+            Text(printable(heading)), justify="right" if heading else "left", overflow="fold"
+        )
     for place, model in enumerate(others, start=1):
         counts = (
             comparison.both(place),
@@ -121,7 +127,7 @@ def _objects(comparison: "Comparison") -> "Table":
             len(comparison.only(0, place)),
             comparison.neither(place),
         )
-        table.add_row(Text(model.name), *map(str, counts))
+        table.add_row(Text(printable(model.name)), *map(str, counts))
     return table
 
 

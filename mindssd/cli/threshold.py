@@ -91,7 +91,7 @@ def threshold(
     if json is not None:
         require_writable(json)
     console = Console()
-    detected, found = job.detect_as_shown(model, None, list(overrides or ()), console)
+    detected, found = job.detect_as_shown(model, list(overrides or ()), console)
     calibration = scores.calibrate(found, job.IOU) if calibrate else None
     temperature = 1.0 if calibration is None else calibration.temperature
     chosen = job.choose_thresholds(scores.rescored(found, temperature), wish)

@@ -23,23 +23,31 @@ from mindssd.evaluation.intervals import (
 from mindssd.evaluation.outcomes import Outcomes
 from mindssd.types import Array
 
+LEAST_IMAGES = 6
+"""Of fewer images all may speak for one of two equal models by chance in more than one case of
+twenty, as coins do (the sign test: 2 / 2⁵ is 0.06, 2 / 2⁶ is 0.03)."""
+
 
 @dataclass(frozen=True)
 class Difference:
     """How much higher a figure is than the first model's, and in which share of the resamples.
 
     `better_share` counts those where it is higher, and half of those where it is the same: 0.5 says
-    nothing, near 0 or 1 is more than chance. None where the difference is not defined.
+    nothing, near 0 or 1 is more than chance. `num_images` have truths that the figure is of. One
+    image has no interval and no share; nor has what is not defined.
     """
 
     estimate: Estimate
     better_share: float | None
+    num_images: int
 
     @property
     def is_more_than_chance(self) -> bool:
-        """Whether the interval lies on one side of 0."""
+        """Whether the interval lies on one side of 0, of images enough to tell."""
         low, high = self.estimate.low, self.estimate.high
-        return low is not None and high is not None and (low > 0 or high < 0)
+        if low is None or high is None or self.num_images < LEAST_IMAGES:
+            return False
+        return low > 0 or high < 0
 
 
 @dataclass(frozen=True)
@@ -69,11 +77,21 @@ def differences(
     weights = resamples(len(first.image_ids), num_resamples, rng)
     at50 = first.at(0.5)
     base_whole, base_drawn = _figures(first, weights, at50)
+    counts = _images_with_truths(first)
     result = []
     for other in models[1:]:
         whole, drawn = _figures(other, weights, at50)
-        result.append(_differences(whole - base_whole, drawn - base_drawn, covered))
+        result.append(_differences(whole - base_whole, drawn - base_drawn, counts, covered))
     return result
+
+
+def _images_with_truths(outcomes: Outcomes) -> Array:
+    """How many images have truths, of any class and of each: (1 + C,) int64; crowds are none."""
+    counted = ~outcomes.truths.is_crowd
+    of_images, of_classes = outcomes.truth_images[counted], outcomes.truths.class_ids[counted]
+    shows = np.zeros((len(outcomes.image_ids), len(outcomes.class_names)), np.bool_)
+    shows[of_images, of_classes] = True
+    return np.concatenate([[shows.any(axis=1).sum()], shows.sum(axis=0)])
 
 
 def _figures(outcomes: Outcomes, weights: Array, at50: int) -> tuple[Array, Array]:
@@ -88,23 +106,24 @@ def _with_mean(values: Array) -> Array:
     return np.concatenate([mean_of_defined(values)[..., None], values], axis=-1)
 
 
-def _differences(whole: Array, drawn: Array, covered: float) -> Differences:
+def _differences(whole: Array, drawn: Array, counts: Array, covered: float) -> Differences:
     ap, ap50 = (
         [
-            _difference(float(whole[row, column]), drawn[:, row, column], covered)
-            for column in range(whole.shape[1])
+            _difference(float(whole[row, column]), drawn[:, row, column], num_images, covered)
+            for column, num_images in enumerate(counts.tolist())
         ]
         for row in (0, 1)
     )
     return Differences(ap[0], ap50[0], tuple(ap[1:]), tuple(ap50[1:]))
 
 
-def _difference(value: float, drawn: Array, covered: float) -> Difference:
+def _difference(value: float, drawn: Array, num_images: int, covered: float) -> Difference:
     both = estimate(value, drawn, covered, bounds=(-1.0, 1.0))
-    if both.low is None:
-        return Difference(both, None)
+    if both.low is None or num_images < 2:
+        return Difference(Estimate(both.value, None, None), None, num_images)
     moved = centred(value, drawn)
-    return Difference(both, float((moved > 0).mean() + (moved == 0).mean() / 2))
+    better = float((moved > 0).mean() + (moved == 0).mean() / 2)
+    return Difference(both, better, num_images)
 
 
 def _require_same(first: Outcomes, other: Outcomes) -> None:

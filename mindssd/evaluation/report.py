@@ -7,6 +7,7 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from mindssd.errors import printable
 from mindssd.evaluation.protocol import Protocol
 from mindssd.evaluation.scores import Evaluation
 from mindssd.files import write_file
@@ -103,7 +104,7 @@ def _per_class(evaluation: Evaluation) -> Table:
     )
     for result in reversed(ordered):
         table.add_row(
-            Text(result.name),  # a name may hold rich's square brackets
+            Text(printable(result.name)),  # a name may hold rich's square brackets
             _number(result.ap),
             _number(result.ap50),
             _number(result.ar100),

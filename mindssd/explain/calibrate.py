@@ -48,9 +48,15 @@ def calibrate(found: Outcomes, iou: float, seed: int = 0) -> Calibration:
     detections = ranked(found, iou)
     temperature = fit_temperature(detections.scores, detections.right)
     if temperature is None:
+        all_told = bool((detections.right == (detections.scores > 0.5)).all())
+        why = (
+            "0.5 tells all of them, so that the lower it is the better; validate on more images"
+            if all_told and len(detections.scores)
+            else "their scores do not tell which"
+        )
         raise MindSSDError(
-            f"--calibrate: no temperature fits the {len(detections.scores)} detections: of them "
-            f"{int(detections.right.sum())} are right, and their scores do not tell which"
+            f"--calibrate: no temperature fits the {len(detections.scores)} detections, of which "
+            f"{int(detections.right.sum())} are right: {why}"
         )
     elsewhere = _elsewhere(detections, len(found.image_ids), np.random.default_rng(seed))
     return Calibration(temperature, _error(detections), _error(detections, temperature), *elsewhere)

@@ -6,8 +6,9 @@ import numpy as np
 
 from mindssd.drawing.visualize import Mark
 from mindssd.evaluation.paired import Difference
-from mindssd.explain.compare import IOU, Comparison, verdicts
+from mindssd.explain.compare import IOU, Comparison
 from mindssd.explain.compare_log import Points
+from mindssd.explain.compare_tree import verdicts
 from mindssd.explain.examples import RIGHT, TRUTH, WRONG_COLOUR, corners
 from mindssd.pages import html
 from mindssd.pages.charts import Line, Spot, key, line_chart, round_end

@@ -125,10 +125,10 @@ def choose_thresholds(found: Outcomes, wish: Wish, seed: int = 0) -> Chosen:
 
 
 def detect_as_shown(
-    path: Path, recipe: str | None, overrides: Sequence[str], console: Console
+    path: Path, overrides: Sequence[str], console: Console
 ) -> tuple[Detected, Outcomes]:
     """Detect in the validation images with a model of any kind, and match."""
-    detected = detect_with_model(path, recipe, overrides, SHOWN, console)
+    detected = detect_with_model(path, None, overrides, SHOWN, console, command="threshold")
     return detected, outcomes_of(detected)
 
 
@@ -143,11 +143,14 @@ def outcomes_of(detected: Detected) -> Outcomes:
 def lines(chosen: Chosen) -> list[str]:
     """What to know of the table."""
     said = chosen.unreached()
-    said.append(
-        f"right: IoU of {IOU:g} or more; other images: halved {NUM_SPLITS} times, each half chose "
-        "for the other"
-    )
-    if chosen.num_images < FEW_IMAGES:
+    right = f"right: IoU of {IOU:g} or more"
+    were_tried = any(choice.elsewhere is not None for choice in chosen.choices.values())
+    if were_tried:
+        right += f"; other images: halved {NUM_SPLITS} times, each half chose for the other"
+    said.append(right)
+    if not were_tried:
+        said.append("so few images cannot tell what to expect on new ones; validate on more")
+    elif chosen.num_images < FEW_IMAGES:
         said.append(
             f"chosen on {chosen.num_images} images: on new ones expect the figures on other images"
         )

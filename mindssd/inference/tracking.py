@@ -3,7 +3,8 @@
 ByteTrack links detections of high score first, and then those of low score to what is left over.
 Its implementation is EdgeFirst's (Apache-2.0, no dependency but NumPy). That predicts one step a
 call and lets tracks lapse by time stamps; here each gap between frames is as many steps as it is
-long, so that frames of any rate, and lost ones, are followed alike.
+long, so that frames of any rate, and lost ones, are followed alike. What was hidden, and came out
+where no box was expected, is known again by the straight way that it went before.
 """
 
 from collections import deque
@@ -32,6 +33,12 @@ _GAPS = 15
 _HIGH = 0.5  # of the scores as `_rescaled` has them
 _MATCH_IOU = 0.1  # a fast object's boxes overlap little
 _LIFE_NS = 10**9
+
+_PATH_S = 1.5
+"""An object's way is straight for so long, when it is hidden and looked for again."""
+
+_NEAR = 0.7
+"""And it is taken up again where it is so near to that way, in parts of its size."""
 
 _NONE: Array = np.zeros((0, 4), np.float32)
 
@@ -86,6 +93,38 @@ class _Track:
     number: int | None = None
     classes: dict[int, float] = field(default_factory=dict)
     """Of each class the sum of its scores."""
+    path: deque[tuple[float, float, float, float]] = field(default_factory=deque)
+    """Time without breaks, centre and size of its last sightings."""
+
+    @property
+    def class_id(self) -> int:
+        return min(self.classes, key=lambda one: (-self.classes[one], one))
+
+    def see(self, box: Array, class_id: int, score: float, clock: float) -> None:
+        self.classes[class_id] = self.classes.get(class_id, 0.0) + score
+        x1, y1, x2, y2 = (float(value) for value in box)
+        size = max((x2 - x1) * (y2 - y1), 0.0) ** 0.5
+        self.path.append((clock, (x1 + x2) / 2, (y1 + y2) / 2, size))
+        while self.path[0][0] < clock - _PATH_S:
+            self.path.popleft()
+
+    def off(self, other: "_Track") -> float:
+        """How far from this one's way another one begins, in parts of this one's size.
+
+        By medians, for the box of what is about to be hidden shrinks and seems to move otherwise.
+        """
+        path = np.array(self.path)
+        if len(path) < 3:
+            return np.inf
+        steps = np.diff(path, axis=0)
+        steps = steps[steps[:, 0] > 0]
+        if not len(steps):
+            return np.inf
+        velocity = np.median(steps[:, 1:3] / steps[:, :1], axis=0)
+        at = np.median(path[:, 1:3] - velocity * path[:, :1], axis=0)
+        clock, *begin = other.path[0][:3]
+        distance = np.hypot(*(at + velocity * clock - begin))
+        return float(distance / max(np.median(path[:, 3]), 1.0))
 
 
 class Tracker:
@@ -108,7 +147,7 @@ class Tracker:
         self._count = 0
         self._gaps: deque[float] = deque(maxlen=_GAPS)
         self._last: float | None = None
-        self._life = 0.0
+        self._clock = self._life = 0.0
         """The tracker's own time: 1 is as long as an object may be lost."""
 
     @property
@@ -144,22 +183,41 @@ class Tracker:
                 track = _Track((boxes[row].copy(), frame, seconds), self._life)
                 self._known[info.uuid] = track
             track.seen = self._life
-            own = int(class_ids[row])
-            track.classes[own] = track.classes.get(own, 0.0) + float(scores[row])
+            track.see(boxes[row], int(class_ids[row]), float(scores[row]), self._clock)
             if is_new:
                 continue
-            class_id = min(track.classes, key=lambda one: (-track.classes[one], one))
             if track.number is None:
-                self._count += 1
-                track.number = self._count
+                track.number = self._number(track)
                 first_box, first_frame, first_seconds = track.first
                 sightings.append(
-                    Sighting(self._count, class_id, first_box, first_frame, first_seconds)
+                    Sighting(track.number, track.class_id, first_box, first_frame, first_seconds)
                 )
             numbers[row] = track.number
-            sightings.append(Sighting(track.number, class_id, boxes[row].copy(), frame, seconds))
+            sightings.append(
+                Sighting(track.number, track.class_id, boxes[row].copy(), frame, seconds)
+            )
         self._known = {k: track for k, track in self._known.items() if self._life - track.seen <= 1}
         return Tracked(numbers, is_strong | (numbers > 0), sightings)
+
+    def _number(self, track: _Track) -> int:
+        """The number of an object that is seen for the second time, which may be a lost one."""
+        begin = track.path[0][0]
+        lost = {
+            uuid: other.off(track)
+            for uuid, other in self._known.items()
+            if other.number is not None
+            and other.class_id == track.class_id
+            and other.path[-1][0] < begin
+        }
+        uuid = min(lost, key=lambda one: lost[one], default=None)
+        if uuid is not None and lost[uuid] < _NEAR:
+            other = self._known.pop(uuid)
+            for class_id, score in other.classes.items():
+                track.classes[class_id] = track.classes.get(class_id, 0.0) + score
+            track.path.extendleft(reversed(other.path))
+            return other.number or 0
+        self._count += 1
+        return self._count
 
     def _pass_time(self, seconds: float, after_break: bool) -> None:
         """Bring the library to just before a frame: a step a call, and what lapsed is gone."""
@@ -170,6 +228,7 @@ class Tracker:
         usual = median(self._gaps) if self._gaps else self._step
         if after_break:
             gap = self._step
+        self._clock += gap
         lost = max(LOST_S, _LOST_FRAMES * usual)
         steps = min(max(1, round(gap / self._step)), _MOST_STEPS)
         for _ in range(steps - 1):

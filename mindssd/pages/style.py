@@ -8,7 +8,7 @@ STYLE = """
 --soft:#a3a8af;--line:#363b42;--good:#5bb8a4;--bad:#ee8a70;--warm:#2c2616;--warmline:#8f6f2a;
 --blue:#7db7ee;--orange:#f0ab5c;--violet:#c3a0e6}}
 *{box-sizing:border-box}
-body{margin:0;background:var(--ground);color:var(--ink);
+body{margin:0;background:var(--ground);color:var(--ink);overflow-wrap:break-word;
 font:16px/1.5 system-ui,-apple-system,"Segoe UI",Roboto,"DejaVu Sans",sans-serif}
 main{max-width:1080px;margin:0 auto;padding:1.5rem 1rem 4rem}
 h1{font-size:1.7rem;margin:0;overflow-wrap:anywhere}
@@ -76,7 +76,7 @@ svg .spot{stroke:var(--card);stroke-width:1.5}
 .s3{--c:var(--violet)}.s4{--c:var(--bad);stroke-dasharray:9 3 2 3}
 .s5{--c:var(--soft);stroke-dasharray:3 3}
 svg .fill,svg .spot{stroke-dasharray:none}
-.key{white-space:nowrap;margin-right:.8rem}.key svg{display:inline-block;width:26px;height:8px;
+.key{display:inline-block;margin-right:.8rem}.key svg{display:inline-block;width:26px;height:8px;
 vertical-align:middle;margin-right:.3rem}
 svg .dot{fill:none;stroke:var(--bad);stroke-width:1.8}
 @media print{:root{color-scheme:light;--ground:#fff;--card:#fff;--ink:#000;--soft:#444;

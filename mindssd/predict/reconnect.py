@@ -1,5 +1,6 @@
 """A camera or stream that breaks off and comes back, as one video."""
 
+import re
 import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
@@ -18,6 +19,7 @@ FIRST_WAIT_S, LONGEST_WAIT_S = 0.5, 15.0
 """Between two attempts: the first, doubled up to the last."""
 
 _POLL_S = 0.1
+_BROKEN_OFF = re.compile(r"^breaks off after \d+ frames: ")
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,7 @@ class _Break:
 
     since: float
     words: str
-    wait: float = FIRST_WAIT_S
+    wait: float
 
 
 class Reconnecting(VideoReader):
@@ -102,10 +104,11 @@ class Reconnecting(VideoReader):
                 finally:
                     self.num_lost += reader.num_lost
             if away is None:
-                away = _Break(time.monotonic(), f"broke off after {counted(num_given, 'frame')}")
+                words = f"broke off after {counted(num_given, 'frame')}"
+                away = _Break(time.monotonic(), words, FIRST_WAIT_S)
                 waits = f"waits up to {self._limit:g} s for it to come back"
                 self._say(f"{self.name}: {away.words} ({why}); {waits}")
-            elif time.monotonic() - away.since >= self._limit:
+            elif time.monotonic() >= away.since + self._limit:
                 stayed = f"did not come back in {self._limit:g} s"
                 raise ImageError(f"{self.name}: {away.words}, and {stayed} ({why})")
             self._wait(away)
@@ -137,4 +140,5 @@ def _generator(reader: VideoReader) -> Generator[Frame, None, None]:
 
 
 def _reason(error: ImageError, name: str) -> str:
-    return str(error).removeprefix(f"{name}: ")
+    """An error of a source without its name, and without what is said of every break."""
+    return _BROKEN_OFF.sub("", str(error).removeprefix(f"{name}: "))

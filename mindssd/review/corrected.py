@@ -27,12 +27,14 @@ def write_corrected(
 
     `changes.csv` lists what was done. DatasetError where `accepted` has two that change one label.
     """
-    require_apart(source, out)
+    require_apart(source, out, "--to")
     changes, writer = Changes(), CocoWriter()
     names = Names(writer.one_folder, writer.by_stem)
     parts = []
     for name, dataset in read_all(source, Settings("coco", format_name)).items():
-        part = part_of(name, dataset, names, Changes())
+        for line in dataset.report.lines():  # what is left out of the copy as well
+            say(line)
+        part = part_of(name, dataset, names, changes)
         parts.append(corrected(part, reviewed, accepted, changes) if name == "train" else part)
     write_parts(out, parts, writer, changes)
     for what, count in changes.counts().items():

@@ -11,6 +11,8 @@ listed.
   the images are addressed as local files under `LOCAL_FILES_DOCUMENT_ROOT`.
 """
 
+import os
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +21,9 @@ from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
 from mindssd.data.dataset import DetectionDataset
 from mindssd.review.mistakes import Mistake
+
+_NO_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+"""What XML 1.0 cannot hold, as bytes of a file name that are no text."""
 
 
 @dataclass(frozen=True)
@@ -143,6 +148,7 @@ def as_cvat(dataset: DetectionDataset, sheets: Sequence[Sheet]) -> bytes:
             )
     indent(root)
     text: str = tostring(root, encoding="unicode")
+    text = _NO_XML.sub("?", text)
     return f'<?xml version="1.0" encoding="utf-8"?>\n{text}\n'.encode()
 
 
@@ -201,7 +207,7 @@ def label_studio_task(
     prediction: dict[str, Any] = {"model_version": model, "result": result}
     if scores:
         prediction["score"] = round(sum(scores) / len(scores), 4)
-    address = f"/data/local-files/?d={quote(name)}"
+    address = f"/data/local-files/?d={quote(os.fsencode(name))}"
     return {"data": {"image": address}, "predictions": [prediction]}
 
 

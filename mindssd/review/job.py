@@ -16,10 +16,11 @@ from rich.console import Console
 
 from mindssd.build.folded import Folded
 from mindssd.data.dataset import DetectionDataset
-from mindssd.errors import ConfigError, DatasetError
+from mindssd.errors import ConfigError, DatasetError, ImageError
 from mindssd.evaluation.detections import DetectionTable
 from mindssd.files import write_file
 from mindssd.geometry.boxes import area, pairwise_intersection
+from mindssd.images import read_image
 from mindssd.platform import as_typed
 from mindssd.review.corrected import write_corrected
 from mindssd.review.editors import as_coco, as_cvat, as_label_studio, proposals
@@ -28,7 +29,7 @@ from mindssd.review.listed import LIST, Entry, as_csv, entries, is_written_in, r
 from mindssd.review.mistakes import Mistake, likely_mistakes
 from mindssd.review.page import page
 from mindssd.review.trainings import kept_detections, out_of_fold, resume
-from mindssd.types import Array
+from mindssd.types import Array, ImageRecord
 
 PAGE = "index.html"
 PROPOSED = 0.5
@@ -46,6 +47,12 @@ def review(folded: Folded, console: Console, seconds: float | None = None) -> li
         say(line)
     found = out_of_fold(folded, console, seconds)
     say(found.words())
+    unread = unread_images(dataset, found.table)
+    if unread:
+        say(
+            f"{len(unread)} images cannot be read: their labels are not reviewed (such as "
+            f"{dataset.file_names[unread[0]]})"
+        )
     mistakes = mistakes_of(dataset, found.table)
     listed = entries(mistakes, dataset)
     if is_written_in(folder / LIST):
@@ -103,16 +110,19 @@ def mistakes_of(dataset: DetectionDataset, table: DetectionTable) -> list[Mistak
 def seen_images(dataset: DetectionDataset, table: DetectionTable) -> tuple[list[Seen], list[Array]]:
     """Each image's labels and detections, and the places of these labels in the image.
 
-    Crowds are no labels, and what is found in one is left out.
+    Crowds are no labels, and what is found in one is left out. Images that cannot be read are taken
+    to have no labels: that nothing was found there says nothing of them.
     """
     records = [dataset[image] for image in range(len(dataset))]
+    unread = unread_images(dataset, table)
     order = np.argsort(table.image_ids, kind="stable")
     ids = table.image_ids[order]
     seen, places = [], []
-    for record in records:
+    for image, record in enumerate(records):
         rows = order[slice(*np.searchsorted(ids, [record.image_id, record.image_id + 1]))]
         in_crowd = _mostly_in(table.boxes[rows], record.boxes[record.is_crowd])
-        rows, single = rows[~in_crowd], np.flatnonzero(~record.is_crowd)
+        is_label = ~record.is_crowd & (image not in unread)
+        rows, single = rows[~in_crowd], np.flatnonzero(is_label)
         places.append(single)
         seen.append(
             Seen(
@@ -125,6 +135,20 @@ def seen_images(dataset: DetectionDataset, table: DetectionTable) -> tuple[list[
             )
         )
     return seen, places
+
+
+def unread_images(dataset: DetectionDataset, table: DetectionTable) -> list[int]:
+    """The images that cannot be read, among those in which nothing at all was found."""
+    without = np.flatnonzero(~np.isin(dataset.image_ids, table.image_ids))
+    return [image for image in without.tolist() if not _is_readable(dataset[image])]
+
+
+def _is_readable(record: ImageRecord) -> bool:
+    try:
+        read_image(record.path, (record.height, record.width))
+    except ImageError:
+        return False
+    return True
 
 
 def _placed(mistake: Mistake, places: list[Array]) -> Mistake:
@@ -149,4 +173,6 @@ def _size(width: int, height: int, boxes: Array) -> Array:
 
 
 def _write_json(path: Path, content: object) -> None:
-    write_file(path, (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode())
+    text = json.dumps(content, indent=1, ensure_ascii=False) + "\n"
+    # Bytes of a file name that are no text are JSON's own \udc80 to \udcff.
+    write_file(path, text.encode("utf-8", "backslashreplace"))

@@ -29,10 +29,8 @@ from mindssd.build.run import train_quietly, with_absolute_paths
 from mindssd.config.load import override, to_yaml
 from mindssd.config.schema import Config
 from mindssd.data.dataset import DetectionDataset
-from mindssd.data.folds import folds
 from mindssd.data.formats.parsed import assemble
 from mindssd.data.splits import require_boxes
-from mindssd.data.splitting import alike_groups
 from mindssd.errors import ConfigError
 from mindssd.evaluation.coco import score
 from mindssd.evaluation.coco_results import detections_to_coco
@@ -43,7 +41,7 @@ from mindssd.platform import as_typed
 from mindssd.training.run_folder import RunFolder
 from mindssd.training.signals import OutOfTime, Stopped
 from mindssd.training.validation import from_bytes, to_bytes
-from mindssd.types import Array, Detections
+from mindssd.types import Detections
 
 Say = Callable[..., None]
 
@@ -71,8 +69,7 @@ REVIEW = Kind("review", _read, "another --out")
 def begin(folder: Path, config: Config, num_folds: int) -> Folded:
     """Begin a review in `folder`, or go on with the one there, if it is of the same settings.
 
-    Images that are nearly the same are of one fold. ConfigError where the folder holds something
-    else, DatasetError for data that cannot be dealt.
+    ConfigError where the folder holds something else, DatasetError for data that cannot be dealt.
     """
     if (folder / REVIEW.file).is_file():
         begun = open_folds(folder, REVIEW)
@@ -85,12 +82,7 @@ def begin(folder: Path, config: Config, num_folds: int) -> Folded:
         return begun
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise ConfigError(f"--out {folder}: is there already, and is no review; name another")
-
-    def deal(dataset: DetectionDataset) -> list[Array]:
-        groups = alike_groups(dataset, config.group_by)
-        return folds(dataset, num_folds, seed=config.seed, groups=groups)
-
-    return begin_folds(folder, REVIEW, config, deal)
+    return begin_folds(folder, REVIEW, config, num_folds)
 
 
 def resume(folder: Path) -> Folded:

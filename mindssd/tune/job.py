@@ -26,8 +26,6 @@ from mindssd.build.folded import AT_ITS_END, Folded, Kind, begin_folds, open_fol
 from mindssd.build.run import Datasets, read_parts, train_quietly
 from mindssd.config.load import override, to_yaml
 from mindssd.config.schema import Config
-from mindssd.data.dataset import DetectionDataset
-from mindssd.data.folds import folds
 from mindssd.data.splitting import Split
 from mindssd.errors import ConfigError, DivergedError, TrainingError
 from mindssd.files import write_file
@@ -36,7 +34,6 @@ from mindssd.training.run_folder import RunFolder
 from mindssd.training.signals import OutOfTime, Stopped
 from mindssd.tune.choices import AS_IT_IS, Choice, choices
 from mindssd.tune.search import Score, Trial, search, winner
-from mindssd.types import Array
 
 GRACE = 1.1
 """The winner's training is cut off where it takes the budget over by so much."""
@@ -87,11 +84,7 @@ class Job:
                 f"{folder} holds a search already; choose another name=…, or go on with it: "
                 f"mindssd tune --resume {as_typed(folder)}"
             )
-
-        def deal(train: DetectionDataset) -> list[Array]:
-            return folds(train, num_folds, seed=config.seed)
-
-        return cls(begin_folds(folder, SEARCH, config, deal), seconds, console)
+        return cls(begin_folds(folder, SEARCH, config, num_folds), seconds, console)
 
     def search(self) -> Tuned:
         """Search, and write the table and the recipe; a signal ends it with all saved.

@@ -44,7 +44,8 @@ def test_it_trains_resumes_and_is_evaluated(
     name: str, four_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = [
-        *("engine=torch", "device=CPU", "num_workers=0", f"data_dir={four_dir}"),
+        *("engine=torch", "device=CPU", "precision=float32", "num_workers=0"),
+        f"data_dir={four_dir}",
         *(
             "batch_size=2",
             "image_size=160",

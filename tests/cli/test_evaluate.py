@@ -107,6 +107,19 @@ def test_what_a_model_has_decided_is_refused(mindssd, untrained_model, deploy, s
         assert "takes data_dir, format, val_share, group_by, evaluation.protocol, " in fault
 
 
+@pytest.mark.parametrize("command", ["threshold", "compare"])
+def test_a_protocol_changes_nothing_where_one_is_decided(
+    mindssd, untrained_model, shapes_dir, tmp_path, command
+):
+    """What `threshold` and `compare` look at is their own; the command that was typed is named."""
+    copy = shutil.copy(untrained_model, tmp_path / "copy.safetensors")
+    models = (untrained_model, copy) if command == "compare" else (untrained_model,)
+    given = (f"data_dir={shapes_dir}", "evaluation.protocol=mindcv")
+    fault = mindssd(command, *models, *given).fault
+    assert fault.startswith(f"evaluation.protocol changes nothing here: `mindssd {command}` takes ")
+    assert "evaluation.protocol, " not in fault
+
+
 def test_data_of_other_classes_is_refused(evaluate, untrained_model, shapes_dir, tmp_path):
     """A detector of ellipses cannot be scored on circles; by number they would be the same."""
     data_dir = tmp_path / "data"

@@ -1,6 +1,8 @@
 """A published detector by its name on the command line, fetched from a server on this machine."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +10,8 @@ import cv2
 import numpy as np
 import pytest
 
+from mindssd.build.model import load
+from mindssd.deploy import bench
 from mindssd.weights import download
 from mindssd.weights.published import PUBLISHED
 from mindssd.weights.safetensors_file import read_metadata
@@ -116,7 +120,13 @@ def test_its_onnx_file_says_where_it_comes_from_and_detects_the_same(
     assert len(one) == len(other) > 0
 
 
-@pytest.mark.slow
-def test_it_is_measured_by_name(mindssd: Command, here: Path) -> None:
+def test_it_is_measured_by_name(
+    mindssd: Command, here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In this process, on PyTorch; `test_bench.py` measures in processes of their own."""
+    monkeypatch.setattr(bench, "ProcessPoolExecutor", lambda n, **_: ThreadPoolExecutor(n))
+    monkeypatch.setattr(bench, "load", partial(load, engine="torch", device="CPU"))
+    for name in ("WARM_UP_RUNS", "MIN_THROUGHPUT_IMAGES"):
+        monkeypatch.setattr(bench, name, 1)
     done = mindssd("bench", NAME, "--runs", 5, "--batch", 1)
     assert done.status == 0 and "PyTorch" in done.out

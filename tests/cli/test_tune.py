@@ -24,15 +24,16 @@ def test_what_a_search_needs_is_named(mindssd, tmp_path, monkeypatch):
 
 @pytest.mark.slow
 def test_it_ends_with_a_table_a_recipe_and_a_model(
-    mindssd, any_engine, quick_config, shapes_dir, tmp_path, monkeypatch
+    mindssd, quickest_engine, quick_config, shapes_dir, tmp_path, monkeypatch
 ):
     monkeypatch.chdir(tmp_path)
-    settings = [f"data_dir={shapes_dir}", "epochs=1", "num_workers=0", "name=mine", "engine=torch"]
+    engine = f"engine={quickest_engine}"
+    settings = [f"data_dir={shapes_dir}", "epochs=1", "num_workers=0", "name=mine", engine]
     done = mindssd("tune", "--config", quick_config, "--folds", "2", *settings)
     assert done.status == 0, done.err
     assert "mAP on folds" in done.out
     assert "as a recipe:  mindssd train --config tunes/mine/tuned.yaml" in done.out
     assert "validation images, used this once: mAP 0." in done.out
     (model,) = Path("tunes/mine").glob("final-*/best.safetensors")
-    assert mindssd("eval", model, f"data_dir={shapes_dir}").status == 0
+    assert mindssd("eval", model, f"data_dir={shapes_dir}", engine).status == 0
     assert mindssd("tune", *settings).fault.startswith("tunes/mine holds a search already")

@@ -3,6 +3,7 @@
 import csv
 import hashlib
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from mindssd.data.convert.job import WRITERS, Settings, convert
 from mindssd.data.dataset import DetectionDataset
 from mindssd.errors import ConfigError, DatasetError
 from tests.conftest import shared
-from tests.data.formats.folders import load, load_all, picture, write
+from tests.data.formats.folders import load, load_all, picture, whole, write
 
 TOLERANCES = {"coco": 0.0, "yolo": 0.01, "voc": 0.5}
 
@@ -137,6 +138,21 @@ def test_yolo_has_no_crowds_and_no_boxes_beyond_an_image_and_that_is_said(
         "c/1.png": [[0, 40, 17, 10]],
         "none.png": [],
     }
+
+
+@pytest.mark.parametrize("to", WRITERS)
+def test_an_image_whose_name_no_annotation_file_can_hold_gets_one(to: str, tmp_path: Path) -> None:
+    """Bytes that are no text, as of an old archive, and ends of lines."""
+    source = tmp_path / "set"
+    names = [os.fsdecode(b"\xff\xfe"), "a\nb", "c\u2028d", "plain"]
+    files = {f"images/train/{name}.png": None for name in names}
+    boxes_of = {f"labels/train/{name}.txt": "0 0.5 0.5 0.2 0.4\n" for name in names}
+    write(source, {**files, **boxes_of, "data.yaml": "train: images/train\nnames: [cat]\n"})
+    lines = converted(source, tmp_path / "out", to)
+    assert "  3 images renamed" in lines
+    dataset = whole(tmp_path / "out")
+    assert sorted(Path(name).stem for name in dataset.file_names) == ["__", "a_b", "c_d", "plain"]
+    assert dataset.report.num_boxes == 4
 
 
 def test_labels_lie_where_the_last_folder_of_images_says(tmp_path: Path) -> None:

@@ -152,6 +152,19 @@ def test_nms_inside_is_verified_too(model: Path, tmp_path: Path) -> None:
         made(path)
 
 
+def test_a_fixed_batch_is_verified_too(model: Path, tmp_path: Path) -> None:
+    nms = InGraphNMS(0.01, 0.6, 100)
+    path, said = made(model, nms=nms, batch=2, out=tmp_path / "two.onnx")
+    assert "0 of" in said
+    (images,) = onnx.load(path).graph.input
+    assert images.type.tensor_type.shape.dim[0].dim_value == 2
+    assert "Shape" not in {node.op_type for node in onnx.load(path).graph.node}
+    with pytest.raises(ConfigError, match="--batch is for onnx and openvino, not for mindir"):
+        ExportSettings(format="mindir", batch=1)
+    with pytest.raises(ConfigError, match="--batch is 0: expected at least 1"):
+        ExportSettings(batch=0)
+
+
 def test_a_ckpt_has_the_references_names_and_comes_back(model: Path, tmp_path: Path) -> None:
     config = load_config("ssd_mobilenetv2", ["device=CPU"])
     network = build_network(config, build_engine(config), 2)

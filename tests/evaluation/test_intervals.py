@@ -178,6 +178,22 @@ def test_a_small_but_steady_gain_is_more_than_chance_though_the_intervals_overla
     assert first.high is not None and second.low is not None and first.high > second.low
 
 
+def in_images(num_images: int, score: float) -> Outcomes:
+    """A truth in each image, found with a score; a wrong detection has 0.5."""
+    ids = range(1, num_images + 1)
+    table = table_of([d for i in ids for d in ((i, 0, CELL, score), (i, 0, AWAY, 0.5))])
+    truths = truths_of([(i, 0, CELL) for i in ids])
+    return outcomes(table, truths, np.arange(1, num_images + 1), ("a",))
+
+
+@pytest.mark.parametrize(("num_images", "is_more"), [(1, False), (2, False), (5, False), (6, True)])
+def test_few_images_may_all_speak_for_one_model_by_chance(num_images: int, is_more: bool) -> None:
+    (gain,) = differences([in_images(num_images, 0.4), in_images(num_images, 0.6)], rng(), 100)
+    assert gain.ap.estimate.value == pytest.approx(0.5) and gain.ap.num_images == num_images
+    assert gain.ap.is_more_than_chance is gain.class_ap50[0].is_more_than_chance is is_more
+    assert (gain.ap.estimate.low is None) == (num_images == 1) == (gain.ap.better_share is None)
+
+
 def test_models_of_other_images_or_classes_are_not_compared() -> None:
     base = found_in_half()
     with pytest.raises(ValueError, match="different images, 100 and 50"):

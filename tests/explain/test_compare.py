@@ -10,16 +10,11 @@ from rich.console import Console
 
 from mindssd.data.classes import only_classes
 from mindssd.errors import ConfigError, DatasetError
-from mindssd.explain.compare import (
-    Candidate,
-    candidates,
-    compared,
-    shared_classes,
-    tree,
-    verdicts,
-)
+from mindssd.explain.candidates import Candidate, candidates, shared_classes
+from mindssd.explain.compare import compared
 from mindssd.explain.compare_log import read_curves
 from mindssd.explain.compare_page import page
+from mindssd.explain.compare_tree import tree, verdicts
 from mindssd.pages.charts import round_end
 from tests.browser import axe_findings, screenshot
 from tests.explain.made import CAT, DOG, made
@@ -79,6 +74,19 @@ def test_a_model_is_no_better_than_itself(pair):
     result = comparison_of((pair[0], pair[0]))
     assert result.differences[0].ap.estimate.value == 0
     assert verdicts(result) == ["b against a: AP +0.000 (+0.000 to +0.000), the same"]
+
+
+def test_few_images_are_said_with_a_difference_that_they_cannot_tell_from_chance(pair):
+    (said,) = verdicts(comparison_of(pair))
+    assert said.endswith("better, which may be chance on so few images (3 with objects)")
+
+
+def test_boxes_of_another_class_are_other_annotations(pair):
+    first, second = pair
+    turned = (3 - second.dataset.labels).astype(np.int32)
+    relabelled = replace(second.dataset, labels=turned)
+    result = comparison_of((first, replace(second, dataset=relabelled)))
+    assert result.lines == ("b: other boxes are annotated; those of a count",)
 
 
 def test_only_shared_classes_count(pair):

@@ -111,8 +111,7 @@ def test_each_class_may_have_a_saved_threshold_of_its_own(tmp_path):
     text = page(saved)
     assert "above each class’s threshold, as the model has them saved (precision" in text
     assert "<td>each class’s</td>" in text
-    (told,) = words.of_background(saved)
-    assert told.words.endswith(
+    assert words.of_background(saved).endswith(
         "keep to the thresholds that the model has saved, as `mindssd predict` does."
     )
 

@@ -16,7 +16,7 @@ from mindssd.evaluation.outcomes import outcomes
 from mindssd.evaluation.thresholds import best_f1, precision_of_at_least, recall_of_at_least
 from mindssd.evaluation.truths import Truths
 from mindssd.explain.calibrate import calibrate, rescored
-from mindssd.explain.threshold import Wish, choose_thresholds, require_saveable, save
+from mindssd.explain.threshold import Wish, choose_thresholds, lines, require_saveable, save
 from mindssd.geometry.selection import Selection
 from mindssd.weights.safetensors_file import (
     from_strings,
@@ -118,6 +118,10 @@ def test_one_image_gives_a_threshold_and_no_figure_on_others():
     evidence = found([(0, 0, 0, 0.9)], [(0, 0, 0)], num_images=1)
     chosen = choose_thresholds(evidence, Wish(best_f1, "highest F1"))
     assert chosen.choices[""].elsewhere is None and 0.8 < chosen.thresholds["cat"] < 0.9
+    assert lines(chosen) == [
+        "right: IoU of 0.5 or more",
+        "so few images cannot tell what to expect on new ones; validate on more",
+    ]
 
 
 def test_saved_thresholds_are_read_again_and_nothing_else_changes(untrained_model, tmp_path):
@@ -286,9 +290,14 @@ def test_a_temperature_makes_frequencies_of_overconfident_scores():
     assert calibration.line().startswith(f"temperature {calibration.temperature:.3f}: scores lie")
 
 
-def test_scores_that_do_not_tell_right_from_wrong_have_no_temperature():
-    with pytest.raises(MindSSDError, match="no temperature fits the 1 detections: of them 1 are"):
-        calibrate(found([(0, 0, 0, 0.9)], [(0, 0, 0)]), 0.5)
+@pytest.mark.parametrize(
+    ("score", "why"),
+    [(0.9, "of which 1 are right: 0.5 tells all of them"), (0.2, "their scores do not tell which")],
+    ids=["all on their side of a half", "turned round"],
+)
+def test_where_no_temperature_fits_it_is_said_why(score, why):
+    with pytest.raises(MindSSDError, match=f"no temperature fits the 1 detections, .*{why}"):
+        calibrate(found([(0, 0, 0, score)], [(0, 0, 0)]), 0.5)
 
 
 def test_a_calibrated_model_has_the_same_curve_at_other_scores():

@@ -7,6 +7,7 @@ import pytest
 
 from mindssd.pages import html
 from mindssd.pages.charts import HEIGHT, LEFT, RIGHT, WIDTH, Line, Spot, bar_chart, key, line_chart
+from tests.chromium import chromium
 
 ODD = "<b>&\n"
 
@@ -59,3 +60,24 @@ def test_bars_stand_upon_each_other():
     assert heights[1] == pytest.approx(3 * heights[0], abs=0.2)
     assert float(bars[1][2]) == pytest.approx(10) and sum(heights[:2]) == pytest.approx(254)
     assert 'class="fill' not in bar_chart("", "", "", [[0, 0]], [0])
+
+
+@pytest.mark.slow
+def test_a_very_long_name_makes_no_page_wider_than_its_window(tmp_path):
+    name = "y" * 400
+    line = Line(name, [(0, 0), (1, 1)])
+    parts = [
+        f"<h3>{name}</h3><p>{name}</p>",
+        html.details(name, name),
+        html.bullets([name]),
+        html.figures([html.figure("data:,", name)]),
+        html.charts([html.chart(line_chart("words", "x", "y", [line]), key([line]))]),
+        html.table([name, name], [[name, name]]),
+    ]
+    path = tmp_path / "page.html"
+    path.write_text(html.page(name, html.section(name, parts)), encoding="utf-8")
+    with chromium(tmp_path) as page:
+        page.open(path.as_uri(), width=390)
+        page.wait_for("document.querySelectorAll('details, table').length == 2")
+        page.run("document.querySelector('details').open = true")
+        assert page.run("document.documentElement.scrollWidth") == 390

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import os
 import re
 import shutil
 from pathlib import Path
@@ -13,18 +14,21 @@ import pytest
 from rich.console import Console
 
 from mindssd.config.load import load_config
-from mindssd.data.convert.job import part_of
+from mindssd.data.convert.job import Settings, convert, part_of
 from mindssd.data.convert.parts import Changes, Names
 from mindssd.data.formats.parsed import assemble
 from mindssd.data.formats.recognise import recognise
 from mindssd.errors import ConfigError, DatasetError
+from mindssd.evaluation.outcomes import rows_of_table
 from mindssd.files import write_file
 from mindssd.review import job, trainings
 from mindssd.review.corrected import corrected, write_corrected
 from mindssd.review.editors import as_coco, as_cvat, as_label_studio, proposals
 from mindssd.review.listed import as_csv, entries, read_decisions
 from mindssd.review.mistakes import Mistake
+from mindssd.review.trainings import kept_detections
 from mindssd.training.signals import OutOfTime
+from tests.browser import axe_findings
 
 
 def console() -> Console:
@@ -65,17 +69,58 @@ def test_an_accepted_correction_of_each_kind_is_in_the_copy_and_the_source_stays
     accepted = read_decisions(decide(tmp_path / "d.csv", as_csv(listed, dataset)), listed)
     assert accepted == listed
     out = tmp_path / "corrected"
-    write_corrected(shapes_dir, out, "auto", dataset, accepted, lambda line: None)
+    said: list[str] = []
+    write_corrected(shapes_dir, out, "auto", dataset, accepted, said.append)
     after = training_images(out)
     assert [len(after[i].labels) - len(dataset[i].labels) for i in range(4)] == [1, 0, -1, 0]
     assert after[0].boxes[-1] == pytest.approx([100, 70, 150, 110]) and after[0].labels[-1] == 2
     assert after[1].labels[0] == 2
     assert after[1].boxes[1] == pytest.approx([100, 70, 150, 110])
     assert after[1].boxes[0] == pytest.approx(dataset[1].boxes[0])
+    with pytest.raises(ConfigError, match=r"^--to .*corrected: is there already"):
+        write_corrected(shapes_dir, out, "auto", dataset, accepted, said.append)
     # The other parts are there too, and a list of what was done.
     assert (out / "val2017").is_dir()
     assert len((out / "changes.csv").read_text().splitlines()) == 5
+    assert sum("12 images, " in line for line in said) == 2  # what is read, of each part
     assert before == {p: p.read_bytes() for p in shapes_dir.rglob("*") if p.is_file()}
+
+
+def as_csv_of_one_part(source: Path, out: Path) -> None:
+    """The training images with a table of their boxes, not split into parts."""
+    dataset = training_images(source)
+    shutil.copytree(source / "train2017", out / "images")
+    lines = [
+        f"{name},{','.join(f'{side:g}' for side in box)},{dataset.class_names[label - 1]}"
+        for name, record in zip(dataset.file_names, dataset, strict=True)
+        for box, label in zip(record.boxes.tolist(), record.labels.tolist(), strict=True)
+    ]
+    (out / "boxes.csv").write_text("file,x1,y1,x2,y2,class\n" + "\n".join(lines))
+
+
+@pytest.mark.parametrize("form", ["yolo", "voc", "csv"])
+def test_a_data_set_of_another_format_is_reviewed_and_corrected(
+    form, end_review, shapes_dir, tmp_path
+):
+    data_dir, out = tmp_path / "data", tmp_path / "corrected"
+    if form == "csv":
+        as_csv_of_one_part(shapes_dir, data_dir)
+    else:
+        convert(shapes_dir, data_dir, Settings(form), lambda line: None)
+    folder = tmp_path / "review"
+    end_review(data_dir, folder)
+    job.review(trainings.resume(folder), console())
+    rows = list(csv.DictReader((folder / "mistakes.csv").read_text().splitlines()))
+    (missing,) = [row for row in rows if row["found_box"] == "100 70 150 110"]
+    decisions = tmp_path / "d.csv"
+    decisions.write_text(f"decision;id\naccept;{missing['id']}\n")
+    job.apply(folder, decisions, out, console())
+    before, after = trainings.resume(folder).data[0], training_images(out)
+    added = {
+        name: len(after[place].labels) - len(before[before.file_names.index(name)].labels)
+        for place, name in enumerate(after.file_names)
+    }
+    assert added.pop(missing["image"]) == 1 and set(added.values()) == {0}
 
 
 @pytest.mark.parametrize("word", ["", "reject", "No", "0"])
@@ -180,6 +225,52 @@ def test_editors_get_all_labels_of_the_images_with_the_proposals_in_place(shapes
     )
 
 
+def test_editors_get_an_image_whose_name_is_no_text(shapes_dir):
+    """Bytes of a file name that no encoding takes, and a sign that XML cannot hold."""
+    dataset = training_images(shapes_dir)
+    dataset.file_names[0] = "\udcff\x01.png"
+    sheets = proposals(dataset, mistakes())
+    names = [one.get("name") for one in ElementTree.fromstring(as_cvat(dataset, sheets))]
+    assert "??.png" in names
+    (task, *_) = as_label_studio(dataset, sheets, "set")
+    assert task["data"]["image"] == "/data/local-files/?d=set/%FF%01.png"
+
+
+def test_a_review_of_images_whose_names_are_no_text_is_written(
+    end_review, shapes_dir, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(job, "PROPOSED", 0.0)
+    data_dir = tmp_path / "yolo"
+    convert(shapes_dir, data_dir, Settings("yolo"), lambda line: None)
+    for folder in ("images", "labels"):
+        for path in list((data_dir / folder / "train").iterdir()):
+            path.rename(path.with_name(os.fsdecode(b"\xff") + path.name))
+    end_review(data_dir, tmp_path / "review")
+    job.review(trainings.resume(tmp_path / "review"), console())
+    for name in ("coco", "label_studio"):
+        text = (tmp_path / "review" / f"proposed_{name}.json").read_text("utf-8")
+        assert json.loads(text) and ("\\udcff" in text or "%FF" in text)
+
+
+def test_labels_of_images_that_cannot_be_read_are_not_called_spurious(
+    end_review, shapes_dir, tmp_path
+):
+    data_dir = Path(shutil.copytree(shapes_dir, tmp_path / "data"))
+    images = sorted((data_dir / "train2017").iterdir())
+    folder = tmp_path / "review"
+    end_review(data_dir, folder)
+    folded = trainings.resume(folder)
+    dataset = folded.data[0]
+    table = kept_detections(folded)
+    gone, empty = dataset.file_names.index(images[0].name), dataset.file_names.index("2.png")
+    nothing = np.isin(table.image_ids, dataset.image_ids[[gone, empty]])
+    left = rows_of_table(table, np.flatnonzero(~nothing))
+    images[0].write_bytes(b"no image")
+    assert job.unread_images(dataset, left) == [gone]
+    listed = job.mistakes_of(dataset, left)
+    assert {m.image for m in listed if m.kind == "spurious"} == {empty}
+
+
 def test_what_cvat_gets_is_what_we_read_of_cvat(shapes_dir, tmp_path):
     dataset = training_images(shapes_dir)
     sheets = proposals(dataset, mistakes())
@@ -232,28 +323,6 @@ def test_decisions_in_the_list_are_not_written_over(content, end_review, shapes_
     assert "has decisions, and stays as it is" in said.file.getvalue()
 
 
-def test_images_that_are_nearly_the_same_are_of_one_fold(shapes_dir, quick_config, tmp_path):
-    data_dir = Path(shutil.copytree(shapes_dir, tmp_path / "data"))
-    path = data_dir / "annotations" / "instances_train2017.json"
-    content = json.loads(path.read_text())
-    for image in content["images"][:4]:  # a copy of each under another name
-        twin = {**image, "id": image["id"] + 100, "file_name": f"copy{image['file_name']}"}
-        folder = data_dir / "train2017"
-        shutil.copy(folder / image["file_name"], folder / twin["file_name"])
-        content["images"].append(twin)
-        of = [a for a in content["annotations"] if a["image_id"] == image["id"]]
-        content["annotations"] += [{**a, "id": a["id"] + 1000, "image_id": twin["id"]} for a in of]
-    path.write_text(json.dumps(content))
-    config = load_config(str(quick_config), [f"data_dir={data_dir}"])
-    folded = trainings.begin(tmp_path / "review", config, 3)
-    fold_of = {int(p): fold for fold, places in enumerate(folded.parts) for p in places}
-    ids = folded.data[0].image_ids.tolist()
-    for number in (1, 2, 3, 4):
-        assert fold_of[ids.index(number)] == fold_of[ids.index(number + 100)]
-    again = trainings.resume(tmp_path / "review")
-    assert all(np.array_equal(a, b) for a, b in zip(again.parts, folded.parts, strict=True))
-
-
 def test_what_cannot_be_reviewed_is_told_before_anything_is_written(
     shapes_dir, quick_config, tmp_path
 ):
@@ -297,6 +366,14 @@ def test_a_copy_is_made_only_of_a_review_at_its_end_and_of_its_own_list(
     with pytest.raises(DatasetError, match="abc is not in this review's list"):
         job.apply(tmp_path / "review", decisions, out, console())
     assert not out.exists()
+
+
+@pytest.mark.slow
+def test_axe_finds_nothing_serious_on_the_page(end_review, shapes_dir, tmp_path):
+    folder = tmp_path / "review"
+    end_review(shapes_dir, folder)
+    job.review(trainings.resume(folder), console())
+    assert axe_findings((folder / "index.html").read_text("utf-8"), tmp_path) == []
 
 
 @pytest.mark.slow

@@ -14,6 +14,7 @@ from mindssd.errors import ConfigError, DatasetError
 from mindssd.review.choice import choose, features, uncertainty
 from mindssd.review.suggest import Settings, suggest
 from mindssd.types import Detections
+from tests.browser import axe_findings
 
 
 def found(*scores: float) -> Detections:
@@ -70,6 +71,12 @@ def unlabelled(shapes_dir: Path, tmp_path: Path) -> Path:
     shutil.copy(folder / "3.png", folder / "more" / "again.png")
     (folder / "broken.jpg").write_bytes(b"no image")
     return folder
+
+
+@pytest.mark.slow
+def test_axe_finds_nothing_serious_on_the_page(unlabelled, untrained_model, tmp_path):
+    suggest(str(untrained_model), unlabelled, tmp_path / "out", Settings(4), lambda line: None)
+    assert axe_findings((tmp_path / "out" / "index.html").read_text("utf-8"), tmp_path) == []
 
 
 @pytest.mark.parametrize("form", ["coco", "yolo", "voc"])

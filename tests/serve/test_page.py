@@ -1,38 +1,11 @@
 """The service's page in Chromium: pictures come in, boxes stand where the service says."""
 
-import base64
-import json
-
 import pytest
 
 from mindssd.build.model import load
-from tests.browser import axe_core
 from tests.chromium import Page, chromium
 from tests.serve.conftest import picture, png, running
-
-_DROP = """(() => {
-  const transfer = new DataTransfer();
-  for (const [name, content] of %s) {
-    const bytes = Uint8Array.from(atob(content), (c) => c.charCodeAt(0));
-    transfer.items.add(new File([bytes], name, {type: "image/png"}));
-  }
-  const [kind, event] = %s;
-  const type = {DragEvent, ClipboardEvent}[kind];
-  document.dispatchEvent(new type(event, {
-    dataTransfer: transfer, clipboardData: transfer, bubbles: true, cancelable: true}));
-})()"""
-
-_BOXES = """[...document.querySelectorAll("#boxes rect.box")].map((rect) =>
-  ["x", "y", "width", "height"].map((name) => Number(rect.getAttribute(name)))).reverse()"""
-
-_ON_SCREEN = """(() => {
-  const image = document.getElementById("picture").getBoundingClientRect();
-  return [...document.querySelectorAll("#boxes rect.box")].reverse().map((rect) => {
-    const box = rect.getBoundingClientRect();
-    return [(box.left - image.left) / image.width, (box.top - image.top) / image.height,
-            box.width / image.width, box.height / image.height];
-  });
-})()"""
+from tests.viewing import BOXES, ON_SCREEN, bring, drop, serious, slide
 
 
 @pytest.fixture(scope="module")
@@ -44,22 +17,6 @@ def page(tmp_path_factory):
 def show(page: Page, port: int, **own) -> None:
     page.open(f"http://127.0.0.1:{port}/", **own)
     page.wait_for("document.getElementById('about')?.textContent.includes('3 classes')")
-
-
-def bring(page: Page, *images, event=("DragEvent", "drop")) -> None:
-    files = [[f"{i}.png", base64.b64encode(png(x)).decode()] for i, x in enumerate(images)]
-    page.run(_DROP % (json.dumps(files), json.dumps(event)))
-    page.wait_for("document.querySelectorAll('#boxes rect.box').length > 0")
-    page.wait_for("document.getElementById('picture').complete")
-    page.wait_for("document.getElementById('status').textContent === ''")
-
-
-def slide(page: Page, score: float) -> None:
-    page.run(f"""(() => {{
-      const slider = document.getElementById("score");
-      slider.value = {score};
-      slider.dispatchEvent(new Event("input"));
-    }})()""")
 
 
 def expected(model, image, score):
@@ -79,10 +36,10 @@ def test_a_picture_has_its_boxes_where_the_service_says_and_the_slider_filters(
         slide(page, score)
         boxes = expected(model, image, score)
         assert len(boxes) > 0
-        assert page.run(_BOXES) == [pytest.approx(box, abs=1e-3) for box in boxes]
+        assert page.run(BOXES) == [pytest.approx(box, abs=1e-3) for box in boxes]
         shares = [[x / 120, y / 90, w / 120, h / 90] for x, y, w, h in boxes]
         # The line of 2 pixels is around it: no more than 3 of some 300.
-        assert page.run(_ON_SCREEN) == [pytest.approx(box, abs=0.02) for box in shares]
+        assert page.run(ON_SCREEN) == [pytest.approx(box, abs=0.02) for box in shares]
         assert page.run("document.getElementById('count').textContent").startswith(f"{len(boxes)} ")
     asked = [address for address in page.requested if "/v1/detect" in address]
     assert len(asked) == 1  # the slider asks nothing
@@ -107,8 +64,7 @@ def test_a_class_is_put_out_by_its_box_and_hover_lights_one_alone(page, one, mod
 
 def test_a_picture_that_cannot_be_read_is_said_and_the_next_one_is_looked_at(page, one):
     show(page, one.port)
-    broken = base64.b64encode(png(picture(1))[:150]).decode()
-    page.run(_DROP % (json.dumps([["cut.png", broken]]), '["DragEvent", "drop"]'))
+    drop(page, {"cut.png": png(picture(1))[:150]})
     text = page.wait_for("document.querySelector('#status.fault')?.textContent")
     assert text.startswith("cut.png: ") and "truncated" in text
     page.run("document.getElementById('status').textContent = ''")
@@ -147,11 +103,4 @@ def test_the_page_fits_its_window_and_axe_finds_nothing_serious(page, one, width
     assert page.run("document.documentElement.scrollWidth") <= width
     ground = page.run("getComputedStyle(document.body).backgroundColor")
     assert (ground == "rgb(20, 23, 26)") == dark
-    page.run(axe_core() + ";true")
-    found = page.run("axe.run(document, {resultTypes: ['violations']}).then((x) => x.violations)")
-    serious = [
-        (one["id"], one["nodes"][0]["html"][:200])
-        for one in found
-        if one["impact"] in ("serious", "critical")
-    ]
-    assert serious == []
+    assert serious(page) == []

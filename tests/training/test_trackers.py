@@ -107,6 +107,14 @@ def test_a_package_that_is_not_there_is_one_line_that_names_its_extra(monkeypatc
         require_installed(["wandb"])
 
 
+def test_a_folder_of_a_trackers_name_is_no_package(tmp_path, monkeypatch):
+    """wandb and swanlab leave one where they are called, and Python takes it for a package."""
+    (tmp_path / "nobodys_tracker").mkdir()
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(TrainingError, match="nobodys_tracker is not installed"):
+        require_installed(["nobodys_tracker"])
+
+
 def report(name: str, folder: Path) -> list[str]:
     """A run of two parts, reported by the real package; what was said."""
     said: list[str] = []

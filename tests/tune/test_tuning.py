@@ -20,12 +20,13 @@ WILD = Choice("wild", ("schedule.learning_rate=1e30", "max_bad_steps=1"))
 
 
 @pytest.fixture
-def begin(quick_config, shapes_dir, tmp_path, monkeypatch):
+def begin(quick_config, quickest_engine, shapes_dir, tmp_path, monkeypatch):
     """Begin a search of two folds, over the recipe as it is and one other choice."""
 
-    def begun(other: Choice = FASTER, data_dir: Path = shapes_dir, seconds: float = 600) -> Job:
+    def begun(other: Choice = FASTER, data_dir: Path = shapes_dir, seconds: float = 3600) -> Job:
         monkeypatch.setattr(job, "choices", lambda config: [AS_IT_IS, other])
         settings = [f"data_dir={data_dir}", "epochs=2", "num_workers=0", "name=mine"]
+        settings += [f"engine={quickest_engine}"]
         config = load_config(str(quick_config), settings)
         return Job.begin(tmp_path / "search", config, 2, seconds, console())
 
@@ -36,7 +37,7 @@ def console() -> Console:
     return Console(file=io.StringIO(), width=200)
 
 
-def again(search: Job, seconds: float = 600) -> Job:
+def again(search: Job, seconds: float = 3600) -> Job:
     return Job.resume(search.folder, seconds, console())
 
 
@@ -54,7 +55,7 @@ def said(search: Job) -> str:
 
 
 @pytest.mark.slow
-def test_a_search_trains_each_choice_on_each_fold_and_the_winner_on_all_images(begin, any_engine):
+def test_a_search_trains_each_choice_on_each_fold_and_the_winner_on_all_images(begin):
     search = begin()
     tuned = search.search()
     path, evaluation = search.train_winner(tuned.winner)
@@ -77,7 +78,7 @@ def test_a_search_trains_each_choice_on_each_fold_and_the_winner_on_all_images(b
 
 
 @pytest.mark.slow
-def test_what_the_time_cuts_off_goes_on_where_it_stood(begin, any_engine):
+def test_what_the_time_cuts_off_goes_on_where_it_stood(begin):
     search = begin(seconds=0)
     with pytest.raises(TrainingError, match="the time was up before one training had ended"):
         search.search()
@@ -88,7 +89,7 @@ def test_what_the_time_cuts_off_goes_on_where_it_stood(begin, any_engine):
 
 
 @pytest.mark.slow
-def test_a_choice_that_diverges_counts_as_nothing_and_the_search_goes_on(begin, any_engine):
+def test_a_choice_that_diverges_counts_as_nothing_and_the_search_goes_on(begin):
     search = begin(WILD)
     tuned = search.search()
     assert [score.ap for score in tuned.trials[1].scores.values()] == [0.0, 0.0]
@@ -112,7 +113,7 @@ def test_kept_scores_count_however_little_time_there_is(begin):
 
 
 @pytest.mark.slow
-def test_another_winner_is_not_taken_for_the_one_before(begin, any_engine):
+def test_another_winner_is_not_taken_for_the_one_before(begin):
     search = begin(seconds=0)
     keep(search, {"as it is": [0.5, 0.5], FASTER.name: [0.6, 0.7]})
     before = search.folder / "final-as-it-is"

@@ -90,13 +90,16 @@ def convert(
         say(f"{out}: {part.name}: {len(part.pictures)} images, {num_boxes} boxes")
 
 
-def require_apart(source: Path, out: Path) -> None:
-    """ConfigError unless `out` is new or empty, and neither folder is in the other."""
+def require_apart(source: Path, out: Path, option: str = "--out") -> None:
+    """ConfigError unless `out` is new or empty, and neither folder is in the other.
+
+    `option` is what it was given by.
+    """
     inner, outer = out.resolve(), source.resolve()
     if inner == outer or outer in inner.parents or inner in outer.parents:
-        raise ConfigError(f"--out {out}: {source} and it must lie apart; name another folder")
+        raise ConfigError(f"{option} {out}: {source} and it must lie apart; name another folder")
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise ConfigError(f"--out {out}: is there already; expected a new or an empty folder")
+        raise ConfigError(f"{option} {out}: is there already; expected a new or an empty folder")
 
 
 def read_all(source: Path, settings: Settings) -> dict[str, DetectionDataset]:

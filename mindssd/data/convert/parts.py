@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Protocol
+from unicodedata import category
 
 from mindssd.types import Array, ImageSize
 
@@ -70,6 +71,10 @@ class Writer(Protocol):
         """Give the annotation files: their paths below the data set's folder, and contents."""
 
 
+NO_NAME = {"Cc", "Cs", "Zl", "Zp"}
+"""Control signs, bytes that are no text, and ends of lines and paragraphs, as Unicode has them."""
+
+
 class Names:
     """Gives each image a name that no other has, on any system."""
 
@@ -79,8 +84,12 @@ class Names:
         self._taken: set[str] = set()
 
     def choose(self, part: str, name: str) -> str:
-        """The name of an image of a part: its own as far as it can be."""
-        path = PurePosixPath(name)
+        """The name of an image of a part: its own as far as it can be.
+
+        Bytes that are no text, and signs that end a line or are none, are `_`: no annotation file
+        can name them.
+        """
+        path = PurePosixPath("".join("_" if category(c) in NO_NAME else c for c in name))
         if self.one_folder or path.is_absolute() or ".." in path.parts:
             path = PurePosixPath(path.name)
         number, chosen = 1, path

@@ -1,5 +1,6 @@
 """The engine's front: what `build/` asks for."""
 
+import gc
 import platform
 
 import mindcv
@@ -39,6 +40,9 @@ class MindSporeEngine:
     def build_stepper(self, network: Network, spec: StepSpec) -> MindSporeStepper:
         if not isinstance(network, MindSporeNetwork):
             raise TypeError(f"a {type(network).__name__} is not a network of this engine")
+        # MindSpore 2.10.0 forgets, when a step that has compiled is freed, the shapes that it took:
+        # another step of the same shapes would compile again. So what can be freed is so before.
+        gc.collect()
         with calling():
             return MindSporeStepper(network, spec, self.group.size)
 

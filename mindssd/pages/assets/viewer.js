@@ -13,6 +13,7 @@ const state = {
   shown: -1,
   hidden: new Set(), // classes
   camera: null,
+  early: [], // files that came before the model
 };
 
 // `look` gives detections {class, class_id, score, box} in pixels; `own` are those by the model's
@@ -31,6 +32,7 @@ export function setModel(model) {
   at("own").checked = Boolean(model.thresholds);
   at("about").textContent = model.about;
   redraw();
+  add(state.early.splice(0));
 }
 
 export function say(text, fault = false) {
@@ -45,6 +47,7 @@ export function counted(classes) {
 // ---- Pictures ------------------------------------------------------------------------------
 
 async function add(files) {
+  if (!state.model) state.early.push(...files);
   if (!files.length || !state.model) return;
   stopCamera();
   let faults = 0;

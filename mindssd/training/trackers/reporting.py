@@ -33,9 +33,13 @@ Say = Callable[[str], None]
 
 
 def require_installed(names: Sequence[str]) -> None:
-    """TrainingError for a tracker whose package is not there, before a run begins."""
+    """TrainingError for a tracker whose package is not there, before a run begins.
+
+    A folder of its name, which some leave where they are called, is no package.
+    """
     for name in names:
-        if find_spec(name) is None:
+        found = find_spec(name)
+        if found is None or found.origin is None:
             raise TrainingError(
                 f"trackers: {name} is not installed; pip install 'mindssd[{name}]', or leave it out"
             )

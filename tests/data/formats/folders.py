@@ -1,5 +1,6 @@
 """Folders of small pictures and annotations, laid out for a test as a tool writes them."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from mindssd.data.formats.parsed import assemble
 def picture(path: Path, width: int = 100, height: int = 50, seed: int | None = None) -> None:
     """Write a picture; each path has another content, unless `seed` says which."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    number = sum(path.as_posix().encode()) if seed is None else seed
+    number = sum(os.fsencode(path)) if seed is None else seed
     pixels = np.random.default_rng(number).integers(0, 255, (height, width, 3), np.uint8)
     Image.fromarray(pixels).save(path)
 

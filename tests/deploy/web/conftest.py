@@ -17,7 +17,7 @@ from mindssd import files
 from mindssd.deploy.sessions.opening import open_session
 from mindssd.deploy.sessions.session import RuntimeSettings
 from mindssd.deploy.targets.web.folder import MODEL, write_page
-from mindssd.deploy.targets.web.runtime import runtime_files
+from mindssd.deploy.targets.web.runtime import ARCHIVE, runtime_files
 from mindssd.errors import MindSSDError
 from tests.chromium import Page, chromium
 from tests.deploy.conftest import writer
@@ -25,12 +25,12 @@ from tests.deploy.conftest import writer
 
 @pytest.fixture(scope="session")
 def runtime(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
-    """onnxruntime-web from npm's registry; without it the test is skipped, and fails with CI set.
+    """onnxruntime-web from the user's cache, or from npm's registry into a folder of the tests'.
 
-    Kept in the user's cache, where it is looked for first.
+    Without either the test is skipped, and fails with CI set.
     """
     with pytest.MonkeyPatch.context() as patch:
-        if not (files.cache_dir() / "onnxruntime-web.tgz").exists():
+        if not (files.cache_dir() / ARCHIVE).exists():
             patch.setenv(files.CACHE_VARIABLE, str(tmp_path_factory.mktemp("cache")))
         try:
             return runtime_files()

@@ -86,6 +86,8 @@ def description(manifest: Manifest, name: str) -> dict[str, object]:
     """What the page's scripts know of the model."""
     metadata, shown = manifest.metadata, manifest.shown()
     refinement: Refinement = manifest.refinement()
+    # One for all classes too, which a slider's steps would round.
+    own = [metadata.thresholds[name] for name in metadata.class_names if metadata.thresholds]
     return {
         "name": name,
         "classes": metadata.class_names,
@@ -94,7 +96,7 @@ def description(manifest: Manifest, name: str) -> dict[str, object]:
         "std": metadata.std,
         "keeps_aspect": manifest.keeps_aspect,
         "score": shown.score_threshold,
-        "thresholds": shown.class_thresholds,
+        "thresholds": own or None,
         "iou_threshold": shown.iou_threshold,
         "across_classes_iou": shown.across_classes_iou,
         "max_detections": shown.max_detections,

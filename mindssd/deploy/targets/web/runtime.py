@@ -27,7 +27,6 @@ others need JSPI for WebGPU, or are two."""
 
 FILES = (SCRIPT, f"{WASM}.mjs", f"{WASM}.wasm")
 
-REGISTRY = "https://registry.npmjs.org"
 REGISTRY_VARIABLES = ("npm_config_registry", "NPM_CONFIG_REGISTRY")
 _NPM_PATIENCE_S = 30.0
 
@@ -41,13 +40,13 @@ def runtime_files(archive: Path | None = None) -> dict[str, bytes]:
     if archive is None:
         path = cache_dir() / ARCHIVE
         if path.is_file():
-            fetch_remote(_remote(REGISTRY), path)
+            fetch_remote(_remote(), path)
         else:
             with show_progress(ARCHIVE) as progress:
                 fetch_remote(_remote(registry()), path, progress)
     else:
         path = archive.expanduser()
-        if not _remote(REGISTRY).is_in(path):
+        if not _remote().is_in(path):
             raise WeightsError(
                 f"{path}: is not {ARCHIVE} as npm publishes it: its SHA-512 does not begin with "
                 f"{SHA512[:16]}; `npm pack onnxruntime-web@{VERSION}` fetches that"
@@ -59,10 +58,16 @@ def runtime_files(archive: Path | None = None) -> dict[str, bytes]:
 def registry() -> str:
     """The address of the npm registry as this user has it: by environment, or by npm's settings.
 
-    npm's own where there is neither. ConfigError where it is no plain http:// or https:// address.
+    ConfigError where neither says one, or it is no plain http:// or https:// address.
     """
     found = next((os.environ[name] for name in REGISTRY_VARIABLES if os.environ.get(name)), None)
-    found = (found or _of_npm() or REGISTRY).strip().rstrip("/")
+    found = (found or _of_npm() or "").strip().rstrip("/")
+    if not found:
+        raise ConfigError(
+            f"which npm registry has {ARCHIVE} is not known: npm is not installed, and "
+            f"{REGISTRY_VARIABLES[0]} is not set to its address; --runtime-archive FILE takes it "
+            f"from a file, which `npm pack onnxruntime-web@{VERSION}` fetches"
+        )
     if not is_http(found) or "@" in urlsplit(found).netloc:
         raise ConfigError(
             "npm's registry is set to what is no plain http:// or https:// address without user "
@@ -89,7 +94,8 @@ def _of_npm() -> str | None:
     return done.stdout.strip() if done.returncode == 0 and is_http(done.stdout.strip()) else None
 
 
-def _remote(base: str) -> Remote:
+def _remote(base: str = "") -> Remote:
+    """The archive at a registry; its address is of use to a download alone."""
     return Remote(
         url=f"{base}/onnxruntime-web/-/{ARCHIVE}",
         hash_name="SHA-512",

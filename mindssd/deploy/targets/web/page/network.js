@@ -5,7 +5,8 @@ const RUNTIME = new URL("../runtime/", import.meta.url);
 const NAME = "ort-wasm-simd-threaded.asyncify";
 const MOST_THREADS = 8;
 
-export async function openNetwork(wanted = null) {
+// For images of (rows, columns). `wanted` is one of the two; null: the better one that runs.
+export async function openNetwork(rows, columns, wanted = null) {
   const ort = await import(new URL("ort.webgpu.min.mjs", RUNTIME).href);
   const [wasm, model] = await Promise.all([
     unpacked(new URL(`${NAME}.wasm.gz`, RUNTIME)),
@@ -22,10 +23,12 @@ export async function openNetwork(wanted = null) {
     try {
       const options = { executionProviders: [place], logSeverityLevel: 3 }; // errors alone
       const session = await ort.InferenceSession.create(model, options);
+      // What is compiled at first, and may fail only then.
+      await run(ort, session, new Float32Array(3 * rows * columns), rows, columns);
       const words = ort.env.wasm.numThreads === 1 ? "1 thread" : `${ort.env.wasm.numThreads} threads`;
       return {
         runtime: place === "webgpu" ? "WebGPU" : `WebAssembly, ${words}`,
-        run: (pixels, rows, columns) => run(ort, session, pixels, rows, columns),
+        run: (pixels) => run(ort, session, pixels, rows, columns),
       };
     } catch (error) {
       fault = error;

@@ -2,6 +2,7 @@
 
 import { letterboxedSize, prepare } from "./images.js";
 import { content, openNetwork } from "./network.js";
+import { pixels } from "./pixels.js";
 import { detections } from "./selection.js";
 
 let model;
@@ -10,9 +11,7 @@ let network;
 async function open({ wanted }) {
   const text = await content(new URL("../model.json", import.meta.url));
   model = JSON.parse(new TextDecoder().decode(text));
-  network = await openNetwork(wanted);
-  const [rows, columns] = model.image_size;
-  await network.run(new Float32Array(3 * rows * columns), rows, columns); // what is compiled at first
+  network = await openNetwork(...model.image_size, wanted);
   return { ...model, runtime: network.runtime };
 }
 
@@ -20,10 +19,9 @@ async function open({ wanted }) {
 async function look({ source, lowest, raw }) {
   const picture = await pixels(source);
   const { width, height } = picture;
-  const [rows, columns] = model.image_size;
   const start = performance.now();
-  const outputs = await network.run(prepare(picture, model), rows, columns);
-  const filled = model.keeps_aspect ? letterboxedSize(height, width, rows, columns) : null;
+  const outputs = await network.run(prepare(picture, model));
+  const filled = model.keeps_aspect ? letterboxedSize(height, width, ...model.image_size) : null;
   const found = detections(outputs, picture, filled, model, lowest);
   const least = model.thresholds && Math.min(...model.thresholds);
   const own = model.thresholds
@@ -31,24 +29,6 @@ async function look({ source, lowest, raw }) {
     : null;
   const milliseconds = performance.now() - start;
   return { width, height, detections: found, own, milliseconds, ...(raw ? { outputs } : {}) };
-}
-
-// Upright by its EXIF orientation, colour profiles ignored, transparency laid on white.
-async function pixels(source) {
-  const bitmap =
-    source instanceof Blob
-      ? await createImageBitmap(source, { colorSpaceConversion: "none" }).catch(() => {
-          throw new Error("is no picture that this browser reads");
-        })
-      : source;
-  const { width, height } = bitmap;
-  const canvas = new OffscreenCanvas(width, height);
-  const context = canvas.getContext("2d", { willReadFrequently: true });
-  context.fillStyle = "#fff";
-  context.fillRect(0, 0, width, height);
-  context.drawImage(bitmap, 0, 0);
-  bitmap.close();
-  return context.getImageData(0, 0, width, height);
 }
 
 const jobs = { open, look };
