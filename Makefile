@@ -120,10 +120,13 @@ bccd: $(STAMP) ## Train on 292 real images, two recipes and three seeds each: ab
 accuracy: $(STAMP) ## What the recipe for small data reaches on ACCURACY_DATA, by SEEDS: minutes each
 	@$(BIN)/python benchmarks/accuracy.py $(ACCURACY_DATA) --backbone $(BCCD_BACKBONE) --seeds $(SEEDS)
 
-# Trainings are benchmarks too, with targets of their own because they take an hour.
+# These need data or models and take hours, or stand above: their first lines say how they are run.
+ON_THEIR_OWN := $(addprefix benchmarks/,$(addsuffix .py,\
+	accuracy accuracy_variants bccd_training edge_files label_mistakes suggest))
+
 bench: $(STAMP) ## Every claim about speed, measured in turn
 	@set -eu; \
-	for script in $(filter-out benchmarks/bccd_training.py $(wildcard benchmarks/accuracy*.py),$(sort $(wildcard benchmarks/*.py))); do \
+	for script in $(filter-out $(ON_THEIR_OWN),$(sort $(wildcard benchmarks/*.py))); do \
 		echo "== $$script"; \
 		$(BIN)/python $$script; \
 	done

@@ -24,9 +24,10 @@ from mindssd.build.network import build_network
 from mindssd.build.predictor import model_metadata
 from mindssd.config.load import load_config, to_tree
 from mindssd.deploy.bench import drawn_photo, measure
-from mindssd.deploy.export import ExportSettings, export_model
+from mindssd.deploy.export import export_model
 from mindssd.deploy.sessions.opening import installed_runtimes, open_session
 from mindssd.deploy.sessions.session import RuntimeSettings
+from mindssd.deploy.settings import ExportSettings
 from mindssd.errors import MindSSDError
 from mindssd.weights.safetensors_file import write_model
 

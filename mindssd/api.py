@@ -193,8 +193,9 @@ def export(
     from rich.console import Console
 
     from mindssd.config.settings import as_overrides
-    from mindssd.deploy.export import ExportSettings, export_model
+    from mindssd.deploy.export import export_model
     from mindssd.deploy.manifest import InGraphNMS
+    from mindssd.deploy.settings import ExportSettings
 
     asked = ExportSettings(
         format=format,

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 import mindssd
-from mindssd.deploy.export import ExportSettings
+from mindssd.deploy.settings import ExportSettings
 from mindssd.errors import WeightsError
 from mindssd.predict import job
 from mindssd.weights.hub import HubAddress, is_hub_address, read_address

@@ -19,8 +19,9 @@ from mindssd.build.predictor import model_metadata
 from mindssd.config.load import load_config, to_tree
 from mindssd.config.schema import Config
 from mindssd.deploy import export, int8
-from mindssd.deploy.export import ExportSettings, export_model
+from mindssd.deploy.export import export_model
 from mindssd.deploy.manifest import InGraphNMS
+from mindssd.deploy.settings import ExportSettings
 from mindssd.deploy.verify import Difference, compare
 from mindssd.engines.base import Parameters
 from mindssd.errors import ConfigError, DatasetError, MindSSDError

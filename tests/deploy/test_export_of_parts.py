@@ -12,9 +12,10 @@ from rich.console import Console
 from mindssd.build.graph import raw_onnx
 from mindssd.build.model import described_config
 from mindssd.config.load import load_config
-from mindssd.deploy.export import SUFFIXES, ExportSettings, export_model
+from mindssd.deploy.export import export_model
 from mindssd.deploy.graph import read_raw
 from mindssd.deploy.quantize import Quantizer
+from mindssd.deploy.settings import SUFFIXES, ExportSettings
 from mindssd.errors import WeightsError
 from mindssd.weights.safetensors_file import read_model, write_model
 from tests.conftest import write_untrained

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from mindssd.deploy.export import ExportSettings
+from mindssd.deploy.settings import ExportSettings
 from mindssd.deploy.targets.web import runtime
 from mindssd.deploy.targets.web.runtime import ARCHIVE, FILES, registry, runtime_files
 from mindssd.errors import ConfigError, WeightsError
@@ -134,6 +134,10 @@ def test_the_registry_is_the_environments_or_npms_and_never_guessed(
 def test_the_option_is_for_the_web_alone() -> None:
     with pytest.raises(ConfigError, match="--runtime-archive is for web, not for onnx"):
         ExportSettings(runtime_archive=Path("a.tgz"))
-    for word, settings in (("--nms", {"nms": object()}), ("int8", {"int8": True})):
-        with pytest.raises(ConfigError, match=f"{word} is for onnx and openvino, not for web"):
+    refused = (
+        ("--nms", "onnx and openvino", {"nms": object()}),
+        ("int8", ".* and tflite", {"int8": True}),
+    )
+    for word, others, settings in refused:
+        with pytest.raises(ConfigError, match=f"{word} is for {others}, not for web"):
             ExportSettings(format="web", **settings)  # type: ignore[arg-type]
