@@ -36,10 +36,14 @@ def front_matter(facts: Facts, licence: str | None) -> str:
     return "\n".join([*lines, "---"])
 
 
+_FORMATS = {".xml": "openvino", ".tflite": "tflite", ".param": "ncnn"}
+"""By what a deployed file ends in; other files are ONNX's, whatever they are called."""
+
+
 def _tags(facts: Facts) -> list[str]:
     names = ["object-detection", "ssd", facts.config.backbone.name]
     if facts.is_deployed:
-        names.append("openvino" if facts.path.suffix == ".xml" else "onnx")
+        names.append(_FORMATS.get(facts.path.suffix, "onnx"))
     return names
 
 

@@ -6,6 +6,7 @@ from mindssd.card.facts import Facts, read_facts
 from mindssd.card.text import model_card
 from mindssd.errors import ConfigError
 from mindssd.files import require_writable, write_file
+from mindssd.weights.beside import beside
 from mindssd.weights.hub import README, HubAddress, push
 
 
@@ -41,7 +42,5 @@ def push_model(model: str | Path, card: Path, repo: str, private: bool = False) 
 def _files(facts: Facts) -> dict[str, Path]:
     """The model's files by their names on the hub: model.safetensors, or model.xml and its .bin."""
     suffix = facts.path.suffix if facts.is_deployed else ".safetensors"
-    files = {f"model{suffix}": facts.path}
-    if suffix == ".xml":
-        files["model.bin"] = facts.path.with_suffix(".bin")
-    return files
+    others = {f"model{path.suffix}": path for path in beside(facts.path)}
+    return {f"model{suffix}": facts.path, **others}

@@ -11,6 +11,7 @@ from typing import Any
 from mindssd.build.model import OpenedModel, open_model
 from mindssd.errors import ConfigError, printable
 from mindssd.serve.runner import Batched, Runner
+from mindssd.weights.beside import beside
 
 _log = logging.getLogger(__name__)
 
@@ -126,8 +127,8 @@ def named(words: list[str]) -> dict[str, str]:
 
 
 def stamp_of(path: Path) -> Stamp:
-    """A model's file, and OpenVINO's weights beside it."""
-    return _stamp(path), _stamp(path.with_suffix(".bin"))
+    """Of a model's file, and of those that belong to it."""
+    return tuple(_stamp(one) for one in (path, *beside(path)))
 
 
 def _stamp(path: Path) -> tuple[int, int, int] | None:

@@ -8,13 +8,14 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from mindssd.errors import WeightsError
+from mindssd.weights.beside import beside
 
-SUFFIXES = (".safetensors", ".onnx", ".xml", ".tflite")
-"""What a model's file ends in; beside an .xml lies a .bin."""
+SUFFIXES = (".safetensors", ".onnx", ".xml", ".tflite", ".param")
+"""What a model's file ends in; what lies beside it is none."""
 
 README = "README.md"
 
@@ -69,8 +70,8 @@ def pull(text: str | Path) -> Path:
         def fetched(name: str) -> Path:
             return Path(hub.hf_hub_download(address.repo, name, revision=address.revision))
 
-        if file.endswith(".xml"):
-            fetched(f"{file.removesuffix('.xml')}.bin")
+        for other in beside(PurePosixPath(file)):
+            fetched(str(other))
         return fetched(file)
 
 
