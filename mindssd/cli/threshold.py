@@ -94,7 +94,9 @@ def threshold(
     detected, found = job.detect_as_shown(model, list(overrides or ()), console)
     calibration = scores.calibrate(found, job.IOU) if calibrate else None
     temperature = 1.0 if calibration is None else calibration.temperature
-    chosen = job.choose_thresholds(scores.rescored(found, temperature), wish)
+    if calibration is not None:
+        found = job.with_divided_logits(detected, found, temperature)
+    chosen = job.choose_thresholds(found, wish)
     console.print(job.table(chosen))
     said = [] if calibration is None else [calibration.line()]
     written = []

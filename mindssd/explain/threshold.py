@@ -13,6 +13,7 @@ from mindssd.build.evaluation import Detected, detect_with_model
 from mindssd.deploy.manifest import FOR_PEOPLE
 from mindssd.deploy.sessions.opening import is_deployed
 from mindssd.errors import ConfigError, MindSSDError, printable
+from mindssd.evaluation.detections import detect_images
 from mindssd.evaluation.outcomes import Outcomes, outcomes
 from mindssd.evaluation.protocol import COCO
 from mindssd.evaluation.thresholds import (
@@ -25,7 +26,9 @@ from mindssd.evaluation.thresholds import (
     figures_of_thresholds,
 )
 from mindssd.evaluation.truths import read_truths
+from mindssd.explain.calibrate import rescored
 from mindssd.files import require_writable
+from mindssd.types import Array
 from mindssd.weights.class_rows import divide_logits
 from mindssd.weights.safetensors_file import ModelMetadata, read_model, write_model
 
@@ -130,6 +133,27 @@ def detect_as_shown(
     """Detect in the validation images with a model of any kind, and match."""
     detected = detect_with_model(path, None, overrides, SHOWN, console, command="threshold")
     return detected, outcomes_of(detected)
+
+
+def with_divided_logits(detected: Detected, found: Outcomes, temperature: float) -> Outcomes:
+    """What the model finds once its logits are divided, as saved it will.
+
+    It looks at the images again: which boxes are suppressed, and what several agree on, depends on
+    how far scores lie apart. An exported file gives scores alone, into which nothing can be saved;
+    there its detections have other scores.
+    """
+    if is_deployed(detected.path):
+        return rescored(found, temperature)
+    forward = detected.predictor.forward
+
+    def divided(images: Array) -> tuple[Array, ...]:
+        offsets, logits = forward(images)
+        return offsets, logits / np.float32(temperature)
+
+    predictor = replace(detected.predictor, forward=divided)
+    dataset, indices = detected.dataset, detected.indices
+    table = detect_images(predictor, dataset, indices, detected.protocol)
+    return outcomes_of(replace(detected, table=table))
 
 
 def outcomes_of(detected: Detected) -> Outcomes:

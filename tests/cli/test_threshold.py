@@ -57,6 +57,23 @@ def test_a_copy_leaves_the_model_as_it_was(threshold, model, tmp_path):
     assert copied.thresholds_by == "cost 1 false, 5 missed on 12 images"
 
 
+def test_what_is_stated_with_a_temperature_is_what_the_saved_model_gives(
+    threshold, mindssd, quickest_engine, shapes_dir, tmp_path, monkeypatch
+):
+    """Soft suppression looks at how far scores lie apart, which a temperature changes."""
+    monkeypatch.setattr("mindssd.explain.calibrate.fit_temperature", lambda scores, right: 0.5)
+    given, soft = (tmp_path / "before.json", tmp_path / "after.json"), "detection.soft_sigma=0.5"
+    done = threshold(
+        "--calibrate", "--out", tmp_path / "copy.safetensors", "--json", given[0], soft
+    )
+    assert done.status == 0, done.err
+    words = (f"data_dir={shapes_dir}", f"engine={quickest_engine}", soft, "--json", given[1])
+    assert mindssd("threshold", tmp_path / "copy.safetensors", *words).status == 0
+    before, after = (json.loads(path.read_text()) for path in given)
+    assert before["together"] == after["together"]
+    assert before["thresholds"] == pytest.approx(after["thresholds"], abs=1e-4)
+
+
 @pytest.mark.parametrize(
     ("words", "fault"),
     [
