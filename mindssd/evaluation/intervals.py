@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mindssd.evaluation.curves import RECALLS, precision_recall, rows_of_classes
-from mindssd.evaluation.outcomes import Outcomes
+from mindssd.evaluation.outcomes import Outcomes, rank_in_group
 from mindssd.types import Array
 
 NUM_RESAMPLES = 1000
@@ -121,6 +121,29 @@ def resampled_ap(outcomes: Outcomes, weights: Array) -> Array:
                 num_truths[part],
             )
     return result
+
+
+def resampled_recall(outcomes: Outcomes, weights: Array, most: int) -> Array:
+    """Average recall over the IoU thresholds in each of B resamples, of each class: (B, C) float64.
+
+    Of the best `most` detections of a class and image. `weights` (B, I). NaN where a resample has
+    no truths of a class.
+    """
+    num_classes, num_images = len(outcomes.class_names), len(outcomes.image_ids)
+    groups = outcomes.detection_images * num_classes + outcomes.table.class_ids
+    counts = np.append(rank_in_group(groups) < most, False)  # row -1: none
+    shares = counts[outcomes.detection_of].mean(axis=0)  # (m,)
+    counted = ~outcomes.truths.is_crowd
+    places = outcomes.truths.class_ids.astype(np.int64) * num_images + outcomes.truth_images
+
+    def by_class_and_image(of_truths: Array) -> Array:
+        kept = of_truths[counted]
+        sums = np.bincount(places[counted], kept, minlength=num_classes * num_images)
+        return np.asarray(sums.reshape(num_classes, num_images))
+
+    found = weights @ by_class_and_image(shares).T
+    num_truths = weights @ by_class_and_image(np.ones(len(shares))).T
+    return np.asarray(np.where(num_truths > 0, found / np.maximum(num_truths, 1), np.nan))
 
 
 def _parts(num_resamples: int, num_rows: int) -> Iterator[slice]:

@@ -18,6 +18,7 @@ from mindssd.evaluation.intervals import (
     estimate,
     mean_of_defined,
     resampled_ap,
+    resampled_recall,
     resamples,
 )
 from mindssd.evaluation.outcomes import Outcomes
@@ -52,10 +53,18 @@ class Difference:
 
 @dataclass(frozen=True)
 class Differences:
-    """What one model has over the first: mean AP and each class's, and the same at IoU 0.50."""
+    """What one model has over the first: COCO's numbers for all sizes, and each class's AP.
+
+    `ap` over IoU 0.50 to 0.95; `ar1` and its like the recall of so many detections of an image and
+    class. Those by size have none: other truths count there, and are matched otherwise.
+    """
 
     ap: Difference
     ap50: Difference
+    ap75: Difference
+    ar1: Difference
+    ar10: Difference
+    ar100: Difference
     class_ap: tuple[Difference, ...]
     class_ap50: tuple[Difference, ...]
 
@@ -75,12 +84,11 @@ def differences(
     for other in models[1:]:
         _require_same(first, other)
     weights = resamples(len(first.image_ids), num_resamples, rng)
-    at50 = first.at(0.5)
-    base_whole, base_drawn = _figures(first, weights, at50)
+    base_whole, base_drawn = _figures(first, weights)
     counts = _images_with_truths(first)
     result = []
     for other in models[1:]:
-        whole, drawn = _figures(other, weights, at50)
+        whole, drawn = _figures(other, weights)
         result.append(_differences(whole - base_whole, drawn - base_drawn, counts, covered))
     return result
 
@@ -94,12 +102,18 @@ def _images_with_truths(outcomes: Outcomes) -> Array:
     return np.concatenate([[shows.any(axis=1).sum()], shows.sum(axis=0)])
 
 
-def _figures(outcomes: Outcomes, weights: Array, at50: int) -> tuple[Array, Array]:
-    """AP and AP50 of all classes and then of each: (2, 1 + C), and resampled (B, 2, 1 + C)."""
-    whole, drawn = precision_recall(outcomes).ap, resampled_ap(outcomes, weights)
-    both = np.stack([whole.mean(axis=0), whole[at50]])
-    both_drawn = np.stack([drawn.mean(axis=1), drawn[:, at50]], axis=1)
-    return _with_mean(both), _with_mean(both_drawn)
+def _figures(outcomes: Outcomes, weights: Array) -> tuple[Array, Array]:
+    """Six numbers of all classes and then of each: (6, 1 + C), and resampled (B, 6, 1 + C)."""
+    aps, drawn_aps = precision_recall(outcomes).ap, resampled_ap(outcomes, weights)
+    once = np.ones((1, len(outcomes.image_ids)))
+    whole, drawn = [aps.mean(axis=0)], [drawn_aps.mean(axis=1)]
+    for at in (outcomes.at(0.5), outcomes.at(0.75)):
+        whole.append(aps[at])
+        drawn.append(drawn_aps[:, at])
+    for most in (1, 10, 100):
+        whole.append(resampled_recall(outcomes, once, most)[0])
+        drawn.append(resampled_recall(outcomes, weights, most))
+    return _with_mean(np.stack(whole)), _with_mean(np.stack(drawn, axis=1))
 
 
 def _with_mean(values: Array) -> Array:
@@ -107,14 +121,12 @@ def _with_mean(values: Array) -> Array:
 
 
 def _differences(whole: Array, drawn: Array, counts: Array, covered: float) -> Differences:
-    ap, ap50 = (
-        [
-            _difference(float(whole[row, column]), drawn[:, row, column], num_images, covered)
-            for column, num_images in enumerate(counts.tolist())
-        ]
-        for row in (0, 1)
-    )
-    return Differences(ap[0], ap50[0], tuple(ap[1:]), tuple(ap50[1:]))
+    def at(row: int, column: int) -> Difference:
+        values = drawn[:, row, column]
+        return _difference(float(whole[row, column]), values, int(counts[column]), covered)
+
+    ap, ap50 = (tuple(at(row, column) for column in range(1, len(counts))) for row in (0, 1))
+    return Differences(at(0, 0), at(1, 0), at(2, 0), at(3, 0), at(4, 0), at(5, 0), ap, ap50)
 
 
 def _difference(value: float, drawn: Array, num_images: int, covered: float) -> Difference:

@@ -63,7 +63,7 @@ def _numbers(comparison: Comparison) -> list[str]:
         row = [number, _number(base[number])]
         for model, found in zip(others, comparison.differences, strict=True):
             value = model.evaluation.twelve_numbers()[number]
-            known = {"AP": found.ap, "AP50": found.ap50}.get(number)
+            known = getattr(found, number.lower(), None)  # those by size have no interval
             row += [_number(value), _change(base[number], value, known)]
         rows.append(row)
     return [

@@ -10,7 +10,13 @@ from hypothesis import strategies as st
 from mindssd.evaluation import intervals
 from mindssd.evaluation.curves import precision_recall
 from mindssd.evaluation.detections import DetectionTable
-from mindssd.evaluation.intervals import bootstrap, estimate, resampled_ap, resamples
+from mindssd.evaluation.intervals import (
+    bootstrap,
+    estimate,
+    resampled_ap,
+    resampled_recall,
+    resamples,
+)
 from mindssd.evaluation.outcomes import Outcomes, outcomes
 from mindssd.evaluation.paired import differences
 from mindssd.evaluation.truths import Truths
@@ -81,6 +87,22 @@ def test_a_resamples_ap_is_that_of_the_set_with_its_images_so_often(
         alone = precision_recall(outcomes(*copied, ("a", "b", "c")))
         # Copies are equal scores, next to each other: the curve takes the last one's precision.
         np.testing.assert_allclose(row, alone.ap, atol=1e-12)
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 10_000), st.integers(1, 12), st.sampled_from([1, 10, 100]))
+def test_a_resamples_recall_is_that_of_the_set_with_its_images_so_often(
+    seed: int, num_images: int, most: int
+) -> None:
+    table, truths = drawn(seed, num_images, 3, crowd_share=0.2, ties=False)
+    image_ids = np.arange(1, 2 * num_images, 2)
+    whole = outcomes(table, truths, image_ids, ("a", "b", "c"))
+    weights = resamples(num_images, 6, rng(seed))
+    ours = resampled_recall(whole, weights, most)
+    for row, weight in zip(ours, weights, strict=True):
+        copied = outcomes(*duplicated(table, truths, image_ids, weight), ("a", "b", "c"))
+        once = np.ones((1, len(copied.image_ids)), np.int32)
+        np.testing.assert_allclose(row, resampled_recall(copied, once, most)[0], atol=1e-12)
 
 
 @pytest.mark.parametrize("num_truths", [7, 20, 100, 29, 50])

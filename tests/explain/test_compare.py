@@ -62,11 +62,14 @@ def test_the_difference_is_that_of_the_two_evaluations(pair):
     result = comparison_of(pair)
     first, second = (model.evaluation for model in result.models)
     (difference,) = result.differences
-    assert difference.ap.estimate.value == pytest.approx(second.ap - first.ap)
-    for found, one, other in zip(
+    one, other = first.twelve_numbers(), second.twelve_numbers()
+    for number in ("AP", "AP50", "AP75", "AR1", "AR10", "AR100"):
+        value = getattr(difference, number.lower()).estimate.value
+        assert value == pytest.approx(other[number] - one[number]), number
+    for found, before, after in zip(
         difference.class_ap, first.per_class, second.per_class, strict=True
     ):
-        assert found.estimate.value == pytest.approx(other.ap - one.ap)
+        assert found.estimate.value == pytest.approx(after.ap - before.ap)
     assert pair[0].evaluation().ap == first.ap
 
 
