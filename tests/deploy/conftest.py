@@ -1,6 +1,6 @@
 """Files as `mindssd export` writes them, of a network that is a formula."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -9,8 +9,11 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from mindssd.config.load import load_config, to_tree
+from mindssd.config.schema import Config
+from mindssd.deploy import export
 from mindssd.deploy.graph import describe, finish
 from mindssd.deploy.manifest import InGraphNMS, Manifest
+from mindssd.engines.base import Parameters
 from mindssd.geometry.default_boxes import DefaultBoxes, PaperDefaultBoxes
 from mindssd.types import Array
 from mindssd.weights.safetensors_file import ModelMetadata
@@ -97,3 +100,23 @@ def writer(folder: Path) -> Deploy:
         return path
 
     return write
+
+
+@pytest.fixture(scope="module")
+def exported_once() -> Iterator[None]:
+    """PyTorch's exporter takes seconds: it is asked for a network once, the other times is copied.
+
+    All that a file of tests exports with it are of one configuration.
+    """
+    contents: dict[bytes, bytes] = {}
+    original = export.raw_onnx
+
+    def raw_onnx(config: Config, parameters: Parameters, num_classes: int) -> bytes:
+        key = b"".join(value.tobytes() for value in parameters.values())
+        if key not in contents:
+            contents[key] = original(config, parameters, num_classes)
+        return contents[key]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(export, "raw_onnx", raw_onnx)
+        yield

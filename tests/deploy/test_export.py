@@ -2,7 +2,6 @@
 
 import json
 import shutil
-from collections.abc import Iterator
 from io import StringIO
 from pathlib import Path
 
@@ -33,7 +32,8 @@ from mindssd.weights.safetensors_file import read_model, write_model
 from mindssd.weights.transfer import load_detector, shapes_of
 from tests.conftest import write_untrained
 
-pytestmark = pytest.mark.slow  # it compiles the network on MindSpore and traces it on PyTorch
+# It compiles the network on MindSpore and traces it on PyTorch.
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("exported_once")]
 
 
 @pytest.fixture(scope="module")
@@ -48,26 +48,6 @@ def model(tiny_config: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     parameters["head.classes.predict.bias"][:] = -0.5
     write_model(path, parameters, metadata)
     return path
-
-
-@pytest.fixture(scope="module", autouse=True)
-def exported_once() -> Iterator[None]:
-    """PyTorch's exporter takes seconds: it is asked for a network once, the other times is copied.
-
-    All that this file exports are of one configuration.
-    """
-    contents: dict[bytes, bytes] = {}
-    original = export.raw_onnx
-
-    def raw_onnx(config: Config, parameters: Parameters, num_classes: int) -> bytes:
-        key = b"".join(value.tobytes() for value in parameters.values())
-        if key not in contents:
-            contents[key] = original(config, parameters, num_classes)
-        return contents[key]
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(export, "raw_onnx", raw_onnx)
-        yield
 
 
 def made(

@@ -79,7 +79,8 @@ def own_process(device: torch.device, deterministic: bool) -> None:
         local = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
         torch.set_num_threads(max(1, available_cores() // local))
         _keep_freed_memory()
-    torch.use_deterministic_algorithms(deterministic)
+    # As `use_deterministic_algorithms`, which imports the compiler to set its option too.
+    torch.set_deterministic_debug_mode("error" if deterministic else "default")
     if deterministic:  # cuBLAS asks for it
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 

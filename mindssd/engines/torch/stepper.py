@@ -9,11 +9,12 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from mindssd.engines.base import ADAM_EPSILON, Parameters, StepperState, StepResult, StepSpec
+from mindssd.engines.base import Parameters, StepperState, StepResult, StepSpec
 from mindssd.engines.torch.group import mean_over_group, together
 from mindssd.engines.torch.layers import BatchNorm
 from mindssd.engines.torch.loss import detection_loss
 from mindssd.engines.torch.network import TorchNetwork, as_array, overwrite
+from mindssd.engines.torch.updates import Updates
 from mindssd.errors import EngineError, WeightsError
 from mindssd.types import Batch
 
@@ -41,8 +42,7 @@ class TorchStepper:
         self.group_size = group_size
         self._frozen_norms = network.freeze(spec.frozen_prefixes)
         self._trained = {n: network.tensors[n] for n in network.trainable_names()}
-        self._optimizer = _optimizer(self._trained, spec)
-        self._moments = _ADAMW_MOMENTS if spec.optimizer == "adamw" else _SGD_MOMENTS
+        self._updates = Updates(self._trained, spec)
         # A frozen BatchNorm's statistics do not move.
         self._statistics = [t for n, t in network.tensors.items() if n not in self._trained]
         self._good_statistics = _copies(self._statistics)
@@ -64,7 +64,7 @@ class TorchStepper:
     def step(self, batch: Batch, learning_rate: float, ema_decay: float = 0.0) -> StepResult:
         last = self._micro_step == self.spec.accumulate_steps - 1
         if self._micro_step == 0:
-            self._optimizer.zero_grad()
+            self._updates.clear_gradients()
         with together():
             class_loss, box_loss, num_positives = self._backward(batch)
         gradients = self._gradients()
@@ -132,9 +132,7 @@ class TorchStepper:
     def _update(self, norm: Tensor, learning_rate: float, ema_decay: float) -> None:
         if self.spec.clip_norm is not None:
             torch.nn.utils.clip_grads_with_norm_(self._trained.values(), self.spec.clip_norm, norm)
-        for group in self._optimizer.param_groups:
-            group["lr"] = learning_rate * group["rate"]
-        self._optimizer.step()
+        self._updates.apply(learning_rate)
         with torch.no_grad():
             if self.spec.ema:
                 now = list(self.network.tensors.values())
@@ -143,9 +141,9 @@ class TorchStepper:
 
     def state(self) -> StepperState:
         arrays: dict[str, Tensor | None] = {
-            f"{prefix}{name}": self._optimizer.state[tensor][key]
-            for prefix, key in self._moments.items()
-            for name, tensor in self._trained.items()
+            f"{prefix}{name}": moment
+            for prefix, moments in self._updates.moments.items()
+            for name, moment in moments.items()
         }
         if self.spec.accumulate_steps > 1:
             for name, tensor in self._trained.items():
@@ -156,7 +154,7 @@ class TorchStepper:
             arrays.update(zip(names, self._averages, strict=True))
         scalars = {"micro_step": float(self._micro_step)}
         if self.spec.optimizer == "adamw":
-            scalars["updates"] = float(self._updates())
+            scalars["updates"] = float(self._updates.count)
         return StepperState(
             arrays={n: as_array(t) for n, t in arrays.items() if t is not None},
             scalars=scalars,
@@ -173,13 +171,12 @@ class TorchStepper:
         micro_step = int(state.scalars["micro_step"])
         # Of more steps an update than there are now: begin the update again.
         self._micro_step = micro_step if micro_step < self.spec.accumulate_steps else 0
-        self._optimizer.zero_grad()
+        self._updates.clear_gradients()
+        if self.spec.optimizer == "adamw":
+            self._updates.count = int(state.scalars["updates"])
         for name, tensor in self._trained.items():
-            buffers = self._optimizer.state[tensor]
-            for prefix, key in self._moments.items():
-                overwrite(buffers[key], state.arrays[f"{prefix}{name}"])
-            if self.spec.optimizer == "adamw":
-                buffers["step"].fill_(state.scalars["updates"])
+            for prefix, moments in self._updates.moments.items():
+                overwrite(moments[name], state.arrays[f"{prefix}{name}"])
             if self._micro_step > 0:
                 tensor.grad = torch.zeros_like(tensor)
                 overwrite(tensor.grad, state.arrays[f"sum.{name}"])
@@ -187,46 +184,11 @@ class TorchStepper:
             overwrite(average, state.arrays[f"ema.{name}"])
         torch._foreach_copy_(self._good_statistics, self._statistics)
 
-    def _updates(self) -> float:
-        """AdamW's updates so far, which its averages are corrected by."""
-        first = next(iter(self._trained.values()))
-        return float(self._optimizer.state[first]["step"])
-
     def ema_parameters(self) -> Parameters:
         return {
             name: as_array(average)
             for name, average in zip(self.network.tensors, self._averages, strict=True)
         }
-
-
-_SGD_MOMENTS = {"momentum.": "momentum_buffer"}
-_ADAMW_MOMENTS = {"momentum.": "exp_avg", "square.": "exp_avg_sq"}
-"""Our prefix of an optimizer's state, and PyTorch's key of it."""
-
-
-def _optimizer(trained: dict[str, Tensor], spec: StepSpec) -> torch.optim.Optimizer:
-    """SGD's momentum as MindSpore's: the velocity is m · velocity + gradient, from zero."""
-    alike: dict[tuple[float, float], list[Tensor]] = {}
-    for name, tensor in trained.items():
-        alike.setdefault((spec.decay_of(name), spec.rate_of(name)), []).append(tensor)
-    groups = [
-        {"params": tensors, "weight_decay": decay, "rate": rate}
-        for (decay, rate), tensors in alike.items()
-    ]
-    optimizer: torch.optim.Optimizer
-    if spec.optimizer == "adamw":
-        betas = (spec.momentum, spec.second_momentum)
-        optimizer = torch.optim.AdamW(groups, lr=0.0, betas=betas, eps=ADAM_EPSILON, fused=True)
-        moments = _ADAMW_MOMENTS
-    else:
-        optimizer = torch.optim.SGD(groups, lr=0.0, momentum=spec.momentum, fused=True)
-        moments = _SGD_MOMENTS
-    for tensor in trained.values():
-        for key in moments.values():
-            optimizer.state[tensor][key] = torch.zeros_like(tensor)
-        if spec.optimizer == "adamw":
-            optimizer.state[tensor]["step"] = torch.zeros((), device=tensor.device)
-    return optimizer
 
 
 def _copies(tensors: Sequence[Tensor]) -> list[Tensor]:
