@@ -1,7 +1,6 @@
 """The training loop: steps, log, evaluation, best and last. It knows no framework and no config."""
 
 import time
-from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, astuple
@@ -25,6 +24,7 @@ from mindssd.training.run_folder import Log, NoLog, RunFolder
 from mindssd.training.schedule import Schedule, ema_decay
 from mindssd.training.scores import Scores
 from mindssd.training.signals import Stopped, StopRequest
+from mindssd.training.stretch import Stretch
 from mindssd.training.unreadable import Unreadable
 from mindssd.types import Batch
 
@@ -71,9 +71,7 @@ class TrainingLoop:
         self._compiled_steps = 0
         self._evaluation_due = False
         self._bad_in_a_row = 0
-        self._recent: deque[tuple[float, int]] = deque(maxlen=50)
-        self._results: list[StepResult] = []
-        """Steps that no line of the log has yet."""
+        self._stretch = Stretch()
         self._is_best = False
         self._started = 0.0
 
@@ -87,7 +85,7 @@ class TrainingLoop:
         self.elapsed_s = checkpoint.elapsed_s
         self._evaluation_due = checkpoint.evaluation_due
         self.losses = Losses(**checkpoint.losses)
-        self._results = [StepResult(*values) for values in checkpoint.unlogged]
+        self._stretch.results = [StepResult(*values) for values in checkpoint.unlogged]
 
     def run(self, batches: Iterator[Batch], log: Log) -> Outcome:
         """Train to the end of the plan; `batches` must start at the step where this stands.
@@ -166,20 +164,18 @@ class TrainingLoop:
                 with self.display.waiting("compiling the training step"):
                     result = self.stepper.step(batch, rate, decay)
                 self._compiled_steps += 1
-            self._recent.append((time.monotonic(), int(batch.weights.sum())))
             self.step += 1
             self._check_finite(result)
             self.losses.add(result)
-            self._results.append(result)
-            if len(self._results) >= stretch or self.step == end:
-                self._log_stretch(self._results, rate)
-                self._results = []
+            self._stretch.add(result, int(batch.weights.sum()))
+            if len(self._stretch.results) >= stretch or self.step == end:
+                self._log_stretch(rate)
             epoch = (self.step - 1) // self.plan.steps_per_epoch + 1
             self.display.step(
                 self.step,
                 f"epoch {epoch}/{self.plan.epochs}  loss {result.loss:.3f} (class "
                 f"{result.class_loss:.3f}, box {result.box_loss:.3f})  lr {rate:.4g}  "
-                f"{self._images_per_s():.1f} images/s",
+                f"{self._stretch.images_per_s():.1f} images/s",
             )
             facts = self._step_done(result, rate)
             if self.step < end:  # an epoch's end is saved anyway
@@ -216,7 +212,7 @@ class TrainingLoop:
             gradient_norm=result.gradient_norm,
             learning_rate=rate,
             finite=result.finite,
-            images_per_s=self._images_per_s(),
+            images_per_s=self._stretch.images_per_s(),
         )
 
     def _evaluation_done(self, metrics: Metrics) -> EvaluationDone:
@@ -249,30 +245,11 @@ class TrainingLoop:
                 f"{self._bad_in_a_row} steps in a row (loss {result.loss}); {WAY_OUT}"
             )
 
-    def _log_stretch(self, results: list[StepResult], rate: float) -> None:
-        finite = [result for result in results if result.finite]
-        if not finite:
-            return
-        count = len(finite)
-        self.log.event(
-            "train",
-            self.step,
-            epoch=self.step / self.plan.steps_per_epoch,
-            loss=sum(r.loss for r in finite) / count,
-            class_loss=sum(r.class_loss for r in finite) / count,
-            box_loss=sum(r.box_loss for r in finite) / count,
-            gradient_norm=sum(r.gradient_norm for r in finite) / count,
-            positives=sum(r.num_positives for r in finite) / count,
-            learning_rate=rate,
-            images_per_s=self._images_per_s(),
-        )
-
-    def _images_per_s(self) -> float:
-        if len(self._recent) < 2:
-            return 0.0
-        seconds = self._recent[-1][0] - self._recent[0][0]
-        images = sum(count for _, count in list(self._recent)[1:])
-        return images / seconds if seconds > 0 else 0.0
+    def _log_stretch(self, rate: float) -> None:
+        means = self._stretch.end()
+        if means:
+            epoch = self.step / self.plan.steps_per_epoch
+            self.log.event("train", self.step, epoch=epoch, learning_rate=rate, **means)
 
     def _evaluate(self, add_score: Callable[[float | None, int], bool]) -> Metrics:
         """Evaluate the weights as they stand, and keep them if that makes the best score."""
@@ -291,7 +268,7 @@ class TrainingLoop:
                 self.log.picture("detections", picture, self.step)
             if is_best and self.folder is not None:
                 self.actions.save_model(self.network.parameters(), metrics)
-        self._recent.clear()
+        self._stretch.pause()
         return metrics
 
     @contextmanager
@@ -327,7 +304,7 @@ class TrainingLoop:
                 skipped_steps=self.skipped_steps,
                 elapsed_s=self.elapsed_s,
                 evaluation_due=self._evaluation_due,
-                unlogged=[astuple(result) for result in self._results],
+                unlogged=[astuple(result) for result in self._stretch.results],
                 losses=asdict(self.losses),
                 aps=self.scores.aps,
                 since_best=self.scores.since_best,

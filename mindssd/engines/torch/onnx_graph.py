@@ -5,6 +5,7 @@ import warnings
 from collections.abc import Mapping
 
 import torch
+from torch import nn
 
 from mindssd.engines.base import NetworkSpec
 from mindssd.engines.torch.detector import build_detector, canonical_tensors
@@ -13,6 +14,8 @@ from mindssd.types import Array
 
 OPSET = 18
 """The lowest that the exporter writes by itself."""
+ACTIVATIONS = (nn.ReLU, nn.Hardtanh, nn.Hardswish, nn.Hardsigmoid)
+"""Those of the networks; ReLU6 is a Hardtanh."""
 
 
 def to_onnx(spec: NetworkSpec, parameters: Mapping[str, Array]) -> bytes:
@@ -23,8 +26,8 @@ def to_onnx(spec: NetworkSpec, parameters: Mapping[str, Array]) -> bytes:
     """
     module = build_detector(spec, seed=0).eval()
     for part in module.modules():
-        if hasattr(part, "inplace"):  # which the exporter takes apart first, a third of its time
-            part.inplace = False
+        if isinstance(part, ACTIVATIONS):
+            part.inplace = False  # the exporter takes what is in place apart, a third of its time
     tensors = canonical_tensors(module)
     for name, value in parameters.items():
         overwrite(tensors[name], value)
