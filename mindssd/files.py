@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Self
 from urllib.parse import unquote
 
-from mindssd.errors import MindSSDError, OutputError
+from mindssd.errors import MindSSDError, OutputError, printable
 from mindssd.platform import BINARY, HAS_LOCKS, lock, why_not_private
 
 CACHE_VARIABLE = "MINDSSD_CACHE"
@@ -281,8 +281,8 @@ def redacted(address: str) -> str:
 
 
 def shown(path: str | Path) -> str:
-    """A path as messages show it: `redacted` where an address was given in a path's place."""
-    return redacted(str(path)) if looks_like_address(str(path)) else str(path)
+    """A path or address as messages show it: in one line, and an address `redacted`."""
+    return printable(redacted(str(path)) if looks_like_address(str(path)) else str(path))
 
 
 def file_name(address: str, suffixes: frozenset[str]) -> str:

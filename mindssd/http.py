@@ -11,7 +11,7 @@ from typing import IO
 from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
 from mindssd.errors import ImageError
-from mindssd.files import is_http, redacted
+from mindssd.files import is_http, shown
 
 TIMEOUT_S = 30.0
 """A server that sends nothing for so long has broken off."""
@@ -85,7 +85,7 @@ def fetch_bytes(address: str) -> bytes:
     ImageError, without the address's passwords, where it is another kind of address, cannot be had,
     or exceeds `MAX_BYTES`, `MAX_SECONDS` or `MAX_REDIRECTS`.
     """
-    name = redacted(address)
+    name = shown(address)
     if not is_http(address):
         raise ImageError(f"{name}: only http:// and https:// addresses are fetched; give a path")
     until = time.monotonic() + MAX_SECONDS
@@ -146,6 +146,8 @@ def in_words(error: Exception) -> str:
         return f"{error.code} {error.reason}"
     if isinstance(error, urllib.error.URLError) and isinstance(error.reason, Exception):
         return in_words(error.reason)
+    if isinstance(error, urllib.error.URLError | http.client.InvalidURL):  # no host, or port
+        return "no valid address"
     if isinstance(error, ssl.SSLCertVerificationError):
         return "its certificate is not trusted; SSL_CERT_FILE=FILE names one that is"
     if isinstance(error, TimeoutError):

@@ -125,7 +125,8 @@ def _tree(file: Path) -> dict[str, Any]:
     try:
         tree = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise ConfigError(f"{file}: cannot be read as an evaluation's JSON: {error}") from error
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise ConfigError(f"{file}: cannot be read as an evaluation's JSON: {reason}") from error
     if not isinstance(tree, dict):
         raise ConfigError(f"{file}: is no evaluation's JSON, as `mindssd eval --json` writes")
     return tree
@@ -136,6 +137,8 @@ def _of_file(file: Path, tree: dict[str, Any], protocol: Protocol) -> Figures:
     intervals = tree.get("intervals", {})
     try:
         values = {name: float(numbers[name]) for name in NUMBERS if numbers[name] is not None}
+        if not all(map(math.isfinite, values.values())):
+            raise ValueError("a number that is not finite")
         return Figures(
             values=values,
             protocol=PROTOCOLS.get(numbers["protocol"]["name"], protocol),

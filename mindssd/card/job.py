@@ -22,9 +22,9 @@ def write_card(
 
     MindSSDError where there is one already, unless `force`.
     """
+    require_writable(out)
     if out.exists() and not force:
         raise ConfigError(f"{out} is there already; choose another --out, or --force to replace it")
-    require_writable(out)
     write_file(out, model_card(read_facts(model, evaluation), licence, repo).encode())
 
 

@@ -63,7 +63,10 @@ def card(
     """
     require_beside(context, "push", "private")
     from mindssd.card.job import push_model, write_card
+    from mindssd.weights.hub import repository
 
+    if push is not None:
+        repository(push)  # before a card names it
     if push is not None and out.is_file() and not force:
         if licence is not None or evaluation is not None:
             raise ConfigError(

@@ -3,6 +3,7 @@
 import io
 import sys
 import traceback
+from functools import partial
 from importlib import metadata
 from typing import Annotated
 
@@ -18,6 +19,7 @@ from mindssd.cli.evaluate import evaluate
 from mindssd.cli.export import export
 from mindssd.cli.inspect import inspect
 from mindssd.cli.models import models
+from mindssd.cli.options import Command
 from mindssd.cli.predict import predict
 from mindssd.cli.review import review
 from mindssd.cli.serve import serve
@@ -64,24 +66,25 @@ def options(
     """
 
 
-app.command()(train)
-app.command()(tune)
-app.command()(review)
-app.command()(suggest)
-app.command()(inspect)
-app.command("eval")(evaluate)
-app.command()(threshold)
-app.command()(compare)
-app.command()(predict)
-app.command()(serve)
-app.command()(export)
-app.command()(bench)
-app.command()(convert)
-app.command()(demo)
-app.command()(models)
-app.command()(weights)
-app.command()(card)
-app.command()(doctor)
+_command = partial(app.command, cls=Command)
+_command()(train)
+_command()(tune)
+_command()(review)
+_command()(suggest)
+_command()(inspect)
+_command("eval")(evaluate)
+_command()(threshold)
+_command()(compare)
+_command()(predict)
+_command()(serve)
+_command()(export)
+_command()(bench)
+_command()(convert)
+_command()(demo)
+_command()(models)
+_command()(weights)
+_command()(card)
+_command()(doctor)
 
 
 EXTRAS = {

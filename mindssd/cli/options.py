@@ -1,10 +1,12 @@
 """Options that several commands have, and those that mean nothing without another one."""
 
+import math
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 from mindssd.api import DEFAULT_RECIPE as DEFAULT_RECIPE
 from mindssd.errors import ConfigError
@@ -62,6 +64,17 @@ Threads = Annotated[
     int | None,
     typer.Option(min=1, help="Of an exported model; by default all.", show_default=False),
 ]
+
+
+class Command(TyperCommand):
+    """A command whose numbers are numbers: a range of Typer's lets `nan` through."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        rest = super().parse_args(ctx, args)
+        for name, value in ctx.params.items():
+            if isinstance(value, float) and math.isnan(value):
+                raise ConfigError(f"{_option(name)} is nan: expected a number")
+        return rest
 
 
 def require_beside(context: typer.Context, needed: str, *names: str) -> None:

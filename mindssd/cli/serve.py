@@ -32,13 +32,15 @@ def serve(
         int, typer.Option(min=1, help="Images and tiles that wait; past them it answers 429.")
     ] = 64,
     timeout_s: Annotated[
-        float, typer.Option(min=0.1, help="What is not answered within this gets 503.")
+        float, typer.Option(min=0.1, max=86_400, help="What is not answered within this gets 503.")
     ] = 30,
     max_body_mb: Annotated[
         int, typer.Option(min=1, max=1024, help="The size of a request, at most.")
     ] = 32,
     max_images: Annotated[int, typer.Option(min=1, help="Of a request, at most.")] = 16,
-    max_megapixels: Annotated[float, typer.Option(min=0.01, help="Of an image, at most.")] = 50,
+    max_megapixels: Annotated[
+        float, typer.Option(min=0.01, max=100_000, help="Of an image, at most.")
+    ] = 50,
     max_connections: Annotated[int, typer.Option(min=1, help="At the same time.")] = 1000,
     cors: Annotated[
         list[str] | None,

@@ -48,9 +48,15 @@ def shown_by(
     metadata: ModelMetadata, score_threshold: float = FOR_PEOPLE.score_threshold
 ) -> Selection:
     """What a model's detections are shown by: its own thresholds, or `score_threshold`."""
-    if not metadata.thresholds:
+    own = own_thresholds(metadata)
+    if own is None:
         return replace(FOR_PEOPLE, score_threshold=score_threshold)
-    return FOR_PEOPLE.with_thresholds([metadata.thresholds[x] for x in metadata.class_names])
+    return FOR_PEOPLE.with_thresholds(own)
+
+
+def own_thresholds(metadata: ModelMetadata) -> list[float] | None:
+    """The score of each class above which the model itself shows it; None where it has none."""
+    return [metadata.thresholds[x] for x in metadata.class_names] if metadata.thresholds else None
 
 
 def threshold_line(metadata: ModelMetadata) -> str | None:

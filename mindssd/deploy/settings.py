@@ -32,6 +32,15 @@ _TAKES = {
 MAX_LOSS = 0.01
 
 
+def _check(nms: InGraphNMS) -> None:
+    """Raise ConfigError for what NMS cannot be done by."""
+    for name, value in (("score", nms.score_threshold), ("iou", nms.iou_threshold)):
+        if not 0 <= value <= 1:
+            raise ConfigError(f"--nms-{name} is {value}: expected 0 to 1")
+    if nms.max_detections < 1:
+        raise ConfigError(f"--nms-detections is {nms.max_detections}: expected at least 1")
+
+
 @dataclass(frozen=True)
 class ExportSettings:
     """What to make of a model."""
@@ -70,6 +79,10 @@ class ExportSettings:
             raise ConfigError(f"--batch is {self.batch}: expected at least 1")
         if self.int8 and self.float16:
             raise ConfigError("--int8 and --float16 are two files: give one of them")
+        if not self.max_loss >= 0:  # so is NaN
+            raise ConfigError(f"--max-loss is {self.max_loss}: expected at least 0")
+        if self.nms is not None:
+            _check(self.nms)
 
     @property
     def precision(self) -> Precision:

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 
 from mindssd.errors import ConfigError, ImageError
-from mindssd.files import is_http, redacted
+from mindssd.files import is_http, looks_like_address, shown
 from mindssd.http import fetch_bytes
 from mindssd.images import as_rgb, decode_image, from_pillow, is_pillow, log_once, read_image
 from mindssd.types import Array
@@ -25,6 +25,7 @@ EXPECTED = (
 )
 
 _NUM_CHANNELS = (1, 2, 3, 4)
+_LONGEST_PATH = 4096
 _ROUNDING = 1e-3
 """A float may be beyond 0..1 by so much, as arithmetic leaves it."""
 
@@ -80,10 +81,17 @@ def _read(image: str | PathLike[str], name: str) -> Array:
     if isinstance(image, str) and "://" in text and not _exists(text):
         if not is_http(text):
             raise ImageError(
-                f"{redacted(text)}: only http:// and https:// addresses are fetched; give a path, "
+                f"{shown(text)}: only http:// and https:// addresses are fetched; give a path, "
                 "or a stream to mindssd predict"
             )
-        return decode_image(fetch_bytes(text), redacted(text))
+        return decode_image(fetch_bytes(text), shown(text))
+    if isinstance(image, PathLike) and looks_like_address(text) and not _exists(text):
+        raise ImageError(f"{shown(text)}: a path has one slash of an address's two; give a str")
+    if len(text) > _LONGEST_PATH:
+        raise ImageError(
+            f"{name} is text of {len(text)} letters, which no path has; give an image's content as "
+            "bytes"
+        )
     return read_image(Path(image))
 
 
@@ -129,16 +137,28 @@ def _last_channels(pixels: Array, first_is_usual: bool) -> Array:
 
 
 def _as_integers(pixels: Array) -> Array:
-    """Floats in 0..1 as uint8; other types as they are. ImageError for floats of another range."""
-    if not np.issubdtype(pixels.dtype, np.floating) or pixels.size == 0:
+    """Floats in 0..1 as uint8, other types that are taken as they are.
+
+    ImageError for other types, floats of another range, and where there are no pixels.
+    """
+    if pixels.size == 0:
+        raise ImageError(f"image has shape {pixels.shape}, and so no pixels")
+    if not np.issubdtype(pixels.dtype, np.floating):
+        if pixels.dtype != np.bool_ and pixels.dtype.newbyteorder("=") not in (np.uint8, np.uint16):
+            way_out = ": give it as uint8" if np.issubdtype(pixels.dtype, np.integer) else ""
+            raise ImageError(
+                f"image has dtype {pixels.dtype}; expected uint8, uint16 or bool, or floats from "
+                f"0 to 1{way_out}"
+            )
         return pixels
     low, high = float(pixels.min()), float(pixels.max())
     if not (low >= -_ROUNDING and high <= 1 + _ROUNDING):  # so is NaN
-        way_out = (
-            "give it as uint8"
-            if low >= 0 and 1 < high <= 255
-            else "give it before it is normalised"
-        )
+        if not (np.isfinite(low) and np.isfinite(high)):
+            way_out = "some are not finite"
+        elif low >= 0 and high <= 255:
+            way_out = "give it as uint8"
+        else:
+            way_out = "give it before it is normalised"
         raise ImageError(
             f"image has {pixels.dtype} values from {low:g} to {high:g}; expected 0 to 1: {way_out}"
         )
@@ -148,4 +168,4 @@ def _as_integers(pixels: Array) -> Array:
 
 def _kind(thing: Any) -> str:
     name = type(thing).__name__
-    return "None" if thing is None else f"{'an' if name[0] in 'aeiou' else 'a'} {name}"
+    return "None" if thing is None else f"{'an' if name[0] in 'aeiouAEIOU' else 'a'} {name}"

@@ -88,6 +88,9 @@ def predict(
         "threads": threads,
     }
     lines = [count_line] if isinstance(count_line, str) else count_line
+    for one in lines:
+        if not isinstance(one, str):
+            raise ConfigError(f'count_line has {one!r}: expected text, as "0,0.5,1,0.5"')
     zones = [count_zone] if isinstance(count_zone, str | Path) else count_zone
     if (lines or zones) and not track:
         raise ConfigError("count_line and count_zone count objects that are followed: give track")

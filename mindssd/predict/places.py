@@ -1,7 +1,6 @@
 """Lines and zones at which objects are counted, as they are written: words and JSON files."""
 
 import json
-import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -21,6 +20,9 @@ ZONE_SHAPE = '[[x, y], [x, y], [x, y], …] or {"zones": [{"name": …, "polygon
 
 _MOST_BYTES = 1 << 20
 _MOST_CORNERS = 1000
+_FARTHEST = 1e6
+_DOUBTFUL = 2.0
+"""Where no number is so large, pixels are hardly meant."""
 
 
 @dataclass(frozen=True)
@@ -100,6 +102,8 @@ def _of_file(word: str) -> list[Place]:
             data = file.read(_MOST_BYTES + 1)
     except OSError as error:
         raise ConfigError(f"{where}: cannot be read: {error.strerror}") from error
+    except ValueError as error:  # no file system takes a null byte in a name
+        raise ConfigError(f"--count-zone {word!r}: cannot be read: {error}") from error
     if len(data) > _MOST_BYTES:
         raise ConfigError(f"{where}: is larger than {_MOST_BYTES >> 20} MiB: no polygon is")
     try:
@@ -140,7 +144,7 @@ def _checked(where: str, name: str, kind: Kind, points: Any) -> Place:
     if kind == "line":
         if len(corners) != 2 or corners[0] == corners[1]:
             raise ConfigError(f"{called}: expected two points that differ")
-        return Place(name, kind, tuple(corners))
+        return _in_units(called, Place(name, kind, tuple(corners)))
     if len(corners) > 1 and corners[0] == corners[-1]:
         corners.pop()  # closed, as GeoJSON has it
     if len(corners) > _MOST_CORNERS:
@@ -155,14 +159,26 @@ def _checked(where: str, name: str, kind: Kind, points: Any) -> Place:
             f"{called}: its sides {pair[0]} and {pair[1]} cross; give the corners in their order "
             "around the zone, or two zones"
         )
-    return Place(name, kind, tuple(corners))
+    return _in_units(called, Place(name, kind, tuple(corners)))
+
+
+def _in_units(called: str, place: Place) -> Place:
+    """The same; ConfigError where its numbers are fractions that lie beside the picture."""
+    largest = max(abs(value) for point in place.points for value in point)
+    if largest < _DOUBTFUL and not place.is_in_fractions:
+        raise ConfigError(
+            f"{called}: its numbers are too small for pixels, and fractions of the picture are "
+            "from 0 to 1"
+        )
+    return place
 
 
 def _point(called: str, point: Any) -> Point:
     is_pair = isinstance(point, list) and len(point) == 2
     if not is_pair or not all(type(value) in (int, float) for value in point):
         raise ConfigError(f"{called}: {json.dumps(point)[:60]} is no point; expected [x, y]")
+    # A whole number of JSON may be larger than any float; no comparison with NaN holds.
+    if not all(abs(value) <= _FARTHEST for value in point):
+        raise ConfigError(f"{called}: {json.dumps(point)[:60]} is no point of a picture")
     x, y = (float(value) for value in point)
-    if not (math.isfinite(x) and math.isfinite(y)) or max(abs(x), abs(y)) > 1e6:
-        raise ConfigError(f"{called}: [{x:g}, {y:g}] is no point of a picture")
     return x, y

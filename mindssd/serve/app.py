@@ -11,10 +11,11 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp
 
+from mindssd.deploy.manifest import own_thresholds
 from mindssd.serve.answers import as_coco, as_json
 from mindssd.serve.bodies import Buffered, in_a_line, read_request, validated
 from mindssd.serve.detecting import Detecting, Looked
-from mindssd.serve.guard import Guard, to_stdout
+from mindssd.serve.guard import Guard, Token, to_stdout
 from mindssd.serve.metrics import CONTENT_TYPE_LATEST, Metrics
 from mindssd.serve.models import Models, Served
 from mindssd.serve.options import (
@@ -27,6 +28,7 @@ from mindssd.serve.options import (
     ModelList,
     Options,
     State,
+    from_words,
 )
 from mindssd.serve.own_page import add_page
 from mindssd.serve.refusals import RefusalError
@@ -147,6 +149,7 @@ class Service:
             "category_ids": metadata.category_ids,
             "image_size": metadata.image_size,
             "score": opened.predictor.postprocess.selection.score_threshold,
+            "thresholds": own_thresholds(metadata),
             "lowest_score": nms.score_threshold if nms else 0.0,
             "metrics": metadata.metrics,
             "runtime": opened.description,
@@ -175,15 +178,18 @@ def build_app(service: Service) -> ASGIApp:
     app.add_route("/openapi.json", lambda request: JSONResponse(_described(app, service)))
     settings = service.settings
     guarded: ASGIApp = app
-    if settings.origins:
+    if settings.token is not None:
+        guarded = Token(app, settings.token)
+    if settings.origins:  # around the token: who lacks it may read that it does
         guarded = CORSMiddleware(
-            app,
+            guarded,
             allow_origins=settings.origins,
             allow_methods=["GET", "POST"],
             allow_headers=["Authorization", "Content-Type"],
+            expose_headers=["Retry-After"],
         )
     log = to_stdout if settings.access_log else None
-    return Guard(guarded, service.metrics, settings.token, lambda: service.is_ending, log)
+    return Guard(guarded, service.metrics, lambda: service.is_ending, log)
 
 
 def _add_errors(app: FastAPI) -> None:
@@ -219,8 +225,7 @@ def _add_detect(app: FastAPI, service: Service) -> None:
     async def detect(request: Request) -> Response:
         # FastAPI's own reading of a model in the query takes a third of all that is not detecting.
         given = request.query_params
-        words = {name: given.getlist(name) for name in given}
-        values = {name: all_ if name == "classes" else all_[-1] for name, all_ in words.items()}
+        values = from_words({name: given.getlist(name) for name in given})
         return await service.detect(request, validated(Options, values))
 
 

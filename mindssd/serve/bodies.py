@@ -4,7 +4,7 @@ import asyncio
 import base64
 import binascii
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -15,7 +15,7 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.requests import ClientDisconnect, Request
 
 from mindssd.errors import printable
-from mindssd.serve.options import JsonBody, Options
+from mindssd.serve.options import JsonBody, Options, from_words
 from mindssd.serve.refusals import RefusalError, busy
 from mindssd.serve.settings import Limits
 
@@ -176,7 +176,7 @@ def _from_form(body: bytes, boundary: bytes, query: Options, max_images: int) ->
     if not form.ended:
         raise RefusalError(400, "the form is damaged: it does not end with its boundary")
     images = []
-    values: dict[str, Any] = {}
+    words_of: dict[str, list[str]] = {}
     for part in form.parts:
         _, words = parse_options_header(part.headers.get(b"content-disposition", b""))
         name = words.get(b"name", b"").decode("utf-8", "replace")
@@ -186,8 +186,8 @@ def _from_form(body: bytes, boundary: bytes, query: Options, max_images: int) ->
             continue
         if len(part.content) > _MOST_FIELD_BYTES:
             raise RefusalError(413, f"the field {printable(name[:100])} has more than 64 KB")
-        values[name] = part.content.decode("utf-8", "replace")
-    return _asked(images, values, query, max_images)
+        words_of.setdefault(name, []).append(part.content.decode("utf-8", "replace"))
+    return _asked(images, from_words(words_of), query, max_images)
 
 
 def _from_json(body: bytes, query: Options, max_images: int) -> Asked:
@@ -211,7 +211,8 @@ def _decoded(text: str, number: int) -> bytes:
     if text.startswith("data:"):
         text = text.partition(",")[2]
     try:
-        return base64.b64decode(text, validate=True)
+        # The command base64 breaks lines, and so does Python's encodebytes.
+        return base64.b64decode("".join(text.split()), validate=True)
     except (binascii.Error, ValueError) as error:
         raise RefusalError(422, f"image {number} is no base64: {error}") from error
 
@@ -236,11 +237,14 @@ def validated(model: type[_Model], values: dict[str, Any]) -> _Model:
     try:
         return model.model_validate(values)
     except ValidationError as error:
-        raise RefusalError(422, in_a_line(error.errors())) from error
+        raise RefusalError(422, in_a_line(error.errors(), list(model.model_fields))) from error
 
 
-def in_a_line(errors: Any) -> str:
-    """Pydantic's first error: where it is and what."""
+def in_a_line(errors: Any, known: Sequence[str] = ()) -> str:
+    """Pydantic's first error: where it is and what; `known` are the settings that there are."""
     first = errors[0]
     where = ".".join(str(word) for word in first["loc"] if word not in ("query", "body"))
-    return printable(f"{where[:100]}: {first['msg'][:300]}")
+    what = first["msg"].removeprefix("Value error, ")[:300]
+    if first["type"] == "extra_forbidden":
+        what = f"is no setting; there are {', '.join(known)}"
+    return printable(f"{where[:100]}: {what}")

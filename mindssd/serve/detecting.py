@@ -49,25 +49,26 @@ class Queue:
 
 
 class Place:
-    """The network inputs of one image in a queue."""
+    """The network inputs of one request in a queue."""
 
     def __init__(self, queue: Queue) -> None:
         self._queue = queue
         self.count = 0
 
     def grow(self, count: int) -> None:
-        """RefusalError where the queue has no room for so many, or never has."""
+        """Take so many more; RefusalError where the queue has no room for them, or never has."""
         queue = self._queue
-        if count > queue.most:
+        together = self.count + count
+        if together > queue.most:
             raise RefusalError(
                 422,
-                f"the image has {count} tiles; at most {queue.most} are looked at: ask for larger "
-                "ones",
+                f"the request has {together} images or tiles; at most {queue.most} are looked at: "
+                "send fewer images, or ask for larger tiles",
             )
-        if queue.now + count - self.count > queue.most:
+        if queue.now + count > queue.most:
             raise busy(f"{queue.now} images or tiles wait")
-        queue.now += count - self.count
-        self.count = count
+        queue.now += count
+        self.count = together
 
 
 class Detecting:
@@ -88,10 +89,11 @@ class Detecting:
         detector = detector_of(served, options)
         runner = served.runner  # this one, even if the file is replaced meanwhile
         try:
-            with runner.used():
+            with runner.used(), self.queue.place() as place:
+                place.grow(len(images))
                 async with asyncio.TaskGroup() as group:
                     tasks = [
-                        group.create_task(self._one(detector, runner, name, data))
+                        group.create_task(self._one(detector, runner, place, name, data))
                         for name, data in images
                     ]
         except BaseExceptionGroup as errors:
@@ -112,7 +114,9 @@ class Detecting:
 
         return await asyncio.get_running_loop().run_in_executor(self._pool, make)
 
-    async def _one(self, detector: Detector, runner: Runner, name: str, data: bytes) -> Looked:
+    async def _one(
+        self, detector: Detector, runner: Runner, place: Place, name: str, data: bytes
+    ) -> Looked:
         predictor = detector.predictor
         loop = asyncio.get_running_loop()
 
@@ -126,19 +130,17 @@ class Detecting:
             fits = predictor.num_parts(size) <= self.queue.most
             return size, predictor.parts(picture) if fits else []
 
-        with self.queue.place() as place:
-            place.grow(1)
-            with coming(runner):
-                found = await loop.run_in_executor(self._pool, prepare)
-                if isinstance(found, ImageError):
-                    empty = Detections.empty(detector.class_names)
-                    return Looked(name, (0, 0), empty, str(found))
-                size, parts = found
-                place.grow(predictor.num_parts(size))
-                futures = [asyncio.wrap_future(runner.submit(part)) for part in parts]
-            outputs = await asyncio.gather(*futures)
-            detections = await loop.run_in_executor(self._pool, predictor.whole, outputs, size)
-            return Looked(name, size, detections)
+        with coming(runner):
+            found = await loop.run_in_executor(self._pool, prepare)
+            if isinstance(found, ImageError):
+                empty = Detections.empty(detector.class_names)
+                return Looked(name, (0, 0), empty, str(found))
+            size, parts = found
+            place.grow(predictor.num_parts(size) - 1)  # one is counted already
+            futures = [asyncio.wrap_future(runner.submit(part)) for part in parts]
+        outputs = await asyncio.gather(*futures)
+        detections = await loop.run_in_executor(self._pool, predictor.whole, outputs, size)
+        return Looked(name, size, detections)
 
     def _decode(self, data: bytes, name: str) -> Array:
         with at_most(self._max_pixels):

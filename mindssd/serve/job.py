@@ -108,7 +108,8 @@ def listen(host: str, port: int) -> socket.socket:
         )[0]
         return socket.create_server(address[:2], family=family, backlog=_BACKLOG)
     except (OSError, UnicodeError) as error:
-        reason = getattr(error, "strerror", None) or error
+        said = str(getattr(error, "strerror", None) or error)
+        reason = said.partition(" (while ")[0]  # Python repeats the address
         raise ConfigError(
             f"{host} port {port}: {reason}; choose others by --host, --port"
         ) from error
@@ -144,7 +145,7 @@ def _say(line: str) -> None:
 
 
 def _log_to_stderr() -> None:
-    """Warnings as a line each; uvicorn's of damaged requests, which anyone can cause, not."""
+    """Warnings as a line each, but not of damaged requests, which anyone can cause."""
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
-    logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
-    logging.getLogger("mindssd.images").setLevel(logging.ERROR)
+    for name in ("uvicorn.error", "python_multipart", "mindssd.images"):
+        logging.getLogger(name).setLevel(logging.ERROR)

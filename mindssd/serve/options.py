@@ -1,5 +1,6 @@
 """What a request may ask for, in its query, its form or its JSON, and what it is answered."""
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
@@ -62,6 +63,19 @@ class Options(BaseModel):
         if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
             return value
         return [part.strip() for word in words for part in word.split(",") if part.strip()]
+
+    @field_validator("score", "max_detections", "tile", "overlap", "timeout_s", mode="before")
+    @classmethod
+    def _no_truth_value(cls, value: Any) -> Any:
+        """JSON's true is no number, though Python's is 1."""
+        if isinstance(value, bool):
+            raise ValueError("Input should be a number")
+        return value
+
+
+def from_words(given: Mapping[str, list[str]]) -> dict[str, Any]:
+    """The settings of a query or a form: of a name that comes twice the last, of classes all."""
+    return {name: words if name == "classes" else words[-1] for name, words in given.items()}
 
 
 class JsonBody(Options):
@@ -126,9 +140,14 @@ class ModelInfo(BaseModel):
     classes: list[str]
     category_ids: list[int]
     image_size: Annotated[list[int], Field(description="Of the network: height, width.")]
-    score: Annotated[float, Field(description="The threshold where none is asked for.")]
+    score: Annotated[
+        float, Field(description="The threshold where none is asked for, the lowest of several.")
+    ]
+    thresholds: Annotated[
+        list[float] | None, Field(description="Of each class, where the model has its own.")
+    ]
     lowest_score: Annotated[float, Field(description="The lowest that can be asked for.")]
-    metrics: dict[str, float]
+    metrics: Annotated[dict[str, float | None], Field(description="null where not defined.")]
     runtime: str
     batch_sizes: list[int]
     generation: Annotated[int, Field(description="Rises when the file was replaced.")]

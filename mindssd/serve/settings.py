@@ -1,11 +1,17 @@
 """What a service may be told: where it listens, and what it takes from others."""
 
+import re
 from dataclasses import dataclass, field
 
+from mindssd.errors import ConfigError
 from mindssd.platform import available_cores
 
 TOKEN_VARIABLE = "MINDSSD_TOKEN"
 """The environment variable with the token that requests must bear."""
+
+
+_ORIGIN = re.compile(r"\*|null|[a-z][a-z0-9+.-]*://[^/?#\sA-Z]+")
+"""As a browser writes it in the header Origin: no path behind it, not even a slash."""
 
 
 def _default_threads() -> int:
@@ -54,3 +60,11 @@ class Settings:
     drain_s: float = 1.0
     """How long a connection that is kept open may still send a request at the end."""
     limits: Limits = field(default_factory=Limits)
+
+    def __post_init__(self) -> None:
+        for origin in self.origins:
+            if _ORIGIN.fullmatch(origin) is None:
+                raise ConfigError(
+                    f"--cors {origin}: expected a site as browsers name it, such as "
+                    "https://their.site, in small letters and without a path; or * for all"
+                )

@@ -20,6 +20,8 @@ SUFFIXES = (".safetensors", ".onnx", ".xml", ".tflite", ".param")
 README = "README.md"
 
 _NAME = r"[\w.-]+/[\w.-]+"
+_WORD = r"[A-Za-z0-9](?:[\w.-]*[A-Za-z0-9_])?"
+_REPOSITORY = re.compile(rf"{_WORD}/{_WORD}", re.ASCII)
 # As a path, an address has one slash of the two.
 _ADDRESS = re.compile(rf"hf:[/\\]{{1,2}}({_NAME})(?:@([^/\s]+))?(?:/(\S.*))?")
 
@@ -55,6 +57,13 @@ def read_address(text: str | Path) -> HubAddress:
     return HubAddress(found[1], found[2], found[3])
 
 
+def repository(name: str) -> HubAddress:
+    """The address of a repository; WeightsError for what is not ORG/NAME as the hub takes it."""
+    if _REPOSITORY.fullmatch(name) is None:
+        raise WeightsError(f"{name}: expected ORG/NAME, a repository's name on the hub")
+    return HubAddress(name)
+
+
 def pull(text: str | Path) -> Path:
     """The file of a model on the hub, in huggingface_hub's cache.
 
@@ -79,9 +88,7 @@ def push(
     repo: str, files: Mapping[str, Path | bytes], message: str, private: bool = False
 ) -> HubAddress:
     """Upload files by their names there, in one commit; the repository is made if it is absent."""
-    address = read_address(f"hf://{repo}")
-    if address.revision is not None or address.file is not None:
-        raise WeightsError(f"{repo}: expected ORG/NAME, a repository's name on the hub")
+    address = repository(repo)
     hub = _huggingface_hub()
     operations = [
         hub.CommitOperationAdd(name, content if isinstance(content, bytes) else str(content))

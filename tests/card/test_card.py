@@ -19,9 +19,10 @@ from mindssd.evaluation.intervals import Estimate
 from mindssd.evaluation.protocol import COCO
 from mindssd.evaluation.scores import ClassResult, Evaluation
 from mindssd.weights.safetensors_file import ModelMetadata, write_model
+from tests.cli.conftest import mindssd
 from tests.deploy.conftest import deploy
 
-__all__ = ["deploy"]
+__all__ = ["deploy", "mindssd"]
 
 METRICS = {"AP": 0.41234, "AP50": 0.7, "AP75": 0.4, "APs": 0.1, "APm": 0.5, "APl": 0.6}
 METRICS |= {"AR1": 0.2, "AR10": 0.5, "AR100": 0.6, "ARs": 0.2, "ARm": 0.6, "ARl": 0.7}
@@ -168,7 +169,10 @@ def test_an_undefined_number_is_left_out(tmp_path: Path) -> None:
     assert "nan" not in card.lower() and "| APs |" not in card and "| APm |" in card
 
 
-@pytest.mark.parametrize("text", ["[]", "{", "{}", '{"evaluation": 3}', '{"AP": 1}'])
+NOT_FINITE = json.dumps({**EVALUATION.as_dict(), "AP": float("nan")})
+
+
+@pytest.mark.parametrize("text", ["[]", "{", "{}", '{"evaluation": 3}', '{"AP": 1}', NOT_FINITE])
 def test_a_file_that_is_no_evaluation_is_named(text: str, path: Path, tmp_path: Path) -> None:
     file = tmp_path / "other.json"
     file.write_text(text, encoding="utf-8")
@@ -200,6 +204,21 @@ def test_a_card_is_not_written_over_unless_asked(path: Path, tmp_path: Path) -> 
     assert out.read_text(encoding="utf-8") == first
     write_card(path, out, licence="mit", force=True)
     assert head(out.read_text(encoding="utf-8"))["license"] == "mit"
+
+
+@pytest.mark.parametrize("repo", ["bad", "a/b/c", "../x", "a/b@main", "a/-b", "á/b", ""])
+def test_what_is_no_repository_is_named_before_a_card_is_written(
+    path: Path, tmp_path: Path, mindssd: Any, repo: str
+) -> None:
+    out = tmp_path / "README.md"
+    fault = mindssd("card", path, "--out", out, "--push", repo).fault
+    assert fault == f"{repo}: expected ORG/NAME, a repository's name on the hub"
+    assert not out.exists()
+
+
+def test_a_folder_in_a_cards_place_is_said_to_be_one(path: Path, tmp_path: Path) -> None:
+    with pytest.raises(MindSSDError, match="it is a folder"):
+        write_card(path, tmp_path)
 
 
 def test_an_exported_file_has_a_card_too(deploy: Any) -> None:

@@ -64,6 +64,25 @@ def test_a_full_disk_anywhere_is_one_line_that_names_the_file(mindssd, monkeypat
     assert mindssd().fault == "/some/file: No space left on device"
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("serve", "model.onnx", "--max-megapixels", "nan"),
+        ("serve", "model.onnx", "--timeout-s", "NaN"),
+        ("export", "best.safetensors", "--int8", "--max-loss", "nan"),
+        ("predict", "model.onnx", "photo.jpg", "--score", "-nan"),
+    ],
+)
+def test_a_number_that_is_none_is_one_line_that_names_the_option(mindssd, words):
+    assert mindssd(*words).fault == f"{words[-2]} is nan: expected a number"
+
+
+@pytest.mark.parametrize("option", ["--max-megapixels", "--timeout-s", "--max-wait-ms"])
+def test_what_is_bounded_takes_no_infinity(mindssd, option):
+    done = mindssd("serve", "model.onnx", option, "inf")
+    assert done.status == 2 and f"Invalid value for '{option}'" in done.err
+
+
 def test_a_home_folder_of_nobody_is_one_line(mindssd):
     fault = mindssd("train", "--config", "~nobody-of-this-name/x.yaml").fault
     assert fault == "a path begins with ~ and no known user; write it in full"

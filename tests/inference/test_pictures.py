@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -128,11 +129,20 @@ def test_where_two_layouts_fit_it_is_said_once_which_was_taken(torch: Any, said:
     [
         (PICTURE.astype(np.float32), "float32 values from 0 to 178; expected 0 to 1: give it as"),
         ((PICTURE / 255 - 0.5) / 0.2, "expected 0 to 1: give it before it is normalised"),
-        (np.full((4, 4, 3), np.nan), "float64 values from nan to nan; expected 0 to 1"),
+        (np.full((4, 4, 3), np.nan), "from nan to nan; expected 0 to 1: some are not finite"),
         (np.zeros((2, 3, 4, 4), np.uint8), "as of a batch; give its images as a list: list(batch)"),
         (np.zeros((9, 9, 9), np.uint8), "image has shape (9, 9, 9); expected"),
-        (np.zeros((0, 4, 3), np.float32), "image has"),
-        (np.zeros((4, 4, 3), np.int64), "image has dtype int64; expected uint8, uint16 or bool"),
+        (np.zeros((0, 4, 3), np.float32), "image has shape (0, 4, 3), and so no pixels"),
+        (np.array([]), "image has shape (0,), and so no pixels"),
+        (
+            np.zeros((4, 4, 3), np.int64),
+            "image has dtype int64; expected uint8, uint16 or bool, or ",
+        ),
+        (np.zeros((4, 4, 3), np.int64), "or floats from 0 to 1: give it as uint8"),
+        (
+            np.zeros((4, 4, 3), complex),
+            "image has dtype complex128; expected uint8, uint16 or bool",
+        ),
     ],
 )
 def test_what_fits_no_rule_is_an_error_with_its_values(held: Array, message: str) -> None:
@@ -144,6 +154,11 @@ def test_what_fits_no_rule_is_an_error_with_its_values(held: Array, message: str
 def test_floats_a_rounding_beyond_their_range_are_taken() -> None:
     held = np.array([[[-0.0005, 1.0005, 0.5]]], np.float32)
     assert as_picture(held, "it").tolist() == [[[0, 255, 128]]]
+
+
+def test_text_that_is_no_path_is_not_repeated_whatever_its_length() -> None:
+    with pytest.raises(ImageError, match=r"it is text of 90000 letters.*content as bytes"):
+        as_picture("iVBORw0KG" * 10_000, "it")
 
 
 # Addresses
@@ -273,6 +288,25 @@ def test_other_addresses_are_refused(address: str) -> None:
     assert "word" not in str(told.value)
     with pytest.raises(ImageError, match="only http:// and https://"):
         http.fetch_bytes(address)
+
+
+@pytest.mark.parametrize(
+    "address", ["http://", "http:///x.png", "http://host:port/", "http://[::1"]
+)
+def test_an_address_that_is_none_is_said_to_be_none(address: str) -> None:
+    with pytest.raises(ImageError, match="cannot be opened: no valid address"):
+        as_picture(address, "it")
+
+
+def test_an_address_that_was_made_a_path_is_told_from_a_missing_file() -> None:
+    with pytest.raises(ImageError, match="one slash of an address's two; give a str"):
+        as_picture(Path("https://host/a.png"), "it")
+
+
+def test_an_address_is_shown_in_one_line() -> None:
+    with pytest.raises(ImageError) as told:
+        as_picture("http://[::1\nhost/a.png", "it")
+    assert "\n" not in str(told.value)
 
 
 def test_no_framework_is_imported_to_tell_a_tensor() -> None:

@@ -61,6 +61,8 @@ def test_a_file_may_hold_several_zones_and_lines_by_name(tmp_path: Path) -> None
         ("nan,0,1,1", "no point of a picture"),
         ("0,0,inf,1", "no point of a picture"),
         ("=0,0,1,1", "no name before the ="),
+        ("-0.1,0.5,1.1,0.5", "too small for pixels, and fractions of the picture are from 0 to 1"),
+        ("door=0,0.5,1.5,0.5", "too small for pixels"),
     ],
 )
 def test_a_line_that_is_none_is_one_line(word: str, fault: str) -> None:
@@ -91,6 +93,8 @@ def test_a_line_that_is_none_is_one_line(word: str, fault: str) -> None:
         ([[0, 0], [True, 0], [9, 9]], "is no point"),
         ("[[0, 0], [NaN, 0], [9, 9]]", "no point of a picture"),
         ("[[0, 0], [1e999, 0], [9, 9]]", "no point of a picture"),
+        (f"[[0, 0], [1{'0' * 400}, 0], [9, 9]]", "no point of a picture"),
+        ([[0, 0], [1.2, 0], [1.2, 1]], "too small for pixels"),
         ([[k, k * k] for k in range(1001)], "1001 corners"),
     ],
 )
@@ -98,6 +102,12 @@ def test_a_zone_that_is_none_is_one_line(tmp_path: Path, content: Any, fault: st
     with pytest.raises(ConfigError, match=fault) as raised:
         find_places([], [written(tmp_path, content)])
     assert "\n" not in str(raised.value) and str(raised.value).startswith("--count-zone")
+
+
+@pytest.mark.parametrize("name", ["a\0b.json", "x" * 5000])
+def test_a_name_that_no_file_has_is_one_line(name: str) -> None:
+    with pytest.raises(ConfigError, match="cannot be read"):
+        find_places([], [name])
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:

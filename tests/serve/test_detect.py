@@ -135,7 +135,6 @@ def test_a_picture_comes_back_drawn_on(one):
         ("?score=nan", "score: Input should be a finite number"),
         ("?classes=cat,cow", "classes: the model has no class 'cow'; it has cat, dog, hen"),
         ("?format=xml", "format: Input should be 'json', 'coco' or 'image'"),
-        ("?colour=red", "colour: Extra inputs are not permitted"),
         ("?overlap=0.1", "overlap is for tile: give both, or neither"),
         ("?tile=1", "tile: Input should be greater than or equal to 32"),
     ],

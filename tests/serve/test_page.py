@@ -5,6 +5,7 @@ import pytest
 from mindssd.build.model import load
 from tests.chromium import Page, chromium
 from tests.serve.conftest import picture, png, running
+from tests.serve.test_access import described
 from tests.viewing import BOXES, ON_SCREEN, bring, drop, serious, slide
 
 
@@ -72,16 +73,33 @@ def test_a_picture_that_cannot_be_read_is_said_and_the_next_one_is_looked_at(pag
     assert page.run("document.querySelectorAll('#pictures button').length") == 2
 
 
-def test_the_token_is_asked_for_and_borne(page, model):
-    with running(model, token="sesame") as service:
+@pytest.mark.parametrize("token", ["sesame", "sésame", "芝麻"])
+def test_the_token_is_asked_for_and_borne(page, model, token):
+    with running(model, token=token) as service:
         page.open(f"http://127.0.0.1:{service.port}/")
         page.wait_for("document.getElementById('token-form')?.hidden === false")
-        page.run("""(() => {
-          document.getElementById("token").value = "sesame";
+        page.run(f"""(() => {{
+          document.getElementById("token").value = "{token}";
           document.getElementById("token-form").requestSubmit();
-        })()""")
+        }})()""")
         page.wait_for("document.getElementById('about').textContent.includes('3 classes')")
         bring(page, picture(3))
+
+
+def test_a_model_with_thresholds_of_its_own_is_shown_by_them_until_the_slider_moves(page, tmp_path):
+    own = {"cat": 0.45, "dog": 0.603, "hen": 0.75}
+    path = described(tmp_path, thresholds=own)
+    with running(path) as service:
+        show(page, service.port)
+        bring(page, picture(3))
+        assert page.run("document.getElementById('own').checked")
+        assert page.run(BOXES) == [
+            pytest.approx(box, abs=1e-3) for box in expected(path, picture(3), None)
+        ]
+        slide(page, 0.5)
+        assert page.run(BOXES) == [
+            pytest.approx(box, abs=1e-3) for box in expected(path, picture(3), 0.5)
+        ]
 
 
 def test_the_webcam_is_looked_at_until_it_is_stopped(page, one):
@@ -92,6 +110,20 @@ def test_the_webcam_is_looked_at_until_it_is_stopped(page, one):
     page.run("document.getElementById('webcam').click()")
     assert page.run("document.getElementById('webcam').getAttribute('aria-pressed')") == "false"
     page.wait_for("!document.getElementById('picture').hidden")
+
+
+def test_a_webcam_that_is_asked_for_twice_is_had_once(page, one):
+    show(page, one.port)
+    page.run("""(() => {
+      const devices = navigator.mediaDevices, had = devices.getUserMedia.bind(devices);
+      window.asked = 0;
+      devices.getUserMedia = (wanted) => { window.asked += 1; return had(wanted); };
+      for (let i = 0; i < 2; i += 1) document.getElementById("webcam").click();
+    })()""")
+    page.wait_for("document.getElementById('status').textContent.endsWith('ms a picture')")
+    assert page.run("window.asked") == 1
+    page.run("document.getElementById('webcam').click()")
+    page.wait_for("!document.getElementById('video').srcObject.active")
 
 
 @pytest.mark.parametrize(

@@ -152,10 +152,13 @@ async function startCamera() {
     return say("A browser gives its webcam to pages of https or of localhost alone.", true);
   }
   let stream;
+  at("webcam").disabled = true; // a second one would never be stopped
   try {
     stream = await navigator.mediaDevices.getUserMedia({ video: { facingMode: "environment" } });
   } catch (error) {
     return say(`The webcam cannot be had: ${error.message}`, true);
+  } finally {
+    at("webcam").disabled = false;
   }
   const camera = { stream, last: null };
   state.camera = camera;

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
 
-from mindssd.deploy.manifest import Manifest
+from mindssd.deploy.manifest import Manifest, own_thresholds
 from mindssd.deploy.targets.web.runtime import FILES, VERSION, WASM
 from mindssd.errors import ConfigError
 from mindssd.files import require_writable
@@ -86,8 +86,6 @@ def description(manifest: Manifest, name: str) -> dict[str, object]:
     """What the page's scripts know of the model."""
     metadata, shown = manifest.metadata, manifest.shown()
     refinement: Refinement = manifest.refinement()
-    # One for all classes too, which a slider's steps would round.
-    own = [metadata.thresholds[name] for name in metadata.class_names if metadata.thresholds]
     return {
         "name": name,
         "classes": metadata.class_names,
@@ -96,7 +94,8 @@ def description(manifest: Manifest, name: str) -> dict[str, object]:
         "std": metadata.std,
         "keeps_aspect": manifest.keeps_aspect,
         "score": shown.score_threshold,
-        "thresholds": own or None,
+        # One for all classes too, which a slider's steps would round.
+        "thresholds": own_thresholds(metadata),
         "iou_threshold": shown.iou_threshold,
         "across_classes_iou": shown.across_classes_iou,
         "max_detections": shown.max_detections,

@@ -1,0 +1,28 @@
+"""What an export is asked for, by programs too, which no range of an option guards."""
+
+import math
+from typing import Any
+
+import pytest
+
+from mindssd.deploy.manifest import InGraphNMS
+from mindssd.deploy.settings import ExportSettings
+from mindssd.errors import ConfigError
+
+
+@pytest.mark.parametrize(
+    ("settings", "fault"),
+    [
+        ({"max_loss": math.nan}, "--max-loss is nan: expected at least 0"),
+        ({"max_loss": -0.1}, "--max-loss is -0.1: expected at least 0"),
+        ({"nms": InGraphNMS(math.nan, 0.6, 300)}, "--nms-score is nan: expected 0 to 1"),
+        ({"nms": InGraphNMS(0.01, 1.5, 300)}, "--nms-iou is 1.5: expected 0 to 1"),
+        ({"nms": InGraphNMS(0.01, 0.6, 0)}, "--nms-detections is 0: expected at least 1"),
+    ],
+)
+def test_numbers_out_of_range_are_refused_before_any_work(
+    settings: dict[str, Any], fault: str
+) -> None:
+    with pytest.raises(ConfigError) as raised:
+        ExportSettings(**settings)
+    assert str(raised.value) == fault
