@@ -210,13 +210,13 @@ class _Export:
         from mindssd.deploy.graph import describe, finish
 
         is_simple = self.settings.format in SIMPLE_READERS
-
+        in_graph = self.settings.format != "tflite"  # which has an operator of its own
         model = finish(
             raw,
             self.default_boxes.boxes_cxcywh,
             self.config.matching.variances,
             len(self.metadata.class_names),
-            manifest.nms,
+            manifest.nms if in_graph else None,
             1 if is_simple else manifest.batch,
             spell_out=not is_simple,
         )

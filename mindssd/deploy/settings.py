@@ -23,7 +23,7 @@ SIMPLE_READERS = ("tflite", "ncnn")
 _TAKES = {
     "int8": ("onnx", "openvino", "tflite"),
     "--float16": SIMPLE_READERS,
-    "--nms": ("onnx", "openvino"),
+    "--nms": ("onnx", "openvino", "tflite"),
     "--batch": ("onnx", "openvino"),
     "--runtime-archive": ("web",),
 }

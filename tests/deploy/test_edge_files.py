@@ -11,7 +11,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 import mindssd
 from mindssd.deploy.graph import describe, finish
-from mindssd.deploy.manifest import Manifest
+from mindssd.deploy.manifest import InGraphNMS, Manifest
 from mindssd.deploy.quantize import Quantizer
 from mindssd.deploy.sessions import opening
 from mindssd.deploy.sessions.litert_session import import_schema
@@ -172,6 +172,29 @@ def test_in_int8_outputs_are_near_and_every_layer_but_the_last_is_int8(
     graph = schema.Model.GetRootAs(files["tflite int8"].read_bytes()).Subgraphs(0)
     kinds = [graph.Tensors(i).Type() for i in range(graph.TensorsLength())]
     assert kinds.count(schema.TensorType.INT8) > 20
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_with_nms_inside_a_tflite_file_keeps_what_the_onnx_file_keeps(
+    tmp_path: Path, threads: int
+) -> None:
+    nms = InGraphNMS(0.6, 0.5, 200)
+    parts = (DEFAULT_BOXES.boxes_cxcywh, (0.1, 0.2), len(CLASS_NAMES))
+    raw, described = drawn_graph(), manifest(nms)
+    onnx_file, tflite_file = tmp_path / "model.onnx", tmp_path / "model.tflite"
+    model = finish(raw, *parts, nms)
+    describe(model, described, onnx_file)
+    onnx_file.write_bytes(model.SerializeToString())
+    write_tflite(finish(raw, *parts, None, 1, spell_out=False), described, tflite_file)
+    settings = RuntimeSettings(threads=threads)
+    expected, found = (open_session(x, settings) for x in (onnx_file, tflite_file))
+    assert found.manifest.nms == nms
+    outputs = list(zip(expected.forward(pictures()), found.forward(pictures()), strict=True))
+    for (one, other), tolerance in zip(outputs, (1e-4, 1e-5, 0), strict=True):
+        assert one.dtype == other.dtype
+        np.testing.assert_allclose(one, other, atol=tolerance)
+    kept = (outputs[1][0] > 0).sum(axis=1)
+    assert (kept > 2).all() and (kept < 200).all()  # and rows are left over
 
 
 def test_a_detector_is_loaded_and_says_what_runs_it(files: dict[str, Path], kind: str) -> None:

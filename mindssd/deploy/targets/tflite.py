@@ -13,9 +13,10 @@ import numpy as np
 import onnx
 from onnx import helper, shape_inference
 
-from mindssd.deploy.manifest import INPUT, Manifest
+from mindssd.deploy.manifest import BOXES, INPUT, SCORES, InGraphNMS, Manifest
 from mindssd.deploy.sessions.litert_session import NOTE
 from mindssd.deploy.targets.tflite_file import Scale
+from mindssd.deploy.targets.tflite_nms import select
 from mindssd.deploy.targets.tflite_values import MAP_AXES, Int8, Values
 from mindssd.errors import EngineError
 from mindssd.types import Array
@@ -31,12 +32,13 @@ def write_tflite(
 ) -> None:
     """Write a finished graph of one image with its manifest, whose precision is the weights' too.
 
-    EngineError where the graph has an operator that is not written here.
+    The graph has no NMS inside; the file has where the manifest says so. EngineError where the
+    graph has an operator that is not written here.
     """
     notes = {f"{NOTE}{key}": text.encode() for key, text in manifest.to_strings(target).items()}
     graph = shape_inference.infer_shapes(model, strict_mode=True, data_prop=True).graph
     writer = _Writer(graph, manifest.precision == "float16", int8)
-    target.write_bytes(writer.content(manifest.recipe or "ssd", notes))
+    target.write_bytes(writer.content(manifest.recipe or "ssd", notes, manifest.nms))
 
 
 class _Writer:
@@ -53,7 +55,7 @@ class _Writer:
         self._done: set[str] = set()
         """Outputs of nodes that another operator has taken in."""
 
-    def content(self, name: str, notes: dict[str, bytes]) -> bytes:
+    def content(self, name: str, notes: dict[str, bytes], nms: InGraphNMS | None) -> bytes:
         """The file's bytes."""
         images = self._values.computed(INPUT, is_map=True)
         for node in self._graph.node:
@@ -66,10 +68,14 @@ class _Writer:
                     "for TensorFlow Lite; `--format onnx` has all"
                 )
             write(self, node)
-        outputs = [self._values.floats(output.name) for output in self._graph.output]
-        for number, output in zip(outputs, self._graph.output, strict=True):
-            self._file.rename(number, output.name)
-        return self._file.content([images], outputs, name, notes)
+        outputs = {output.name: self._values.floats(output.name) for output in self._graph.output}
+        if nms is not None:
+            for output, number in outputs.items():
+                self._file.rename(number, f"{output}/all")
+            outputs = select(self._file, outputs[BOXES], outputs[SCORES], nms)
+        for output, number in outputs.items():
+            self._file.rename(number, output)
+        return self._file.content([images], list(outputs.values()), name, notes)
 
     # What an operator needs to know.
 

@@ -81,22 +81,29 @@ class TFLiteFile:
         inputs: Sequence[int],
         output: int,
         options: Mapping[str, Any] | None = None,
+        others: Sequence[int] = (),
     ) -> int:
-        """Append an operator, by its name in the schema, and give its output back.
+        """Append an operator, by its name in the schema, and give its first output back.
 
-        `options` are those of the schema's table for it, beside `table`, which is that table.
+        `options` are those of the schema's table for it, beside `table`, which is that table. An
+        operator that is none of the schema's takes its options as flexbuffers have them. `others`
+        are outputs behind the first.
         """
+        from flatbuffers import flexbuffers
+
         schema = self._schema
         operator = schema.OperatorT()
-        operator.inputs, operator.outputs = list(inputs), [output]
+        operator.inputs, operator.outputs = list(inputs), [output, *others]
         in_int8 = any(self._tensors[i].type == schema.TensorType.INT8 for i in (*inputs, output))
         in_float16 = any(self._tensors[i].type == schema.TensorType.FLOAT16 for i in inputs)
         version = 3 if in_float16 else 1
         if in_int8 and kind not in _INT8_FROM_1:
             version = _INT8_VERSIONS.get(kind, 2)
         operator.opcodeIndex = self._codes.setdefault((kind, version), len(self._codes))
-        if options is not None:
-            values = dict(options)
+        values = dict(options or {})
+        if self._builtin(kind) is None:
+            operator.customOptions = np.frombuffer(flexbuffers.Dumps(values), np.uint8)
+        elif values:
             table = values.pop("table")
             operator.builtinOptionsType = getattr(schema.BuiltinOptions, table)
             operator.builtinOptions = getattr(schema, f"{table}T")()
@@ -129,9 +136,16 @@ class TFLiteFile:
         builder.Finish(model.Pack(builder), file_identifier=_IDENTIFIER)
         return bytes(builder.Output())
 
+    def _builtin(self, kind: str) -> int | None:
+        """The schema's number of an operator; None for one that is none of its."""
+        number: int | None = getattr(self._schema.BuiltinOperator, kind, None)
+        return number
+
     def _code(self, kind: str, version: int) -> Any:
         code = self._schema.OperatorCodeT()
-        code.builtinCode = getattr(self._schema.BuiltinOperator, kind)
+        code.builtinCode = self._builtin(kind)
+        if code.builtinCode is None:
+            code.builtinCode, code.customCode = self._schema.BuiltinOperator.CUSTOM, kind
         # The old field, of a byte; 127 says to look at the new one.
         code.deprecatedBuiltinCode = min(code.builtinCode, 127)
         code.version = version

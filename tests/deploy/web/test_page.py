@@ -14,7 +14,7 @@ from PIL import Image
 from mindssd.build.model import deployed_predictor, load
 from mindssd.deploy.sessions.opening import open_session
 from mindssd.deploy.sessions.session import RuntimeSettings
-from mindssd.deploy.targets.web import check
+from mindssd.deploy.targets.web import browser, check
 from mindssd.deploy.targets.web.check import verify_page
 from mindssd.errors import MindSSDError
 from mindssd.images import decode_image
@@ -232,3 +232,28 @@ def test_without_a_browser_or_with_one_that_does_not_start_that_is_said(
     assert verified(folder) == [f"not verified in a browser: {broken} ended with status 3"]
     monkeypatch.setattr(check, "find_browser", lambda: str(tmp_path / "none"))
     assert "cannot be started: No such file" in verified(folder)[0]
+
+
+def test_a_page_may_take_long_if_each_picture_comes_within_the_patience(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = 0.0
+
+    class Browser:
+        """One that takes so long for a picture, of four, and gives its boxes or does not."""
+
+        def __init__(self, seconds: float, gives: bool) -> None:
+            self.seconds, self.gives, self.post = seconds, gives, browser.Post([], 0.05)
+            self.post.ended.wait = lambda _: len(self.post.parts) == 4  # type: ignore[assignment]
+
+        def poll(self) -> None:
+            nonlocal now
+            now += self.seconds
+            if self.gives:
+                self.post.parts[f"/boxes/{now}"] = b""
+
+    monkeypatch.setattr(browser.time, "monotonic", lambda: now)
+    slow, silent = Browser(200, gives=True), Browser(200, gives=False)
+    browser.wait_for_end(slow.post, slow, "chromium")  # type: ignore[arg-type]
+    with pytest.raises(browser.NotTriedError, match="chromium gave nothing for 300 s"):
+        browser.wait_for_end(silent.post, silent, "chromium")  # type: ignore[arg-type]

@@ -135,7 +135,7 @@ def test_the_option_is_for_the_web_alone() -> None:
     with pytest.raises(ConfigError, match="--runtime-archive is for web, not for onnx"):
         ExportSettings(runtime_archive=Path("a.tgz"))
     refused = (
-        ("--nms", "onnx and openvino", {"nms": object()}),
+        ("--nms", "onnx, openvino and tflite", {"nms": object()}),
         ("int8", ".* and tflite", {"int8": True}),
     )
     for word, others, settings in refused:

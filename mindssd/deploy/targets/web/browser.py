@@ -27,13 +27,14 @@ from mindssd.types import Array
 
 PROGRAMS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 PATIENCE_S = 300.0
+"""How long a page may work on one picture: a large network without threads takes many seconds."""
 _MAX_BYTES = 1 << 30
 _VERIFY = Path(__file__).parent / "verify.js"
 _HTML = b'<!doctype html><script type="module" src="/verify.js"></script>'
 
 
 class NotTriedError(Exception):
-    """The browser could not be started, or did not come to an end: nothing is known of the page."""
+    """The browser could not be started, or came to no result: nothing is known of the page."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,7 +50,7 @@ class Seen:
 
 
 @dataclass(eq=False)
-class _Post:
+class Post:
     """What a page is given, and what came back."""
 
     pictures: list[bytes]
@@ -71,20 +72,27 @@ def look_in_browser(
     `pictures` are (H, W, 3) uint8 RGB. NotTriedError where the browser is at fault, MindSSDError
     where the page is.
     """
-    post = _Post([_png(picture) for picture in pictures], lowest)
+    post = Post([_png(picture) for picture in pictures], lowest)
     with _served(folder, post) as address, _browser(program, f"{address}/verify.html") as process:
-        end = time.monotonic() + PATIENCE_S
-        while not post.ended.wait(0.1):
-            if process.poll() is not None:
-                raise NotTriedError(f"{program} ended with status {process.returncode}")
-            if time.monotonic() > end:
-                raise NotTriedError(f"{program} did not come to an end within {PATIENCE_S:.0f} s")
+        wait_for_end(post, process, program)
     if "/fault" in post.parts:
         raise MindSSDError(f"the page fails in {program}: {post.parts['/fault'].decode()}")
     return post.parts["/end"].decode(), [_seen(post, index) for index in range(len(pictures))]
 
 
-def _seen(post: _Post, index: int) -> Seen:
+def wait_for_end(post: Post, process: "subprocess.Popen[bytes]", program: str) -> None:
+    """NotTriedError where the browser ends by itself, or nothing comes for `PATIENCE_S`."""
+    heard, end = 0, time.monotonic() + PATIENCE_S
+    while not post.ended.wait(0.1):
+        if process.poll() is not None:
+            raise NotTriedError(f"{program} ended with status {process.returncode}")
+        if len(post.parts) > heard:
+            heard, end = len(post.parts), time.monotonic() + PATIENCE_S
+        if time.monotonic() > end:
+            raise NotTriedError(f"{program} gave nothing for {PATIENCE_S:.0f} s")
+
+
+def _seen(post: Post, index: int) -> Seen:
     boxes, scores = (
         np.frombuffer(post.parts[f"/{name}/{index}"], np.float32) for name in ("boxes", "scores")
     )
@@ -99,7 +107,7 @@ def _png(picture: Array) -> bytes:
 
 
 @contextmanager
-def _served(folder: Path, post: _Post) -> Iterator[str]:
+def _served(folder: Path, post: Post) -> Iterator[str]:
     own = {
         "/verify.html": ("text/html", _HTML),
         "/verify.js": ("text/javascript", _VERIFY.read_bytes()),
