@@ -7,6 +7,7 @@ never detected.
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from operator import index
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -81,7 +82,8 @@ class Detections:
 
     `boxes` (n, 4) in pixels of the original image, `scores` (n,) float32 in 0..1, `class_ids` (n,)
     int32 into `class_names`. `category_ids` are the annotation file's ids of the classes, where
-    they are known. Nothing found is n = 0.
+    they are known. `track_ids` (n,) int32, in a video that is followed: an object's number from 1
+    on, 0 for what has none yet. Nothing found is n = 0.
     """
 
     boxes: Array
@@ -118,8 +120,9 @@ class Detections:
         set its name, written as `file_name`. Categories have the model's `category_ids`, or where
         these are not known count from 1; `category_name` stands beside. `bbox` is (x, y, width,
         height) in pixels to a thousandth, `score` to a millionth; what has a track, its number as
-        `track_id`. Nothing found is an empty list.
+        `track_id`. Nothing found is an empty list. TypeError for what is neither.
         """
+        image = image if isinstance(image, str) else index(image)  # NumPy's whole numbers too
         ids = self.category_ids or tuple(range(1, len(self.class_names) + 1))
         key = "file_name" if isinstance(image, str) else "image_id"
         return [

@@ -1,6 +1,8 @@
 """Detections as other programs have them."""
 
+import json
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -38,6 +40,14 @@ def test_coco_has_the_models_category_ids_and_counts_where_there_are_none() -> N
     unknown = Detections(FOUND.boxes, FOUND.scores, FOUND.class_ids, FOUND.class_names)
     assert [found["category_id"] for found in unknown.to_coco("a.jpg")] == [2, 1]
     assert NONE.to_coco(1) == []
+
+
+def test_an_images_id_is_any_whole_number_and_its_name_is_text() -> None:
+    ids = (7, np.int64(7), np.array([7])[0], np.uint8(7))
+    assert {json.dumps(FOUND.to_coco(one)) for one in ids} == {json.dumps(FOUND.to_coco(7))}
+    for neither in (None, 1.5, Path("a.jpg")):
+        with pytest.raises(TypeError):
+            FOUND.to_coco(neither)  # type: ignore[arg-type]
 
 
 def test_those_of_some_classes_keep_their_category_ids() -> None:

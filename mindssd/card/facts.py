@@ -14,7 +14,7 @@ from mindssd.deploy.sessions.opening import is_deployed, open_session
 from mindssd.errors import ConfigError, MindSSDError
 from mindssd.evaluation.protocol import PROTOCOLS, Protocol
 from mindssd.weights.hub import is_hub_address, read_address
-from mindssd.weights.safetensors_file import ModelMetadata
+from mindssd.weights.safetensors_file import DAMAGE, ModelMetadata
 from mindssd.weights.transfer import read_description
 
 NUMBERS = (
@@ -124,7 +124,7 @@ def _figures(
 def _tree(file: Path) -> dict[str, Any]:
     try:
         tree = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise ConfigError(f"{file}: cannot be read as an evaluation's JSON: {reason}") from error
     if not isinstance(tree, dict):
@@ -155,7 +155,7 @@ def _of_file(file: Path, tree: dict[str, Any], protocol: Protocol) -> Figures:
                 for found in numbers["per_class"]
             ),
         )
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except DAMAGE as error:
         raise ConfigError(
             f"{file}: is no evaluation's JSON, as `mindssd eval --json` writes ({error!r})"
         ) from error

@@ -16,7 +16,7 @@ from mindssd.geometry.postprocess import PostProcessDecoded, PostProcessSelected
 from mindssd.geometry.refinement import Refinement
 from mindssd.geometry.selection import Selection
 from mindssd.weights.class_rows import some
-from mindssd.weights.safetensors_file import FORMAT, ModelMetadata, from_strings, to_strings
+from mindssd.weights.safetensors_file import DAMAGE, FORMAT, ModelMetadata, from_strings, to_strings
 
 INPUT = "images"
 """(B, 3, H, W) float32, RGB normalised by `mean` and `std`; B is free, or the manifest's."""
@@ -180,5 +180,5 @@ class Manifest:
             own: dict[str, Any] = json.loads(strings["deployed"])
             nms = own.pop("nms")
             return cls(metadata=metadata, nms=InGraphNMS(**nms) if nms else None, **own)
-        except (TypeError, ValueError, KeyError, AttributeError) as error:
+        except DAMAGE as error:
             raise WeightsError(f"{path}: its description is damaged ({error!r})") from error

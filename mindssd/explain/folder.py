@@ -37,6 +37,6 @@ def claim(folder: Path) -> None:
 def _is_ours(path: Path) -> bool:
     try:
         tree = json.loads(path.read_bytes())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return False
     return isinstance(tree, dict) and tree.get("kind") == KIND

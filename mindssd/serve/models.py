@@ -83,8 +83,8 @@ class Models:
 
     async def _reload(self, served: Served, stamp: Stamp) -> None:
         served.stamp = stamp  # a broken file is tried once
-        runner = self._runner(served.name, served.path)
         try:
+            runner = self._runner(served.name, served.path)
             opened = await asyncio.to_thread(runner.opened)
         except Exception as error:
             served.reload_error = printable(" ".join(str(error).split())) or repr(error)

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+import numpy as np
+
 from mindssd.training.plan import Metrics, Outcome
 from mindssd.training.trackers.base import Status
 
@@ -131,5 +133,6 @@ class Caller:
         except BaseException:  # SystemExit too
             self._save()
             raise
-        if wish is True:
+        # What NumPy compares is its own True; anything else that counts as true is no wish.
+        if isinstance(wish, bool | np.bool_) and wish:
             self._stop()

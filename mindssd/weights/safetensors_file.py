@@ -176,6 +176,10 @@ def to_strings(path: Path, metadata: ModelMetadata) -> dict[str, str]:
     return strings
 
 
+DAMAGE = (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError)
+"""What reading values out of JSON can raise, whatever is in it."""
+
+
 def from_strings(path: Path, strings: Mapping[str, str]) -> ModelMetadata:
     """The inverse of `to_strings`; WeightsError for a damaged description, VersionError a newer."""
     try:
@@ -203,7 +207,7 @@ def from_strings(path: Path, strings: Mapping[str, str]) -> ModelMetadata:
             mindssd_version=writer,
             format_version=format_version,
         )
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except DAMAGE as error:
         raise WeightsError(f"{path}: its description is damaged ({error!r})") from error
 
 

@@ -151,6 +151,24 @@ def test_a_file_that_is_replaced_is_served_and_a_broken_one_is_not(deploy, tmp_p
     assert 'mindssd_reloads_total{model="model",taken="false"} 1.0' in text
 
 
+def test_what_keeps_one_new_file_from_being_opened_does_not_end_the_watch(deploy, monkeypatch):
+    path = deploy()
+    with running(path, reload_s=0.02) as service:
+        models = service.service.models
+        start = models._start
+
+        def full(*words):
+            monkeypatch.setattr(models, "_start", start)
+            raise RuntimeError("can't start new thread")
+
+        monkeypatch.setattr(models, "_start", full)
+        replace_whole(path, deploy(random_outputs(seed=5), name="other.onnx").read_bytes())
+        info = info_where(service, lambda info: info["reload_error"])
+        assert info["reload_error"] == "can't start new thread"
+        replace_whole(path, deploy(random_outputs(seed=6), name="other.onnx").read_bytes())
+        assert info_where(service, lambda info: info["generation"] == 2)["reload_error"] is None
+
+
 def test_no_request_is_lost_while_models_are_replaced(deploy):
     path = deploy()
     contents = [path.read_bytes(), deploy(random_outputs(seed=5), name="other.onnx").read_bytes()]

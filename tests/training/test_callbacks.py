@@ -4,6 +4,7 @@ import signal
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from mindssd.engines.base import SingleProcessGroup
@@ -125,6 +126,15 @@ def test_a_wish_at_the_last_evaluation_changes_nothing(tmp_path: Path) -> None:
 @pytest.mark.parametrize("value", [None, 1, "yes", [3]])
 def test_only_true_is_a_wish(value: Any, tmp_path: Path) -> None:
     Run(tmp_path, PLAN, callbacks=Callbacks(on_step=lambda done: value)).run()
+
+
+def test_numpys_true_is_a_wish_and_its_false_is_none(tmp_path: Path) -> None:
+    def on_step(done: StepDone) -> Any:
+        return np.float32(done.step) > 3
+
+    with pytest.raises(StoppedByCallback):
+        Run(tmp_path, PLAN, callbacks=Callbacks(on_step=on_step)).run()
+    resumed(tmp_path, 4)
 
 
 def test_one_processs_wish_is_all_of_theirs() -> None:

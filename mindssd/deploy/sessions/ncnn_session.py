@@ -96,7 +96,7 @@ def _require_beside(path: Path, file: Path) -> None:
 def _read_notes(path: Path) -> dict[str, str]:
     try:
         notes = json.loads(path.read_bytes())
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise WeightsError(f"{path}: is damaged ({error}); export it again") from error
     if not isinstance(notes, dict) or not all(isinstance(x, str) for x in notes.values()):
         raise WeightsError(f"{path}: is no description of a model; export it again")

@@ -47,7 +47,7 @@ _ONNX_START = b"\x08"  # the field `ir_version`
 _XML_START = b"<?xml"
 _TFLITE_MARK, _MARK_AT = b"TFL3", slice(4, 8)
 _PARAM_START = b"7767517"
-_SUFFIXES = (".onnx", ".xml", ".tflite", ".param")
+_SUFFIXES = {".onnx": "ONNX", ".xml": "OpenVINO", ".tflite": "TensorFlow Lite", ".param": "ncnn"}
 
 
 def is_deployed(path: str | Path) -> bool:
@@ -80,7 +80,9 @@ def open_session(path: str | Path, settings: RuntimeSettings | None = None) -> S
 def _open(path: Path, settings: RuntimeSettings) -> Session:
     _check(settings)
     content = read_bytes(path)
-    format = _format_of(content)
+    if not content:
+        raise WeightsError(f"{path}: is empty: writing it was interrupted; export it again")
+    format = _format_of(path, content)
     runtime = _choose_runtime(path, settings, format)
     if format == "OpenVINO":
         return open_openvino_file(path, settings)
@@ -126,13 +128,15 @@ def _check(settings: RuntimeSettings) -> None:
         raise ConfigError(f"threads={settings.threads}: expected at least 1")
 
 
-def _format_of(content: bytes) -> str:
-    """The name of a file's format, ONNX unless it is known as another."""
+def _format_of(path: Path, content: bytes) -> str:
+    """The name of a file's format by its content, or where that tells nothing by its suffix."""
     if content.lstrip()[: len(_XML_START)] == _XML_START:
         return "OpenVINO"
     if content.startswith(_PARAM_START):
         return "ncnn"
-    return "TensorFlow Lite" if content[_MARK_AT] == _TFLITE_MARK else "ONNX"
+    if content[_MARK_AT] == _TFLITE_MARK:
+        return "TensorFlow Lite"
+    return "ONNX" if content.startswith(_ONNX_START) else _SUFFIXES.get(path.suffix.lower(), "ONNX")
 
 
 def _choose_runtime(path: Path, settings: RuntimeSettings, format: str) -> str:

@@ -50,6 +50,51 @@ def test_noise_never_passes_for_a_model(tmp_path: Path) -> None:
             open_session(path)
 
 
+@pytest.mark.parametrize("suffix", [".onnx", ".xml", ".tflite", ".param"])
+def test_an_empty_file_is_said_to_be_empty_whatever_it_is_called(
+    tmp_path: Path, suffix: str
+) -> None:
+    path = tmp_path / f"model{suffix}"
+    path.touch()
+    with pytest.raises(WeightsError, match=f"model{suffix}: is empty: writing it was interrupted"):
+        mindssd.load(path)
+
+
+@pytest.mark.parametrize(
+    ("suffix", "package", "fault"),
+    [
+        (".onnx", "onnxruntime", "is not an ONNX file"),
+        (".tflite", "ai_edge_litert", "is not a TensorFlow Lite file"),
+        (".param", "ncnn", r"model\.bin is not beside it"),
+        (".xml", "openvino", r"its weights, model\.bin, are not beside it"),
+    ],
+)
+def test_a_damaged_file_is_told_by_the_format_that_its_name_says(
+    tmp_path: Path, suffix: str, package: str, fault: str
+) -> None:
+    pytest.importorskip(package)
+    path = tmp_path / f"model{suffix}"
+    path.write_bytes(b"nothing that any of them begins with")
+    with pytest.raises(WeightsError, match=rf"model\{suffix}: .*{fault}") as caught:
+        mindssd.load(path)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, "1" + "0" * 400])
+@pytest.mark.parametrize("key", ["deployed", "temperature", "metrics"])
+def test_a_description_of_any_json_is_damaged_and_no_more(
+    deploy: Deploy, key: str, text: str
+) -> None:
+    path = deploy()
+    model = onnx.load(path)
+    entry = next((x for x in model.metadata_props if x.key == key), None)
+    entry = entry or model.metadata_props.add(key=key)
+    entry.value = text
+    path.write_bytes(model.SerializeToString())
+    with pytest.raises(WeightsError, match="its description is damaged"):
+        mindssd.load(path)
+
+
 def test_a_file_of_others_is_refused(deploy: Deploy, tmp_path: Path) -> None:
     model = onnx.load(deploy())
     del model.metadata_props[:]
