@@ -187,13 +187,14 @@ def _select(
         nodes.float32([nms.iou_threshold]),
         nodes.float32([nms.score_threshold]),
     )  # (K, 3): image, class and box of each one kept, whatever image it is of
-    kept = nodes.add("GatherND", ranks, selected)  # (K,)
-    # Row b of a table has the scores of image b's and -1 for the others', and room for M more.
-    images = nodes.add("Gather", selected, nodes.int64(0), axis=1)
+    # With room for M more, which are of no image. It may be empty: OpenCV 5 dies of a Gather then.
+    room = nodes.int64([0, 0, most, 0])
+    padded, of_none = (nodes.add("Pad", selected, room, nodes.int64(x)) for x in (0, -1))
+    images = nodes.add("Gather", of_none, nodes.int64(0), axis=1)  # (K + M,)
+    kept = nodes.add("GatherND", ranks, padded)  # (K + M,)
+    # Row b of a table has the scores of image b's and -1 for the others'.
     numbers = _numbers(nodes, boxes, fixed_batch)  # (B, 1)
     table = nodes.add("Where", nodes.add("Equal", numbers, images), kept, nodes.float32(-1.0))
-    table = nodes.add("Pad", table, nodes.int64([0, 0, 0, most]), nodes.float32(-1.0))
-    padded = nodes.add("Pad", selected, nodes.int64([0, 0, most, 0]), nodes.int64(0))
     best, places = nodes.add_two("TopK", table, nodes.int64([most]), axis=1)  # (B, M)
     rows = nodes.add("Gather", padded, places, axis=0)  # (B, M, 3)
     found = nodes.add("Greater", best, nodes.float32(0.0))

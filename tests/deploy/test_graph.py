@@ -92,6 +92,14 @@ def test_nms_has_its_five_inputs_and_other_shapes_are_static() -> None:
         assert batch.dim_param == "batch" and all(dim.dim_value > 0 for dim in rest)
 
 
+def test_nothing_gathers_by_what_nms_keeps_before_it_has_rows() -> None:
+    """OpenCV 5.0 ends with a division by zero where nothing is kept."""
+    graph = finished(raw_graph(*random_outputs()), InGraphNMS(0.01, 0.5, 10)).graph
+    (nms,) = [node for node in graph.node if node.op_type == "NonMaxSuppression"]
+    takers = {node.op_type for node in graph.node if nms.output[0] in node.input}
+    assert takers == {"Pad"}
+
+
 def convolution_and_norm() -> onnx.ModelProto:
     rng = np.random.default_rng(0)
     constants = {
