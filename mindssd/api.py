@@ -65,6 +65,11 @@ def train(
             raise ConfigError(f"{word!r} is not key=value; did you mean --config {word}?")
     if adapt and resume is None:
         raise ConfigError("--adapt is for --resume: a new run has nothing to adapt to")
+    for name, value, least in (("devices", devices, 1), ("restarts", restarts, 0)):
+        if value < least:
+            raise ConfigError(f"--{name} is {value}: expected at least {least}")
+    if not patience >= 1:  # so is NaN
+        raise ConfigError(f"--patience is {patience}: expected seconds, at least 1")
     if restarts and devices == 1:
         raise ConfigError("--restarts is for --devices 2 and more")
     callbacks = Callbacks(on_step, on_epoch, on_evaluation, on_end)

@@ -136,9 +136,8 @@ def _of_file(file: Path, tree: dict[str, Any], protocol: Protocol) -> Figures:
     numbers = tree.get("evaluation", tree)
     intervals = tree.get("intervals", {})
     try:
-        values = {name: float(numbers[name]) for name in NUMBERS if numbers[name] is not None}
-        if not all(map(math.isfinite, values.values())):
-            raise ValueError("a number that is not finite")
+        found_values = {name: _number(numbers[name]) for name in NUMBERS}
+        values = {name: value for name, value in found_values.items() if value is not None}
         return Figures(
             values=values,
             protocol=PROTOCOLS.get(numbers["protocol"]["name"], protocol),
@@ -147,11 +146,11 @@ def _of_file(file: Path, tree: dict[str, Any], protocol: Protocol) -> Figures:
                 for name in ("AP", "AP50")
                 if name in intervals and intervals[name]["low"] is not None
             },
-            covered=intervals.get("covered"),
+            covered=_number(intervals.get("covered")),
             num_images=int(numbers["num_images"]),
             num_truths=int(numbers["num_truths"]),
             per_class=tuple(
-                (str(found["name"]), found["ap"], int(found["num_truths"]))
+                (str(found["name"]), _number(found["ap"]), int(found["num_truths"]))
                 for found in numbers["per_class"]
             ),
         )
@@ -159,3 +158,12 @@ def _of_file(file: Path, tree: dict[str, Any], protocol: Protocol) -> Figures:
         raise ConfigError(
             f"{file}: is no evaluation's JSON, as `mindssd eval --json` writes ({error!r})"
         ) from error
+
+
+def _number(value: Any) -> float | None:
+    """A number of JSON, None where it is not known; ValueError for one that is not finite."""
+    if value is None:
+        return None
+    if not math.isfinite(number := float(value)):
+        raise ValueError("a number that is not finite")
+    return number

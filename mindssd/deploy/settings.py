@@ -1,7 +1,7 @@
 """What `mindssd export` is asked to make of a model, and the formats that there are."""
 
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from mindssd.deploy.manifest import InGraphNMS, Precision
 from mindssd.errors import ConfigError
@@ -18,10 +18,13 @@ SUFFIXES = {
 """By the format's name; beside OpenVINO's .xml comes a .bin, beside a .mindir a .json, and beside
 ncnn's .param both. A .web is a folder."""
 
+_WITH_OTHERS = ("openvino", "ncnn")
+"""Whose readers look for the files beside one by its suffix, and take no other for it."""
+
 SIMPLE_READERS = ("tflite", "ncnn")
 """Their files take one image, and have hard-swish as an operator."""
 _TAKES = {
-    "int8": ("onnx", "openvino", "tflite"),
+    "--int8": ("onnx", "openvino", "tflite"),
     "--float16": SIMPLE_READERS,
     "--nms": ("onnx", "openvino", "tflite"),
     "--batch": ("onnx", "openvino"),
@@ -64,7 +67,7 @@ class ExportSettings:
         if self.format not in SUFFIXES:
             raise ConfigError(f"format {self.format}: expected {', '.join(SUFFIXES)}")
         asked = {
-            "int8": self.int8,
+            "--int8": self.int8,
             "--float16": self.float16,
             "--nms": self.nms is not None,
             "--batch": self.batch is not None,
@@ -83,6 +86,9 @@ class ExportSettings:
             raise ConfigError(f"--max-loss is {self.max_loss}: expected at least 0")
         if self.nms is not None:
             _check(self.nms)
+        ending = PurePath(f"model{SUFFIXES[self.format]}").suffix
+        if self.format in _WITH_OTHERS and self.out is not None and self.out.suffix != ending:
+            raise ConfigError(f"--out {self.out}: what {self.format} reads ends in {ending}")
 
     @property
     def precision(self) -> Precision:

@@ -102,12 +102,12 @@ class Service:
     async def detect(self, request: Request, query: Options) -> Response:
         limits = self.settings.limits
         timeout = min(query.timeout_s or limits.timeout_s, limits.timeout_s)
+        started = asyncio.get_running_loop().time()
         try:
             async with asyncio.timeout(timeout) as deadline:
                 with self.buffered.account() as account:
                     asked = await read_request(request, query, limits, account)
                     if asked.options.timeout_s is not None:
-                        started = asyncio.get_running_loop().time()
                         own = started + asked.options.timeout_s
                         deadline.reschedule(min(deadline.when() or own, own))
                     return await self._answer(request, asked.images, asked.options)

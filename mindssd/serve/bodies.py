@@ -74,6 +74,11 @@ async def read_request(request: Request, query: Options, limits: Limits, account
 
     Settings in a form or in JSON go before those of the query.
     """
+    coding = request.headers.get("content-encoding", "identity")
+    if coding.lower() != "identity":
+        raise RefusalError(
+            415, f"Content-Encoding is {printable(coding[:100])}; send the body as it is, without"
+        )
     header = request.headers.get("content-type", "")
     kind, parameters = parse_options_header(header)
     if kind == b"multipart/form-data":

@@ -10,7 +10,7 @@ TOKEN_VARIABLE = "MINDSSD_TOKEN"
 """The environment variable with the token that requests must bear."""
 
 
-_ORIGIN = re.compile(r"\*|null|[a-z][a-z0-9+.-]*://[^/?#\sA-Z]+")
+_ORIGIN = re.compile(r"\*|null|[a-z][a-z0-9+.-]*://[a-z0-9._:\[\]-]+")
 """As a browser writes it in the header Origin: no path behind it, not even a slash."""
 
 

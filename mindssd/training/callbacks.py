@@ -13,6 +13,7 @@ from typing import TypeVar
 
 import numpy as np
 
+from mindssd.errors import ConfigError
 from mindssd.training.plan import Metrics, Outcome
 from mindssd.training.trackers.base import Status
 
@@ -78,16 +79,20 @@ Wish = bool | None
 
 @dataclass(frozen=True)
 class Callbacks:
-    """What a user wants to be called; None is nothing."""
+    """What a user wants to be called; None is nothing, and what cannot be called a ConfigError."""
 
     on_step: Callable[[StepDone], Wish] | None = None
     on_epoch: Callable[[EpochDone], Wish] | None = None
     on_evaluation: Callable[[EvaluationDone], Wish] | None = None
     on_end: Callable[[RunEnd], object] | None = None
 
+    def __post_init__(self) -> None:
+        for name, function in vars(self).items():
+            if function is not None and not callable(function):
+                raise ConfigError(f"{name} is {function!r}: expected a function")
+
     def __bool__(self) -> bool:
-        every = (self.on_step, self.on_epoch, self.on_evaluation, self.on_end)
-        return any(function is not None for function in every)
+        return any(function is not None for function in vars(self).values())
 
 
 NO_CALLBACKS = Callbacks()

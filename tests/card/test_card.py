@@ -170,9 +170,14 @@ def test_an_undefined_number_is_left_out(tmp_path: Path) -> None:
 
 
 NOT_FINITE = json.dumps({**EVALUATION.as_dict(), "AP": float("nan")})
+NO_NUMBER = json.dumps({"evaluation": EVALUATION.as_dict(), "intervals": {"covered": "most"}})
+PER_CLASS = [{"name": "cat", "ap": "much", "num_truths": 3}]
+NO_AP = json.dumps({**EVALUATION.as_dict(), "per_class": PER_CLASS})
 
 
-@pytest.mark.parametrize("text", ["[]", "{", "{}", '{"evaluation": 3}', '{"AP": 1}', NOT_FINITE])
+@pytest.mark.parametrize(
+    "text", ["[]", "{", "{}", '{"evaluation": 3}', '{"AP": 1}', NOT_FINITE, NO_NUMBER, NO_AP]
+)
 def test_a_file_that_is_no_evaluation_is_named(text: str, path: Path, tmp_path: Path) -> None:
     file = tmp_path / "other.json"
     file.write_text(text, encoding="utf-8")

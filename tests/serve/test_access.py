@@ -55,7 +55,14 @@ def test_a_page_of_another_site_may_read_why_it_is_refused(model):
 
 
 @pytest.mark.parametrize(
-    "origin", ["their.site", "https://their.site/", "https://their.site/page", "https://Their.site"]
+    "origin",
+    [
+        "their.site",
+        "https://their.site/",
+        "https://their.site/page",
+        "https://Their.site",
+        "https://täst.de",
+    ],
 )
 def test_a_site_that_no_browser_names_so_is_refused(origin):
     with pytest.raises(ConfigError, match="expected a site as browsers name it"):
@@ -63,7 +70,14 @@ def test_a_site_that_no_browser_names_so_is_refused(origin):
 
 
 def test_sites_as_browsers_name_them_are_taken():
-    origins = ("*", "null", "http://localhost:3000", "https://their.site", "app://id")
+    origins = (
+        "*",
+        "null",
+        "http://localhost:3000",
+        "http://[::1]:80",
+        "https://their.site",
+        "app://id",
+    )
     assert Settings(origins=origins).origins == origins
 
 

@@ -4,6 +4,7 @@ import pytest
 
 from mindssd.build.model import load
 from tests.chromium import Page, chromium
+from tests.deploy.conftest import random_outputs
 from tests.serve.conftest import picture, png, running
 from tests.serve.test_access import described
 from tests.viewing import BOXES, ON_SCREEN, bring, drop, serious, slide
@@ -110,6 +111,30 @@ def test_the_webcam_is_looked_at_until_it_is_stopped(page, one):
     page.run("document.getElementById('webcam').click()")
     assert page.run("document.getElementById('webcam').getAttribute('aria-pressed')") == "false"
     page.wait_for("!document.getElementById('picture').hidden")
+
+
+def test_another_model_looks_again_and_leaves_no_boxes_of_the_first(page, model, deploy):
+    other = deploy(random_outputs(seed=5), name="other.onnx")
+    with running(model, other) as service:
+        show(page, service.port)
+        bring(page, picture(3))
+
+        def choose(name: str) -> None:
+            page.run(f"""(() => {{
+              const list = document.getElementById("model");
+              list.value = "{name}";
+              list.dispatchEvent(new Event("change"));
+            }})()""")
+
+        choose("other")
+        boxes = [pytest.approx(box, abs=1e-3) for box in expected(other, picture(3), 0.3)]
+        page.wait_for(f"{BOXES}.length === {len(boxes)}")
+        page.wait_for("document.getElementById('status').textContent === ''")
+        assert page.run(BOXES) == boxes
+        page.run("window.fetch = () => Promise.reject(new Error('gone')); true")
+        choose("model")
+        page.wait_for("document.querySelector('#status.fault')?.textContent")
+        assert page.run(BOXES) == []
 
 
 def test_a_webcam_that_is_asked_for_twice_is_had_once(page, one):

@@ -1,6 +1,7 @@
 """What a request may say beside its images, and how it is told what it may not."""
 
 import base64
+import gzip
 import json
 
 import pytest
@@ -62,3 +63,14 @@ def test_a_request_that_never_fits_the_queue_is_not_told_to_come_again(model):
         assert answer.status == 422 and "6 images or tiles; at most 4" in answer.error
         assert send(service, images[0], ("tile", None, b"96")).status == 200
         assert service.service.detecting.queue.now == 0
+
+
+def test_a_body_that_is_compressed_is_told_to_come_as_it_is(one):
+    body = gzip.compress(json.dumps({"image": TEXT}).encode())
+    for coding in ("gzip", "GZIP", "br, gzip"):
+        answer = one.ask(
+            "/v1/detect", body, Content_Type="application/json", Content_Encoding=coding
+        )
+        assert answer.status == 415 and answer.error.startswith(f"Content-Encoding is {coding};")
+    same = one.ask("/v1/detect", IMAGE, Content_Type="image/png", Content_Encoding="identity")
+    assert same.status == 200

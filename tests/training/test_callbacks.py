@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from mindssd.engines.base import SingleProcessGroup
+from mindssd.errors import ConfigError
 from mindssd.platform import ENDING_SIGNALS
 from mindssd.training.callbacks import Callbacks, EpochDone, EvaluationDone, RunEnd, StepDone
 from mindssd.training.checkpoint import read_newest
@@ -162,6 +163,12 @@ def test_a_signal_goes_before_a_wish() -> None:
         with pytest.raises(Stopped) as stopped:
             stop.check()
     assert stopped.value.code == 128 + signal.SIGINT
+
+
+@pytest.mark.parametrize("name", ["on_step", "on_epoch", "on_evaluation", "on_end"])
+def test_what_cannot_be_called_is_refused_before_any_training(name: str) -> None:
+    with pytest.raises(ConfigError, match=f"{name} is 'print': expected a function"):
+        Callbacks(**{name: "print"})  # type: ignore[arg-type]
 
 
 def test_no_functions_are_nothing() -> None:

@@ -71,6 +71,8 @@ async function add(files) {
 export async function lookAgain() {
   const again = state.pictures.splice(0);
   for (const picture of again) URL.revokeObjectURL(picture.url);
+  state.shown = -1;
+  redraw(); // without the boxes of the model before
   await add(again.filter((picture) => picture.file).map((picture) => picture.file));
 }
 
@@ -133,6 +135,7 @@ function redraw() {
   const found = passing();
   const all = picture?.found.detections ?? [];
   if (picture) drawBoxes(picture.found, found);
+  else at("boxes").replaceChildren();
   if (state.model) drawClasses(state.model.classes, all, above(picture), state.hidden, redraw);
   drawList(found);
   at("copy").disabled = !picture;

@@ -65,7 +65,7 @@ def test_a_page_replaces_a_page_and_nothing_else(tmp_path: Path) -> None:
     for name, words in (("photos", "other files"), ("link", "no folder"), ("file", "no folder")):
         with pytest.raises(ConfigError, match=f"{name} .*{words}.*--out names"):
             require_ours_or_none(tmp_path / name)
-    with pytest.raises(MindSSDError, match="there is no folder"):
+    with pytest.raises(MindSSDError, match=r"none/page: there is no folder .*/none; make it"):
         require_ours_or_none(tmp_path / "none" / "page")
 
 

@@ -108,6 +108,8 @@ def require_ours_or_none(folder: Path) -> None:
 
     MindSSDError where there can be none.
     """
+    if not folder.parent.is_dir():
+        raise ConfigError(f"{folder}: there is no folder {folder.parent}; make it, or name another")
     require_writable(folder.parent / f".{folder.name}")
     if not folder.exists() and not folder.is_symlink():
         return
