@@ -49,7 +49,7 @@ def make_portable(model: onnx.ModelProto) -> None:
 
 
 def spell_out_activations(graph: onnx.GraphProto) -> None:
-    """Write hard-swish and hard-sigmoid as additions, limits and products.
+    """Write hard-swish and hard-sigmoid as sums, limits and products.
 
     ONNX Runtime's mobile operators and CoreML have no HardSwish, and OpenCV takes any product with
     a HardSigmoid for one.
@@ -264,7 +264,9 @@ def _hard_swish(
 ) -> list[onnx.NodeProto]:
     """x · limit(x + 3, 0, 6) / 6; behind a convolution u · limit(u + 3/√6, 0, √6), with u = x/√6.
 
-    The convolution's weights give u, which saves a product over a whole map.
+    The convolution's weights give u, which saves a product over a whole map. The sum is a
+    convolution of its own, of each channel alone: ONNX Runtime takes the limit into it, and keeps
+    maps in the order of its convolutions, where it leaves that order for a sum with a number.
     """
     source, output = node.input[0], node.output[0]
     limited = f"{output}.limited"
@@ -272,12 +274,17 @@ def _hard_swish(
     alone = len(wiring.users[source]) == 1
     if convolution is not None and alone and set(convolution.input[1:]) <= set(wiring.constants):
         root = math.sqrt(6)
+        depth = wiring.constants[convolution.input[1]].dims[0]
         for index, name in enumerate(convolution.input[1:], start=1):
             scaled = (wiring.constant(name).astype(np.float64) / root).astype(np.float32)
             convolution.input[index] = f"{output}.input_{index}"
             graph.initializer.append(numpy_helper.from_array(scaled, convolution.input[index]))
+        shift: list[str | Array] = [source, np.ones((depth, 1, 1, 1)), np.full(depth, 3 / root)]
+        shifted = _node(graph, "Conv", shift, f"{output}.shifted")
+        _set(shifted, group=depth, kernel_shape=[1, 1])
         return [
-            *_limited(graph, node, 3 / root, root, limited),
+            shifted,
+            _node(graph, "Clip", [f"{output}.shifted", 0, root], limited),
             _node(graph, "Mul", [source, limited], output),
         ]
     return [
@@ -299,7 +306,7 @@ def _limited(
 
 
 def _node(
-    graph: onnx.GraphProto, kind: str, inputs: Sequence[str | float], output: str
+    graph: onnx.GraphProto, kind: str, inputs: Sequence[str | float | Array], output: str
 ) -> onnx.NodeProto:
     """A node, with constants for the numbers among its inputs."""
     names = []

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -187,8 +188,31 @@ def test_hard_swish_and_hard_sigmoid_are_sums_limits_and_products(
     spell_out_activations(after.graph)
     kinds = require_same(before, after, (3, 4, 4))
     assert "HardSwish" not in kinds and "HardSigmoid" not in kinds
-    # One product less where the convolution takes it over.
+    # One product less where the convolution takes it over, and the sum is a convolution too.
     assert kinds["Mul"] == (3 if behind_a_convolution else 4)
+    assert (kinds["Conv"], kinds["Add"]) == ((2, 1) if behind_a_convolution else (0, 2))
+
+
+def test_onnx_runtime_keeps_its_order_of_maps_through_a_hard_swish(tmp_path: Path) -> None:
+    """Where it has one of its own, which depends on the processor."""
+    rng = np.random.default_rng(4)
+    constants = {"first": rng.normal(size=(32, 3, 3, 3)), "last": rng.normal(size=(32, 32, 1, 1))}
+    nodes = [
+        helper.make_node("Conv", ["images", "first"], ["x"]),
+        helper.make_node("HardSwish", ["x"], ["swish"]),
+        helper.make_node("Conv", ["swish", "last"], ["out"]),
+    ]
+    model = portable(graph_of(nodes, constants, (3, 8, 8), (32, 6, 6)))
+    spell_out_activations(model.graph)
+    options = onnxruntime.SessionOptions()
+    options.optimized_model_filepath = str(tmp_path / "optimised.onnx")
+    options.log_severity_level = 3
+    onnxruntime.InferenceSession(
+        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+    )
+    kinds = Counter(node.op_type for node in onnx.load(tmp_path / "optimised.onnx").graph.node)
+    assert kinds["Clip"] == 0  # one of its convolutions does that
+    assert kinds["ReorderOutput"] <= 1
 
 
 def test_a_convolution_whose_values_others_take_too_keeps_its_weights() -> None:
