@@ -31,6 +31,7 @@ from mindssd.serve.options import (
     from_words,
 )
 from mindssd.serve.own_page import add_page
+from mindssd.serve.presence import while_there
 from mindssd.serve.refusals import RefusalError
 from mindssd.serve.settings import Settings
 
@@ -110,7 +111,8 @@ class Service:
                     if asked.options.timeout_s is not None:
                         own = started + asked.options.timeout_s
                         deadline.reschedule(min(deadline.when() or own, own))
-                    return await self._answer(request, asked.images, asked.options)
+                    answer = self._answer(request, asked.images, asked.options)
+                    return await while_there(request.receive, answer)
         except TimeoutError:
             raise RefusalError(503, "not done in time; try again later", 1) from None
 

@@ -114,6 +114,36 @@ def test_the_log_is_a_line_of_json_an_answer_and_holds_no_secret(model, capsys):
     assert "sesame" not in text
 
 
+def test_what_a_client_asked_that_has_gone_keeps_nobody_waiting(model, monkeypatch, capsys):
+    decoding, go_on = threading.Event(), threading.Event()
+    with running(model, access_log=True, limits={"queue_size": 1}) as service:
+        detecting = service.service.detecting
+        decode = detecting._decode
+
+        def slowly(*words):
+            decoding.set()
+            assert go_on.wait(PATIENCE_S)
+            return decode(*words)
+
+        monkeypatch.setattr(detecting, "_decode", slowly)
+        body = png(picture())
+        head = f"POST /v1/detect HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n"
+        with service.connect() as connection:
+            connection.sendall(head.encode() + body)
+            assert decoding.wait(PATIENCE_S) and service.detect(body).status == 429
+        try:
+            end = time.monotonic() + PATIENCE_S
+            while detecting.queue.now:
+                assert time.monotonic() < end
+                time.sleep(0.01)
+        finally:
+            go_on.set()
+        assert service.detect(body).status == 200
+        assert service.service.models.default.runner.num_coming == 0
+    statuses = [json.loads(line)["status"] for line in capsys.readouterr().out.splitlines()]
+    assert statuses == [429, 499, 200]
+
+
 def replace_whole(path: Path, content: bytes) -> None:
     aside = path.with_suffix(".aside")
     aside.write_bytes(content)
