@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from mindssd.build.model import deployed_predictor, load
+from mindssd.deploy.graph import describe, finish
 from mindssd.deploy.sessions.opening import open_session
 from mindssd.deploy.sessions.session import RuntimeSettings
 from mindssd.deploy.targets.web import browser, check
@@ -21,7 +22,8 @@ from mindssd.images import decode_image
 from mindssd.types import Array
 from tests.browser import program
 from tests.chromium import Page
-from tests.deploy.web.conftest import ISOLATED, Static, call, static
+from tests.deploy.conftest import CLASS_NAMES, DEFAULT_BOXES, manifest
+from tests.deploy.web.conftest import ISOLATED, Static, call, page_of, static
 from tests.viewing import BOXES, ON_SCREEN, PASTED, bring, drop, serious, slide
 
 
@@ -218,6 +220,22 @@ def test_a_page_is_verified_and_one_that_sees_otherwise_refused(
         (tmp_path / "model.json").write_text(json.dumps({**model, **wrong}))
         with pytest.raises(MindSSDError, match=words):
             verified(tmp_path)
+
+
+def test_a_page_runs_a_networks_operators_as_onnx_runtime_does(
+    runtime: dict[str, bytes], tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Gates, hard-swish, and maps that are enlarged and added, as in a feature pyramid."""
+    program()
+    from tests.deploy.test_edge_files import drawn_graph
+
+    path = tmp_path / "model.onnx"
+    boxes, num_classes = DEFAULT_BOXES.boxes_cxcywh, len(CLASS_NAMES)
+    model = finish(drawn_graph(), boxes, (0.1, 0.2), num_classes, None)
+    describe(model, manifest(), path)
+    path.write_bytes(model.SerializeToString())
+    (said,) = verified(page_of(path, runtime, tmp_path_factory))
+    assert "2 images: boxes differ by at most" in said
 
 
 def test_without_a_browser_or_with_one_that_does_not_start_that_is_said(
