@@ -1,102 +1,45 @@
 """Claim: `mindssd serve` answers 16 clients at 0.85 of the rate of `mindssd predict` for a folder.
 
-Both have the same runtime, precision, model and 640×480 JPEGs, in one run on this machine: first
-predict, whole processes, then the service, with its clients in a third process beside it. Then p99
-of a request over the mean time of a batch, by the service's own /metrics; whether each request was
-answered, also where SIGTERM comes in their middle; and many connections that say nothing.
+Both have the same runtime, precision, model and 640×480 JPEGs, in one run on this machine, in turn,
+so that what else the machine does befalls both: predict, whole processes; then a share of the
+requests to the one service, whose clients are a process beside it; and again. The clients are one
+thread with plain sockets and requests made before, for the claim is the service's and they have the
+same cores. Of each: images a second, and CPU seconds an image, which other programs change less.
+Then p99 of a request over the mean time of a batch, by the service's own /metrics; whether each
+request was answered, also where SIGTERM comes in their middle; and many connections that say
+nothing.
 
-    python benchmarks/serve.py [model.onnx] [--images FOLDER] [--requests 10000]
+    python benchmarks/serve.py [model.onnx] [--images FOLDER] [--requests 10000] [--rounds 5]
 """
 
 import argparse
-import asyncio
 import json
+import os
 import re
+import resource
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
 import time
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
+import serve_clients
 from deployed import folder_rate, made_apart
+from serve_clients import NUM_CLIENTS, PATIENCE_S, Tally, ask
 
 from mindssd.deploy.bench import drawn_photo
 
 CLAIMED_RATIO, CLAIMED_WAIT = 0.85, 4.0
-NUM_CLIENTS = 16
-PATIENCE_S = 120.0
-
-
-@dataclass
-class Tally:
-    """What clients saw: seconds of each answer, answers by status, and requests without one."""
-
-    seconds: list[float] = field(default_factory=list)
-    statuses: dict[int, int] = field(default_factory=dict)
-    lost: int = 0
-    wall_s: float = 0.0
-
-
-async def ask(port: int, bodies: list[bytes], count: int, tally: Tally) -> None:
-    """Ask `count` times over kept connections, or until nobody listens any more."""
-    left = iter(range(count))
-    await asyncio.gather(*(client(port, bodies, left, tally) for _ in range(NUM_CLIENTS)))
-
-
-async def client(port: int, bodies: list[bytes], left: Iterator[int], tally: Tally) -> None:
-    streams = None
-    for number in left:
-        if streams is None:
-            try:
-                streams = await asyncio.open_connection("127.0.0.1", port)
-            except OSError:  # it ended: nothing was sent
-                return
-        reader, writer = streams
-        start = time.perf_counter()
-        try:
-            async with asyncio.timeout(PATIENCE_S):
-                writer.write(request(bodies[number % len(bodies)]))
-                head = (await reader.readuntil(b"\r\n\r\n")).lower()
-                length = re.search(rb"content-length: (\d+)", head)
-                assert length is not None, head
-                await reader.readexactly(int(length[1]))
-        except (OSError, asyncio.IncompleteReadError, TimeoutError):
-            tally.lost += 1
-            streams = None
-            continue
-        tally.seconds.append(time.perf_counter() - start)
-        status = int(head.split(b" ", 2)[1])
-        tally.statuses[status] = tally.statuses.get(status, 0) + 1
-        if b"connection: close" in head:
-            writer.close()
-            streams = None
-    if streams is not None:
-        streams[1].close()
-
-
-def request(body: bytes) -> bytes:
-    head = "POST /v1/detect HTTP/1.1\r\nHost: localhost\r\nContent-Type: image/jpeg\r\n"
-    return f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
-
-
-def clients(port: int, folder: Path, count: int) -> None:
-    """In a process of its own: ask, and print the tally."""
-    bodies = [path.read_bytes() for path in sorted(folder.glob("*.jpg"))[:64]]
-    tally = Tally()
-    start = time.perf_counter()
-    asyncio.run(ask(port, bodies, count, tally))
-    tally.wall_s = time.perf_counter() - start
-    print(json.dumps(vars(tally)))
 
 
 def start_clients(port: int, folder: Path, count: int) -> subprocess.Popen[str]:
-    words = [sys.executable, __file__, "--clients", str(port), str(folder), str(count)]
+    words = [sys.executable, serve_clients.__file__, str(port), str(folder), str(count)]
     return subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
 
 
@@ -138,35 +81,82 @@ def resident_mb(process: subprocess.Popen[str]) -> float:
     return int(kilobytes) / 1024
 
 
-def throughput(model: Path, folder: Path, runtime: str, count: int) -> None:
-    rate = folder_rate(model, folder, runtime, "float32")
-    assert rate is not None, runtime
+def cpu_s(process: subprocess.Popen[str]) -> float:
+    """CPU seconds, user and system, of a process that runs."""
+    fields = (
+        Path(f"/proc/{process.pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+    )
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def predicted(model: Path, folder: Path, runtime: str) -> tuple[float, float]:
+    """Images a second and CPU milliseconds an image of predict, the latter less those of a start.
+
+    The start is what a run for eight images takes more.
+    """
+    files = sorted(folder.glob("*.jpg"))
+    with tempfile.TemporaryDirectory() as name:
+        few = Path(name)
+        for file in files[:8]:
+            (few / file.name).write_bytes(file.read_bytes())
+        used = [children_s()]
+        for one in (few, folder):
+            rate = folder_rate(model, one, runtime, "float32")
+            assert rate is not None, runtime
+            used.append(children_s())
+    cpu = (used[2] - used[1]) - (used[1] - used[0])
+    return rate, 1000 * cpu / (len(files) - 8)
+
+
+def children_s() -> float:
+    """CPU seconds of the processes that this one started and that ended."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
+
+
+NAMES = ("mindssd_batch_seconds_sum", "mindssd_batch_seconds_count", "mindssd_batch_size_sum")
+
+
+def throughput(model: Path, folder: Path, runtime: str, count: int, rounds: int) -> None:
     with service(model, "--runtime", runtime) as (process, port):
         heard(start_clients(port, folder, 2 * NUM_CLIENTS))  # warm
-        names = (
-            "mindssd_batch_seconds_sum",
-            "mindssd_batch_seconds_count",
-            "mindssd_batch_size_sum",
-        )
-        before = [metric(port, name) for name in names]
-        tally = heard(start_clients(port, folder, count))
+        before = [metric(port, name) for name in NAMES]
+        all_of_them, ratios, cpu_ratios, memory = Tally(), [], [], [resident_mb(process)]
+        for number in range(1, rounds + 1):
+            rate, cpu_ms = predicted(model, folder, runtime)
+            used = cpu_s(process)
+            tally = heard(start_clients(port, folder, count // rounds))
+            own, own_ms = len(tally.seconds) / tally.wall_s, 1000 * (cpu_s(process) - used)
+            own_ms /= len(tally.seconds)
+            ratios.append(own / rate)
+            cpu_ratios.append(cpu_ms / own_ms)
+            memory.append(resident_mb(process))
+            print(
+                f"{runtime}, round {number}: {own:.1f} images/s, predict {rate:.1f}: ratio "
+                f"{ratios[-1]:.2f}; CPU an image {own_ms:.1f} ms, predict {cpu_ms:.1f}: ratio "
+                f"{cpu_ratios[-1]:.2f}; {memory[-1]:.0f} MB resident",
+                flush=True,
+            )
+            all_of_them.add(tally)
         seconds, batches, images = (
-            metric(port, name) - was for name, was in zip(names, before, strict=True)
+            metric(port, name) - was for name, was in zip(NAMES, before, strict=True)
         )
-        memory = resident_mb(process)
-    own = len(tally.seconds) / tally.wall_s
-    batch = seconds / batches
-    p50, p99 = (float(x) for x in np.percentile(tally.seconds, (50, 99)))
     print(
-        f"{runtime}: {count} requests, {own:.1f} images/s; predict {rate:.1f}: ratio "
-        f"{own / rate:.2f} (claim: at least {CLAIMED_RATIO:g})"
+        f"{runtime}: {count} requests: ratio {np.median(ratios):.2f}, median of {rounds} rounds "
+        f"from {min(ratios):.2f} to {max(ratios):.2f} (claim: at least {CLAIMED_RATIO:g}); of "
+        f"images by CPU time {np.median(cpu_ratios):.2f}"
     )
+    batch = seconds / batches
+    p50, p99 = (float(x) for x in np.percentile(all_of_them.seconds, (50, 99)))
     print(
         f"{runtime}: a batch of {images / batches:.1f} takes {1000 * batch:.1f} ms; a request "
         f"{1000 * p50:.1f} ms (median), {1000 * p99:.1f} ms (p99): {p99 / batch:.1f} batches "
         f"(claim: at most {CLAIMED_WAIT:g})"
     )
-    print(f"{runtime}: lost {tally.lost}, answers {tally.statuses}, {memory:.0f} MB resident")
+    print(
+        f"{runtime}: lost {all_of_them.lost}, answers {all_of_them.statuses}; "
+        f"{memory[0]:.0f} MB resident before, {memory[-1]:.0f} after"
+    )
 
 
 def end_in_the_middle(model: Path, folder: Path, count: int) -> None:
@@ -183,33 +173,25 @@ def end_in_the_middle(model: Path, folder: Path, count: int) -> None:
     )
 
 
-async def hold(port: int, count: int, image: bytes) -> tuple[int, float]:
-    """Open many connections that say nothing; how many there are, and a good request's seconds."""
-    held = []
-    for _ in range(count):
-        with suppress(OSError):
-            held.append(await asyncio.open_connection("127.0.0.1", port))
-    tally = Tally()
-    await client(port, [image], iter(range(1)), tally)
-    for _, writer in held:
-        writer.close()
-    assert tally.statuses == {200: 1}, tally
-    return len(held), tally.seconds[0]
-
-
 def connections(model: Path, folder: Path, count: int) -> None:
-    import resource
-
+    """Open many connections that say nothing, and ask once."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    image = next(iter(sorted(folder.glob("*.jpg")))).read_bytes()
-    with service(model) as (process, port):
+    image = min(folder.glob("*.jpg")).read_bytes()
+    with service(model) as (process, port), ExitStack() as held:
         before = resident_mb(process)
-        number, seconds = asyncio.run(hold(port, count, image))
+        number = 0
+        for _ in range(count):
+            with suppress(OSError):
+                held.enter_context(socket.create_connection(("127.0.0.1", port)))
+                number += 1
+        tally = Tally()
+        ask(port, [image], 1, tally)
         grown = resident_mb(process) - before
+    assert tally.statuses == {200: 1}, tally
     print(
         f"{number} connections that say nothing: the next good request is answered in "
-        f"{1000 * seconds:.0f} ms, memory grew by {grown:.0f} MB"
+        f"{1000 * tally.seconds[0]:.0f} ms, memory grew by {grown:.0f} MB"
     )
 
 
@@ -218,14 +200,10 @@ def main() -> None:
     parser.add_argument("model", type=Path, nargs="?")
     parser.add_argument("--images", type=Path, help="a folder of JPEGs in the place of a drawn one")
     parser.add_argument("--requests", type=int, default=10_000)
+    parser.add_argument("--rounds", type=int, default=5, help="of predict and of requests, in turn")
     parser.add_argument("--connections", type=int, default=10_000)
     parser.add_argument("--runtimes", default="onnxruntime")
-    parser.add_argument("--clients", nargs=3, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
-    if arguments.clients is not None:
-        port, folder, count = arguments.clients
-        clients(int(port), Path(folder), int(count))
-        return
     files = [drawn_photo()]
     if arguments.images is not None:
         files = [path.read_bytes() for path in sorted(arguments.images.glob("*.jpg"))]
@@ -236,7 +214,7 @@ def main() -> None:
         for index in range(min(500, arguments.requests)):
             (folder / f"{index:03}.jpg").write_bytes(files[index % len(files)])
         for runtime in arguments.runtimes.split(","):
-            throughput(model, folder, runtime, arguments.requests)
+            throughput(model, folder, runtime, arguments.requests, arguments.rounds)
         end_in_the_middle(model, folder, arguments.requests)
         connections(model, folder, arguments.connections)
 

@@ -1,6 +1,6 @@
 """A model of any kind, from its file or by its name: `load` is the one entry."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -148,6 +148,9 @@ class OpenedModel:
     """Of a deployed file."""
     description: str
     """What runs it, for people."""
+    side_by_side: Callable[[int], Predictor] | None = None
+    """Opens it again for so many calls at once, each on its share of the cores, one image a call;
+    None where they would wait for each other: on a GPU, in an engine."""
 
     def detector(
         self,
@@ -193,10 +196,23 @@ def open_model(
     if is_deployed(path):
         if engine is not None:
             raise ConfigError(f"{path} runs on a runtime of its format; leave engine out")
-        session = open_session(path, RuntimeSettings(runtime, device, precision, threads))
+        settings = RuntimeSettings(runtime, device, precision, threads)
+        session = open_session(path, settings)
         manifest = session.manifest
         predictor = deployed_predictor(session, manifest.shown(), batch_size)
-        return OpenedModel(manifest.metadata, predictor, manifest, session.description)
+
+        def side_by_side(parallel: int) -> Predictor:
+            again = open_session(path, replace(settings, parallel=parallel))
+            return deployed_predictor(again, manifest.shown(), 1)
+
+        is_shared = session.is_shared and manifest.batch in (None, 1)
+        return OpenedModel(
+            manifest.metadata,
+            predictor,
+            manifest,
+            session.description,
+            side_by_side if is_shared else None,
+        )
     for name, setting in (("runtime", runtime), ("precision", precision), ("threads", threads)):
         if setting is not None:
             raise ConfigError(

@@ -156,6 +156,7 @@ class Service:
             "metrics": metadata.metrics,
             "runtime": opened.description,
             "batch_sizes": served.runner.sizes,
+            "side_by_side": served.runner.num_side_by_side,
             "generation": served.generation,
             "reload_error": served.reload_error,
         }

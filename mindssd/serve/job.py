@@ -15,7 +15,7 @@ import uvicorn
 from mindssd.build.published import find_model
 from mindssd.errors import ConfigError, EngineError
 from mindssd.files import shown
-from mindssd.platform import allow_open_files
+from mindssd.platform import allow_open_files, available_cores
 from mindssd.serve.app import Service, build_app
 from mindssd.serve.connections import Server, protocol
 from mindssd.serve.detecting import Detecting
@@ -63,10 +63,13 @@ def build_service(
 
         return tell
 
+    num_cores = model_settings.get("threads") or available_cores()
     models = Models(
         paths,
         model_settings,
-        start=lambda opening, tell: Runner(opening, settings.max_batch, settings.max_wait_s, tell),
+        start=lambda opening, tell: Runner(
+            opening, settings.max_batch, settings.max_wait_s, tell, num_cores
+        ),
         batched=batched,
         reloaded=lambda name, taken: metrics.reloads.labels(name, str(taken).lower()).inc(),
     )

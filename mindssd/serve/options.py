@@ -149,7 +149,10 @@ class ModelInfo(BaseModel):
     lowest_score: Annotated[float, Field(description="The lowest that can be asked for.")]
     metrics: Annotated[dict[str, float | None], Field(description="null where not defined.")]
     runtime: str
-    batch_sizes: list[int]
+    batch_sizes: Annotated[list[int], Field(description="Images that the network takes together.")]
+    side_by_side: Annotated[
+        int, Field(description="Images of a batch that are computed at once, each by itself.")
+    ]
     generation: Annotated[int, Field(description="Rises when the file was replaced.")]
     reload_error: Annotated[str | None, Field(description="Why a new file was not taken.")]
 

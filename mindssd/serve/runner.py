@@ -3,9 +3,10 @@
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from queue import Empty, SimpleQueue
 
 import numpy as np
@@ -25,12 +26,14 @@ class _Item:
 
 
 class Runner:
-    """Opens a model in a thread, and runs its network there and nowhere else.
+    """Opens a model in a thread, and runs its network there, one batch after the other.
 
     A batch is what the thread takes at once: what waits, at most `max_batch`, and what comes in
-    `max_wait_s` where more is known to come. The network takes 1, 2, 4, … of it together, as far
-    as this gives the same bits as one at a time, which is tried when the model is opened: so
-    detections do not depend on what else is asked.
+    `max_wait_s` where more is known to come. On a CPU each of `num_cores` takes an image of it
+    after the other, beside the others: no core waits for another one, as in a network that all of
+    them compute. Else, and where a batch has fewer images than there are cores, the network takes
+    1, 2, 4, … together. Both as far as they give the same bits as one at a time, which is tried
+    when the model is opened: so detections do not depend on what else is asked.
     """
 
     def __init__(
@@ -39,6 +42,7 @@ class Runner:
         max_batch: int,
         max_wait_s: float,
         batched: Batched = lambda size, seconds: None,
+        num_cores: int = 1,
     ) -> None:
         self._open_model = open_model
         self._max_batch = max_batch
@@ -46,6 +50,9 @@ class Runner:
         self._batched = batched
         self._queue: SimpleQueue[_Item | None] = SimpleQueue()
         self._predictors: dict[int, Predictor] = {}
+        self._num_lanes = min(num_cores, max_batch)
+        self._alone: Predictor | None = None
+        """What each lane runs, one image a call; None where no images go side by side."""
         self.num_coming = 0
         """Network inputs that are being prepared for this runner; its callers count them."""
         self._num_users = 0
@@ -62,6 +69,11 @@ class Runner:
     def sizes(self) -> tuple[int, ...]:
         """How many inputs the network takes together."""
         return tuple(self._predictors)
+
+    @property
+    def num_side_by_side(self) -> int:
+        """How many inputs of a batch are computed at the same time, each by itself."""
+        return 1 if self._alone is None else self._num_lanes
 
     def submit(self, part: Array) -> Future[list[Array]]:
         """The network's outputs for one of a predictor's `parts`, later."""
@@ -93,18 +105,48 @@ class Runner:
         self._thread.join()
 
     def _run(self) -> None:
-        try:
-            opened = self._open_model()
-            self._predictors = _same_in_batches(opened.predictor, self._max_batch)
-        except BaseException as error:
-            self._opened.set_exception(error)
-            return
-        self._opened.set_result(opened)
+        with ThreadPoolExecutor(self._num_lanes, thread_name_prefix="mindssd-lane") as lanes:
+            try:
+                opened = self._open_model()
+                self._find_ways(opened, lanes)
+            except BaseException as error:
+                self._opened.set_exception(error)
+                return
+            self._opened.set_result(opened)
+            self._take_batches(lanes)
+
+    def _find_ways(self, opened: OpenedModel, lanes: ThreadPoolExecutor) -> None:
+        """Find in what ways several images give the bits of one at a time.
+
+        A runtime may choose another order of sums for another batch or number of threads, which
+        the last bits show. It chooses by shapes, not by values, so noise tells.
+        """
+        self._predictors = {1: replace(opened.predictor, batch_size=1)}
+        rng = np.random.default_rng(0)
+        shape = (max(2, self._max_batch), 3, *opened.predictor.image_size)
+        noise = list(rng.normal(size=shape).astype(np.float32))
+        expected = [self._predictors[1].run([part]) for part in noise]
+        if self._num_lanes > 1 and opened.side_by_side is not None:
+            alone = opened.side_by_side(self._num_lanes)
+            found = lanes.map(lambda part: alone.run([part]), noise)
+            if all(map(_same, found, expected)):
+                self._alone = alone
+                return
+        for size in _powers_of_two(self._max_batch):
+            together = replace(opened.predictor, batch_size=size)
+            outputs = together.run(noise[:size])
+            if all(_same(_of_each(outputs, i), expected[i]) for i in range(size)):
+                self._predictors[size] = together
+
+    def _take_batches(self, lanes: ThreadPoolExecutor) -> None:
         while batch := self._gather():
             # One that is cancelled, for nobody waits for it any more, costs nothing.
             wanted = [item for item in batch if item.future.set_running_or_notify_cancel()]
             start = time.perf_counter()
-            self._compute(wanted)
+            if self._alone is not None and len(wanted) >= self._num_lanes:
+                list(lanes.map(partial(_compute, self._alone), ([item] for item in wanted)))
+            else:
+                self._compute_here(wanted)
             if wanted:
                 self._batched(len(wanted), time.perf_counter() - start)
 
@@ -128,40 +170,33 @@ class Runner:
             batch.append(item)
         return batch
 
-    def _compute(self, items: Sequence[_Item]) -> None:
+    def _compute_here(self, items: Sequence[_Item]) -> None:
         done = 0
         while left := len(items) - done:
             size = max(size for size in self._predictors if size <= left)
-            together = items[done : done + size]
+            _compute(self._predictors[size], items[done : done + size])
             done += size
-            try:
-                outputs = self._predictors[size].run([item.part for item in together])
-            except BaseException as error:
-                for item in together:
-                    item.future.set_exception(error)
-                continue
-            for index, item in enumerate(together):
-                item.future.set_result([output[index] for output in outputs])
 
 
-def _same_in_batches(predictor: Predictor, max_batch: int) -> dict[int, Predictor]:
-    """Predictors by batch size: 1, and each power of two up to `max_batch` with the same outputs.
+def _compute(predictor: Predictor, items: Sequence[_Item]) -> None:
+    """Run the network on items together, and give each its own outputs or the error."""
+    try:
+        outputs = predictor.run([item.part for item in items])
+    except BaseException as error:
+        for item in items:
+            item.future.set_exception(error)
+        return
+    for index, item in enumerate(items):
+        item.future.set_result([output[index] for output in outputs])
 
-    A runtime may choose another order of sums for another batch, which the last bits show. It
-    chooses by shapes, not by values, so noise tells.
-    """
-    predictors = {1: replace(predictor, batch_size=1)}
-    sizes = [2**power for power in range(1, max_batch.bit_length()) if 2**power <= max_batch]
-    rng = np.random.default_rng(0)
-    noise = rng.normal(size=(max(sizes, default=1), 3, *predictor.image_size)).astype(np.float32)
-    alone = [predictors[1].run([part]) for part in noise]
-    for size in sizes:
-        together = replace(predictor, batch_size=size)
-        outputs = together.run(list(noise[:size]))
-        if all(
-            np.array_equal(output[index], one[0])
-            for index in range(size)
-            for output, one in zip(outputs, alone[index], strict=True)
-        ):
-            predictors[size] = together
-    return predictors
+
+def _powers_of_two(most: int) -> list[int]:
+    return [2**power for power in range(1, most.bit_length()) if 2**power <= most]
+
+
+def _of_each(outputs: Sequence[Array], index: int) -> list[Array]:
+    return [output[index : index + 1] for output in outputs]
+
+
+def _same(found: Sequence[Array], expected: Sequence[Array]) -> bool:
+    return all(map(np.array_equal, found, expected))

@@ -92,14 +92,17 @@ Start = Callable[..., AbstractContextManager[Running]]
 
 
 @contextmanager
-def running(*models: Path, limits: dict[str, Any] | None = None, **own: Any) -> Iterator[Running]:
+def running(
+    *models: Path, limits: dict[str, Any] | None = None, threads: int | None = None, **own: Any
+) -> Iterator[Running]:
     """Serve models, each by its file's name, in a thread, until the end of the block."""
     from mindssd.serve.job import build_server, build_service, listen
     from mindssd.serve.settings import Limits, Settings
 
     given: dict[str, Any] = {"port": 0, "access_log": False, "drain_s": 0.05, **own}
     settings = Settings(**given, limits=Limits(**(limits or {})))
-    service = build_service({path.stem: path for path in models}, {}, settings)
+    paths = {path.stem: path for path in models}
+    service = build_service(paths, {"threads": threads}, settings)
     listener = listen(settings.host, settings.port)
     server = build_server(service)
     thread = threading.Thread(target=lambda: asyncio.run(server.serve([listener])))

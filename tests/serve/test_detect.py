@@ -50,11 +50,15 @@ def test_it_finds_to_the_bit_what_the_library_finds_however_the_image_comes(one,
         assert same(found, expected)
 
 
-def test_requests_that_are_batched_together_change_nothing_in_each_other(model):
+@pytest.mark.parametrize(("threads", "together", "beside"), [(1, (1, 2, 4, 8), 1), (2, (1,), 2)])
+def test_requests_that_are_batched_together_change_nothing_in_each_other(
+    model, threads, together, beside
+):
     images = [picture(seed) for seed in range(24)]
     expected = [load(model)(image) for image in images]
-    with running(model, max_batch=8, max_wait_s=0.05) as service:
-        assert service.service.models.default.runner.sizes == (1, 2, 4, 8)
+    with running(model, threads=threads, max_batch=8, max_wait_s=0.05) as service:
+        info = service.ask("/v1/model").json
+        assert (tuple(info["batch_sizes"]), info["side_by_side"]) == (together, beside)
         with ThreadPoolExecutor(12) as pool:
             answers = list(pool.map(lambda image: service.detect(png(image)), images))
         text = service.ask("/metrics").body.decode()

@@ -1,6 +1,7 @@
 """What a model's thread takes at once, and what it hands the network together."""
 
 import threading
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from mindssd.geometry.postprocess import PostProcessDecoded
 from mindssd.images import Normalization
 from mindssd.inference.predictor import Predictor
 from mindssd.inference.tiling import num_tiles, tiles
+from mindssd.serve.detecting import coming
 from mindssd.serve.models import named
 from mindssd.serve.runner import Runner
 
@@ -96,3 +98,71 @@ def test_models_are_named_by_their_file_or_as_one_says():
 def test_tiles_are_counted_as_they_are_made(size):
     for tile, overlap in ((64, 0.2), (32, 0.9), (100, 0.0)):
         assert num_tiles(size, tile, overlap) == len(tiles(size, tile, overlap))
+
+
+def shared(wide, narrow) -> OpenedModel:
+    """A model whose calls may run side by side: then by `narrow`, otherwise by `wide`."""
+    one = opened(wide)
+    return replace(one, side_by_side=lambda parallel: replace(one.predictor, forward=narrow))
+
+
+def test_on_a_cpu_each_core_takes_an_image_of_its_own():
+    meeting = threading.Barrier(2)
+
+    def narrow(images):
+        assert len(images) == 1
+        meeting.wait(60)  # broken unless two are here at the same time
+        return outputs(images)
+
+    runner = Runner(lambda: shared(outputs, narrow), 4, 60, num_cores=2)
+    runner.opened()
+    assert (runner.num_side_by_side, runner.sizes) == (2, (1,))
+    with coming(runner):  # so that it waits for all four
+        futures = [runner.submit(number * PART) for number in (1, 2, 3, 4)]
+        assert [float(future.result(60)[1][0, 0]) for future in futures] == [1, 2, 3, 4]
+    runner.close()
+    runner.join()
+
+
+def test_fewer_images_than_cores_have_all_the_cores():
+    calls = []
+
+    def narrow(images):
+        calls.append(len(images))
+        return outputs(images)
+
+    runner = Runner(lambda: shared(outputs, narrow), 4, 0, num_cores=2)
+    runner.opened()
+    calls.clear()
+    assert runner.submit(PART).result(60)[1] == 1
+    assert calls == []
+    runner.close()
+    runner.join()
+
+
+def test_a_network_whose_last_bits_depend_on_its_threads_has_no_images_side_by_side():
+    def narrow(images):
+        boxes, scores = outputs(images)
+        return boxes, scores + np.float32(1e-6)
+
+    runner = Runner(lambda: shared(outputs, narrow), 4, 0, num_cores=2)
+    runner.opened()
+    assert (runner.num_side_by_side, runner.sizes) == (1, (1, 2, 4))
+    runner.close()
+
+
+def test_an_error_is_of_one_of_those_side_by_side():
+    def narrow(images):
+        if images.max() > 50:
+            raise ValueError("too bright")
+        return outputs(images)
+
+    runner = Runner(lambda: shared(outputs, narrow), 2, 60, num_cores=2)
+    runner.opened()
+    with coming(runner):
+        bright, other = runner.submit(99 * PART), runner.submit(PART)
+        with pytest.raises(ValueError, match="too bright"):
+            bright.result(60)
+        assert other.result(60)[1] == 1
+    runner.close()
+    runner.join()

@@ -44,7 +44,7 @@ def open_litert(path: Path, content: bytes, settings: RuntimeSettings) -> Sessio
     with faults(path, "LiteRT"):
         from ai_edge_litert.interpreter import Interpreter
     manifest = Manifest.from_strings(path, read_notes(path, content))
-    threads = settings.threads or available_cores()
+    threads = max(1, (settings.threads or available_cores()) // settings.parallel)
 
     def opened() -> Any:
         interpreter = Interpreter(model_content=content, num_threads=threads)
@@ -78,9 +78,8 @@ def open_litert(path: Path, content: bytes, settings: RuntimeSettings) -> Sessio
         idle.append(interpreter)  # but not one that has failed
         return tuple(np.stack(outputs) for outputs in zip(*found, strict=True))
 
-    return Session(
-        manifest, forward, f"LiteRT {version('ai-edge-litert')}, CPU, {manifest.precision}"
-    )
+    description = f"LiteRT {version('ai-edge-litert')}, CPU, {manifest.precision}"
+    return Session(manifest, forward, description, is_shared=True)
 
 
 def read_notes(path: Path, content: bytes) -> dict[str, str]:

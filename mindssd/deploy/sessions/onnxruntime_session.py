@@ -39,7 +39,9 @@ def open_onnxruntime(
     options = ort.SessionOptions()
     options.log_severity_level = 3  # errors alone
     # Its own default counts the machine's cores, not those that this process may use.
-    options.intra_op_num_threads = settings.threads or available_cores()
+    threads = settings.threads or available_cores()
+    # Of these one is the thread that calls, of which there are several where calls are parallel.
+    options.intra_op_num_threads = max(1, threads - settings.parallel + 1)
     options.inter_op_num_threads = 1
     providers = _providers(ort.get_available_providers(), settings.device)
     try:
@@ -58,7 +60,10 @@ def open_onnxruntime(
             return tuple(session.run(None, {INPUT: images}))
 
     return Session(
-        manifest, forward, f"ONNX Runtime {ort.__version__}, {device}, {manifest.precision}"
+        manifest,
+        forward,
+        f"ONNX Runtime {ort.__version__}, {device}, {manifest.precision}",
+        is_shared=device == "CPU",
     )
 
 

@@ -93,6 +93,8 @@ def open_openvino(path: Path, model: Any, manifest: Manifest, settings: RuntimeS
     config = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": _TYPES[precision]}
     if device == "CPU":
         config["INFERENCE_NUM_THREADS"] = str(settings.threads or available_cores())
+        if settings.parallel > 1:
+            config["NUM_STREAMS"] = str(settings.parallel)
     with _calls.one(path, f"OpenVINO in {precision}"):
         compiled = core.compile_model(model, device, config)
         inputs = [x.get_any_name() for x in compiled.inputs]
@@ -105,7 +107,8 @@ def open_openvino(path: Path, model: Any, manifest: Manifest, settings: RuntimeS
         forward(np.zeros(size, np.float32))
     arithmetic = "int8" if manifest.precision == "int8" else precision
     version = ov.get_version().split("-")[0]
-    return Session(manifest, forward, f"OpenVINO {version}, {device}, {arithmetic}")
+    description = f"OpenVINO {version}, {device}, {arithmetic}"
+    return Session(manifest, forward, description, is_shared=device == "CPU")
 
 
 def _forward(compiled: Any, num_outputs: int, path: Path, runtime: str) -> Forward:

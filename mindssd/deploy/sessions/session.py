@@ -25,6 +25,9 @@ class RuntimeSettings:
     precision: str | None = None
     """What the arithmetic is done in, where the device can: OpenVINO alone offers a choice."""
     threads: int | None = None
+    """By default as many as the cores that the process may use."""
+    parallel: int = 1
+    """Calls of `forward` that come at once, from so many threads, and share `threads`."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,6 +41,8 @@ class Session:
     forward: Forward
     description: str
     """Runtime, version, device and precision, for people."""
+    is_shared: bool = False
+    """Whether `parallel` calls run side by side, each on cores of its own."""
 
 
 @contextmanager

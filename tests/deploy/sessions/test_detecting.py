@@ -44,6 +44,21 @@ def test_an_openvino_file_detects_the_same(deploy: Deploy, tmp_path: Path) -> No
         mindssd.load(tmp_path / "model.xml")
 
 
+@pytest.mark.parametrize("runtime", ["onnxruntime", "openvino"])
+def test_parallel_calls_that_share_the_threads_give_the_same(deploy: Deploy, runtime: str) -> None:
+    path = deploy()
+    shape = (4, 1, 3, *manifest().metadata.image_size)
+    images = np.random.default_rng(0).normal(size=shape).astype(np.float32)
+    one_by_one = open_session(path, RuntimeSettings(runtime, threads=2))
+    shared = open_session(path, RuntimeSettings(runtime, threads=2, parallel=2))
+    assert shared.is_shared
+    with ThreadPoolExecutor(2) as pool:
+        found = list(pool.map(shared.forward, images))
+    for image, outputs in zip(images, found, strict=True):
+        for one, other in zip(one_by_one.forward(image), outputs, strict=True):
+            np.testing.assert_array_equal(one, other)
+
+
 def test_batches_and_nms_inside_change_no_detection(deploy: Deploy) -> None:
     path = deploy()
     expected = arrays(path, iou_threshold=0.5)
