@@ -12,9 +12,10 @@ PYTHON ?= $(shell for name in python3.11 python3.12 python3.13 python3 python; d
 	$$name -c '$(IS_FIT)' 2>/dev/null && echo $$name && break; done)
 # What `make test-matrix` tests: names on PATH or paths.
 PYTHONS ?= python3.11 python3.12 python3.13
-# Test processes. A file's tests stay together, for a network compiles once in each process. The many
-# processes that the tests start share the package's bytecode, whatever the environment says.
-JOBS ?= 2
+# Test processes, one more than two cores, for some wait for what they started. A file's tests stay
+# together, for a network compiles once in each process. The many processes that the tests start
+# share the package's bytecode, whatever the environment says.
+JOBS ?= 3
 PYTEST := PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n $(JOBS) --dist loadfile
 
 # What the tests run on: PyPI's newest may be another.
