@@ -126,10 +126,14 @@ def test_unreadable_images_are_left_out_of_the_comparison(
     assert not (tmp_path / "b.onnx").exists()
 
 
-def test_nms_inside_is_verified_too(model: Path, tmp_path: Path) -> None:
-    path, said = made(model, nms=InGraphNMS(0.01, 0.6, 100), out=tmp_path / "nms.onnx")
+@pytest.mark.parametrize("format", ["onnx", "tflite"])
+def test_nms_inside_is_verified_too(model: Path, tmp_path: Path, format: str) -> None:
+    if format == "tflite":
+        pytest.importorskip("ai_edge_litert")
+    nms, out = InGraphNMS(0.01, 0.6, 100), tmp_path / f"nms.{format}"
+    path, said = made(model, nms=nms, format=format, out=out)
     assert "0 of" in said and mindssd.load(path)
-    with pytest.raises(ConfigError, match=r"nms\.onnx is exported already"):
+    with pytest.raises(ConfigError, match=rf"nms\.{format} is exported already"):
         made(path)
 
 
