@@ -113,6 +113,17 @@ def test_the_webcam_is_looked_at_until_it_is_stopped(page, one):
     page.wait_for("!document.getElementById('picture').hidden")
 
 
+def test_a_file_that_is_no_picture_is_said_to_be_none(page, one):
+    show(page, one.port)
+    page.run("""(() => {
+      const transfer = new DataTransfer();
+      transfer.items.add(new File(["words"], "notes.txt", {type: "text/plain"}));
+      document.dispatchEvent(new DragEvent("drop", {dataTransfer: transfer, cancelable: true}));
+    })()""")
+    text = page.wait_for("document.querySelector('#status.fault')?.textContent")
+    assert text == "notes.txt: is no picture"
+
+
 def test_another_model_looks_again_and_leaves_no_boxes_of_the_first(page, model, deploy):
     other = deploy(random_outputs(seed=5), name="other.onnx")
     with running(model, other) as service:

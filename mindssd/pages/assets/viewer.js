@@ -55,6 +55,7 @@ async function add(files) {
     const name = file.name || "the picture";
     say(`Looking at ${name} …`);
     try {
+      if (file.type && !file.type.startsWith("image/")) throw new Error("is no picture");
       const found = await state.look(file, Number(at("score").min));
       const url = URL.createObjectURL(file);
       state.pictures.push({ name: file.name || "pasted", file, url, found });
@@ -209,10 +210,6 @@ function stopCamera() {
 
 // ---- What a person does --------------------------------------------------------------------
 
-function images(transfer) {
-  return [...transfer.files].filter((file) => file.type.startsWith("image/") || !file.type);
-}
-
 async function copy() {
   const picture = current();
   const { width, height } = picture.found;
@@ -244,7 +241,7 @@ at("score").addEventListener("input", () => {
 });
 at("own").addEventListener("change", redraw);
 at("picture").addEventListener("error", () => at("picture").classList.add("unshown"));
-document.addEventListener("paste", (event) => add(images(event.clipboardData)));
+document.addEventListener("paste", (event) => add([...event.clipboardData.files]));
 document.addEventListener("keydown", (event) => event.key === "Escape" && stopCamera());
 document.addEventListener("dragover", (event) => {
   event.preventDefault();
@@ -254,6 +251,6 @@ document.addEventListener("dragleave", () => at("stage").classList.remove("over"
 document.addEventListener("drop", (event) => {
   event.preventDefault();
   at("stage").classList.remove("over");
-  add(images(event.dataTransfer));
+  add([...event.dataTransfer.files]);
 });
 new ResizeObserver(() => current() && drawBoxes(current().found, passing())).observe(at("stage"));
