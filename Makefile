@@ -121,7 +121,8 @@ bccd: $(STAMP) ## Train on 292 real images, two recipes and three seeds each: ab
 accuracy: $(STAMP) ## What the recipe for small data reaches on ACCURACY_DATA, by SEEDS: minutes each
 	@$(BIN)/python benchmarks/accuracy.py $(ACCURACY_DATA) --backbone $(BCCD_BACKBONE) --seeds $(SEEDS)
 
-# These need data or models and take hours, or stand above: their first lines say how they are run.
+# These need data or models and take hours, stand above, or belong to another: their first lines say
+# how they are run.
 ON_THEIR_OWN := $(addprefix benchmarks/,$(addsuffix .py,\
 	accuracy accuracy_variants bccd_training edge_files label_mistakes serve_clients \
 	suggest))

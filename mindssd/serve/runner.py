@@ -13,7 +13,7 @@ import numpy as np
 
 from mindssd.build.model import OpenedModel
 from mindssd.inference.predictor import Predictor
-from mindssd.types import Array
+from mindssd.types import Array, ImageSize
 
 Batched = Callable[[int, float], None]
 """Told of a batch: how many network inputs it had and how many seconds it took."""
@@ -121,21 +121,21 @@ class Runner:
         A runtime may choose another order of sums for another batch or number of threads, which
         the last bits show. It chooses by shapes, not by values, so noise tells.
         """
-        self._predictors = {1: replace(opened.predictor, batch_size=1)}
-        rng = np.random.default_rng(0)
-        shape = (max(2, self._max_batch), 3, *opened.predictor.image_size)
-        noise = list(rng.normal(size=shape).astype(np.float32))
-        expected = [self._predictors[1].run([part]) for part in noise]
+        one = replace(opened.predictor, batch_size=1)
+        self._predictors = {1: one}
         if self._num_lanes > 1 and opened.side_by_side is not None:
             alone = opened.side_by_side(self._num_lanes)
-            found = lanes.map(lambda part: alone.run([part]), noise)
-            if all(map(_same, found, expected)):
+            parts = _noise(2 * self._num_lanes, one.image_size)
+            found = list(lanes.map(lambda part: alone.run([part]), parts))
+            if all(map(_same, found, (one.run([part]) for part in parts))):
                 self._alone = alone
                 return
+        parts = _noise(self._max_batch, one.image_size)
+        expected = [one.run([part]) for part in parts]
         for size in _powers_of_two(self._max_batch):
-            together = replace(opened.predictor, batch_size=size)
-            outputs = together.run(noise[:size])
-            if all(_same(_of_each(outputs, i), expected[i]) for i in range(size)):
+            together = replace(one, batch_size=size)
+            outputs = together.run(parts[:size])
+            if all(_same([x[i : i + 1] for x in outputs], expected[i]) for i in range(size)):
                 self._predictors[size] = together
 
     def _take_batches(self, lanes: ThreadPoolExecutor) -> None:
@@ -194,8 +194,9 @@ def _powers_of_two(most: int) -> list[int]:
     return [2**power for power in range(1, most.bit_length()) if 2**power <= most]
 
 
-def _of_each(outputs: Sequence[Array], index: int) -> list[Array]:
-    return [output[index : index + 1] for output in outputs]
+def _noise(count: int, image_size: ImageSize) -> list[Array]:
+    rng = np.random.default_rng(0)
+    return list(rng.standard_normal((count, 3, *image_size), np.float32))
 
 
 def _same(found: Sequence[Array], expected: Sequence[Array]) -> bool:

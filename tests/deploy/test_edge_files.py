@@ -208,8 +208,12 @@ def test_a_detector_is_loaded_and_says_what_runs_it(files: dict[str, Path], kind
     np.testing.assert_allclose(found.boxes, expected.boxes, atol=0.01)
 
 
-def test_threads_get_the_answers_of_one(files: dict[str, Path], kind: str) -> None:
-    forward = open_session(files[f"{kind} float32"], RuntimeSettings(threads=1)).forward
+@pytest.mark.parametrize(("threads", "parallel"), [(1, 1), (2, 2)])
+def test_threads_get_the_answers_of_one(
+    files: dict[str, Path], kind: str, threads: int, parallel: int
+) -> None:
+    settings = RuntimeSettings(threads=threads, parallel=parallel)
+    forward = open_session(files[f"{kind} float32"], settings).forward
     images = [picture[None] for picture in pictures()] * 8
     alone = [forward(image) for image in images]
     with ThreadPoolExecutor(4) as pool:

@@ -50,7 +50,7 @@ def open_ncnn(path: Path, content: bytes, settings: RuntimeSettings) -> Session:
             f"{strings.get(WEIGHT_BYTES)}: truncated or another file's; export it again"
         )
     net = ncnn.Net()
-    net.opt.num_threads = settings.threads or available_cores()
+    net.opt.num_threads = max(1, (settings.threads or available_cores()) // settings.parallel)
     net.opt.use_vulkan_compute = False
     for option in ("fp16_packed", "fp16_storage", "fp16_arithmetic", "bf16_storage"):
         setattr(net.opt, f"use_{option}", False)
