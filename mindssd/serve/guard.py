@@ -134,6 +134,7 @@ class _Exchange:
         self._is_ending = is_ending
         self._is_read = not has_body
         self._waits_for_word = b"expect" in headers
+        self._gives_body = scope["method"] != "HEAD"
 
     async def receive(self) -> Message:
         message = await self._receive()
@@ -148,7 +149,8 @@ class _Exchange:
             message["headers"] = [*message.get("headers", ()), *_HEADERS]
             if self._is_ending() or not self._is_read:
                 message["headers"].append((b"connection", b"close"))
-        self.bytes_out += len(message.get("body", b""))
+        if self._gives_body:
+            self.bytes_out += len(message.get("body", b""))
         is_last = message["type"] == "http.response.body" and not message.get("more_body")
         # A client that reads no answer is given up.
         async with asyncio.timeout(_SEND_S):

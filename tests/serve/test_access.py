@@ -1,5 +1,6 @@
 """Who may ask: by which methods, from which sites, with which token."""
 
+import json
 import logging
 import math
 import os
@@ -34,6 +35,15 @@ def test_head_is_answered_as_get_is_without_the_body(one, address):
     assert (head.status, head.body) == (get.status, b"") == (200, b"")
     assert head.headers["Content-Type"] == get.headers["Content-Type"]
     assert one.ask("/v1/detect", method="HEAD").status == 405
+
+
+def test_head_is_logged_as_what_it_was(model, capsys):
+    with running(model, access_log=True) as service:
+        service.ask("/healthz", method="HEAD")
+        length = len(service.ask("/healthz").body)
+    head, get = map(json.loads, capsys.readouterr().out.splitlines())
+    assert (head["method"], head["bytes_out"]) == ("HEAD", 0)
+    assert (get["method"], get["bytes_out"]) == ("GET", length)
 
 
 @pytest.mark.parametrize("token", ["sés ame", "芝麻", os.fsdecode(b"s\xff")])
