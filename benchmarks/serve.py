@@ -5,7 +5,7 @@ so that what else the machine does befalls both: predict, whole processes; then 
 requests to the one service, whose clients are a process beside it; and again. The clients are one
 thread with plain sockets and requests made before, for the claim is the service's and they have the
 same cores. Of each: images a second, and CPU seconds an image, which other programs change less.
-Then p99 of a request over the mean time of a batch, by the service's own /metrics; whether each
+And p99 of a request over the mean time of a batch, by the service's own /metrics; whether each
 request was answered, also where SIGTERM comes in their middle; and many connections that say
 nothing.
 
@@ -24,6 +24,7 @@ import sys
 import tempfile
 import time
 import urllib.request
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -118,45 +119,45 @@ NAMES = ("mindssd_batch_seconds_sum", "mindssd_batch_seconds_count", "mindssd_ba
 
 
 def throughput(model: Path, folder: Path, runtime: str, count: int, rounds: int) -> None:
+    ratios, cpu_ratios, waits = [], [], []
+    lost, statuses = 0, Counter[int]()
     with service(model, "--runtime", runtime) as (process, port):
         heard(start_clients(port, folder, 2 * NUM_CLIENTS))  # warm
-        before = [metric(port, name) for name in NAMES]
-        all_of_them, ratios, cpu_ratios, memory = Tally(), [], [], [resident_mb(process)]
+        memory = resident_mb(process)
         for number in range(1, rounds + 1):
             rate, cpu_ms = predicted(model, folder, runtime)
-            used = cpu_s(process)
+            used, before = cpu_s(process), [metric(port, name) for name in NAMES]
             tally = heard(start_clients(port, folder, count // rounds))
-            own, own_ms = len(tally.seconds) / tally.wall_s, 1000 * (cpu_s(process) - used)
-            own_ms /= len(tally.seconds)
+            own = len(tally.seconds) / tally.wall_s
+            own_ms = 1000 * (cpu_s(process) - used) / len(tally.seconds)
+            seconds, batches, images = (
+                metric(port, name) - was for name, was in zip(NAMES, before, strict=True)
+            )
+            p50, p99 = (float(x) for x in np.percentile(tally.seconds, (50, 99)))
             ratios.append(own / rate)
             cpu_ratios.append(cpu_ms / own_ms)
-            memory.append(resident_mb(process))
+            waits.append(p99 * batches / seconds)
+            lost += tally.lost
+            statuses.update(tally.statuses)
             print(
                 f"{runtime}, round {number}: {own:.1f} images/s, predict {rate:.1f}: ratio "
                 f"{ratios[-1]:.2f}; CPU an image {own_ms:.1f} ms, predict {cpu_ms:.1f}: ratio "
-                f"{cpu_ratios[-1]:.2f}; {memory[-1]:.0f} MB resident",
+                f"{cpu_ratios[-1]:.2f}; a batch of {images / batches:.1f} takes "
+                f"{1000 * seconds / batches:.1f} ms, a request {1000 * p50:.1f} ms (median), "
+                f"{1000 * p99:.1f} ms (p99): {waits[-1]:.1f} batches",
                 flush=True,
             )
-            all_of_them.add(tally)
-        seconds, batches, images = (
-            metric(port, name) - was for name, was in zip(NAMES, before, strict=True)
-        )
+        grown = resident_mb(process) - memory
     print(
-        f"{runtime}: {count} requests: ratio {np.median(ratios):.2f}, median of {rounds} rounds "
-        f"from {min(ratios):.2f} to {max(ratios):.2f} (claim: at least {CLAIMED_RATIO:g}); of "
-        f"images by CPU time {np.median(cpu_ratios):.2f}"
+        f"{runtime}: {count} requests in {rounds} rounds: ratio {over(ratios)} (claim: at least "
+        f"{CLAIMED_RATIO:g}); by CPU seconds {over(cpu_ratios)}; p99 {over(waits)} batches (claim: "
+        f"at most {CLAIMED_WAIT:g}); lost {lost}, answers {dict(statuses)}; {memory:.0f} MB "
+        f"resident, and {grown:.0f} more at the end"
     )
-    batch = seconds / batches
-    p50, p99 = (float(x) for x in np.percentile(all_of_them.seconds, (50, 99)))
-    print(
-        f"{runtime}: a batch of {images / batches:.1f} takes {1000 * batch:.1f} ms; a request "
-        f"{1000 * p50:.1f} ms (median), {1000 * p99:.1f} ms (p99): {p99 / batch:.1f} batches "
-        f"(claim: at most {CLAIMED_WAIT:g})"
-    )
-    print(
-        f"{runtime}: lost {all_of_them.lost}, answers {all_of_them.statuses}; "
-        f"{memory[0]:.0f} MB resident before, {memory[-1]:.0f} after"
-    )
+
+
+def over(values: list[float]) -> str:
+    return f"{np.median(values):.2f} ({min(values):.2f} to {max(values):.2f})"
 
 
 def end_in_the_middle(model: Path, folder: Path, count: int) -> None:

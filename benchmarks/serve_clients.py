@@ -28,12 +28,6 @@ class Tally:
     lost: int = 0
     wall_s: float = 0.0
 
-    def add(self, other: "Tally") -> None:
-        self.seconds += other.seconds
-        self.lost += other.lost
-        for status, count in other.statuses.items():
-            self.statuses[status] = self.statuses.get(status, 0) + count
-
 
 class Client:
     """A connection, and the answer that it waits for."""
