@@ -122,7 +122,8 @@ accuracy: $(STAMP) ## What the recipe for small data reaches on ACCURACY_DATA, b
 
 # These need data or models and take hours, or stand above: their first lines say how they are run.
 ON_THEIR_OWN := $(addprefix benchmarks/,$(addsuffix .py,\
-	accuracy accuracy_variants bccd_training edge_files label_mistakes suggest))
+	accuracy accuracy_variants bccd_training edge_files label_mistakes suggest tracking\
+	tracking_clips))
 
 bench: $(STAMP) ## Every claim about speed, measured in turn
 	@set -eu; \
