@@ -84,7 +84,7 @@ _layer("engines")
 _layer("engines.base", "types", "numpy")
 _layer("engines.mindspore", "types files platform engines.base", "numpy mindspore mindcv")
 _layer("engines.torch", "types platform engines.base", "numpy torch")
-_layer("inference", "types files http platform geometry images weights", "numpy edgefirst")
+_layer("inference", "types files http platform geometry images weights", "numpy")
 _layer("evaluation", "types files geometry inference", "numpy faster_coco_eval rich")
 _layer("launch.heartbeat")
 # safetensors: the file that a run resumes from.
@@ -141,7 +141,6 @@ ONLY_IN = {
     "supervision": "types",
     "huggingface_hub": "weights",
     "pandas": "types",
-    "edgefirst": "inference",
 }
 """Each of these has one home."""
 

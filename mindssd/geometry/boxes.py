@@ -45,6 +45,16 @@ def pairwise_intersection(boxes: Array, others: Array) -> Array:
     return np.asarray(np.multiply(width, height, out=width))
 
 
+def pairwise_cover(boxes: Array, others: Array) -> Array:
+    """How much of each box each other one covers.
+
+    (N, 4) and (M, 4), same unit, to (N, M) in 0..1. Of a box without area nothing is covered.
+    """
+    intersection = pairwise_intersection(boxes, others)
+    areas = np.maximum(area(boxes), np.finfo(intersection.dtype).tiny)
+    return np.asarray(np.divide(intersection, areas[:, None], out=intersection))
+
+
 def clip(boxes: Array, image_size: ImageSize) -> Array:
     """Move every corner that lies outside the image onto its edge.
 

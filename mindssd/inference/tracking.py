@@ -1,59 +1,59 @@
-"""Which detections of a video are one object: tracks, by ByteTrack (arXiv:2110.06864).
+"""Which detections of a video are one object: tracks, in the way of ByteTrack (arXiv:2110.06864).
 
-ByteTrack links detections of high score first, and then those of low score to what is left over.
-Its implementation is EdgeFirst's (Apache-2.0, no dependency but NumPy). That predicts one step a
-call and lets tracks lapse by time stamps; here each gap between frames is as many steps as it is
-long, so that frames of any rate, and lost ones, are followed alike. What was hidden, and came out
-where no box was expected, is known again by the straight way that it went before.
+Detections of high score are linked first, and then those of low score to what is left over. Each
+object is expected where its way and the time since then have brought it (`inference.motion`), so
+that frames of any rate, and lost ones, are followed alike, and what was hidden is known again.
 """
 
 from collections import deque
 from dataclasses import dataclass, field
 from statistics import median
-from types import ModuleType
-from typing import Any
 
 import numpy as np
 
-from mindssd.errors import MindSSDError
-from mindssd.types import Array
+from mindssd.geometry.boxes import pairwise_cover, pairwise_iou
+from mindssd.inference.motion import Boxes, Motion, Way
+from mindssd.types import Array, ImageSize
 
 LOST_S = 2.0
 """An object that is not seen for so long is another one when it comes back."""
 
-WEAKEST_SCORE = 0.1
-"""Detections above it can go on with a track, whatever score it takes to begin one (the paper)."""
+WEAK_SHARE = 0.5
+"""Detections above this share of their threshold can go on with a track, and begin none."""
 
 _LOST_FRAMES = 5
 """And no object is another one before so many frames, where these come seldom."""
-
-_MOST_STEPS = 500
 _GAPS = 15
 
-_HIGH = 0.5  # of the scores as `_rescaled` has them
-_MATCH_IOU = 0.1  # a fast object's boxes overlap little
-_LIFE_NS = 10**9
+# Seconds: how long an object is seen before it has a number, so that errors of a frame or two have
+# none; one that lies on another, as doubled boxes do, longer.
+_CONFIRM_S, _CONFIRM_HITS = 0.075, 2
+_CONFIRM_ON_OTHER_S, _CONFIRM_ON_OTHER_HITS = 0.15, 3
+_ON_OTHER = 0.4  # of the smaller one's area
 
-_PATH_S = 1.5
-"""An object's way is straight for so long, when it is hidden and looked for again."""
+_TENTATIVE_S, _TENTATIVE_FRAMES = 0.3, 2.5
+"""What has no number is given up when it was not seen for so long."""
+_WEAK_S = 1.5
+"""So soon after an object was last seen can weak detections go on with it."""
+_WEAK_IOU = 0.2
+"""And so near to where it is expected."""
+_DOUBLED_IOU = 0.5
+"""A weak detection that overlaps a strong one by more is of the same object."""
 
+_MOST_COST = 5.0
+_CLASS_COST = 2.0
+"""Of a box whose class its object never had."""
+_FARTHEST = 1.0
+"""In sizes of the object: nothing farther off is the same."""
+
+_WEAK_DOUBT = 2.0
+_COVERED_DOUBT = 2.0
+"""The box of what is half hidden shrinks and seems to move otherwise."""
+_COVERED = 0.25
 _NEAR = 0.7
-"""And it is taken up again where it is so near to that way, in parts of its size."""
-
-_NONE: Array = np.zeros((0, 4), np.float32)
-
-
-def import_edgefirst() -> ModuleType:
-    """EdgeFirst's tracker; MindSSDError where it is not installed."""
-    try:
-        import edgefirst.tracker as tracker
-    except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] != "edgefirst":
-            raise
-        raise MindSSDError(
-            "--track needs edgefirst-tracker; pip install 'mindssd[track]'"
-        ) from error
-    return tracker
+"""A lost object is taken up again so near to its way, in its sizes."""
+_LEFT = 0.25
+"""Of which less is in the picture has left."""
 
 
 @dataclass(frozen=True)
@@ -75,8 +75,8 @@ class Tracked:
     """Of n detections: `track_ids` (n,) int32, 0 without a track, and which are worth showing.
 
     `is_shown` (n,) bool: those that are strong enough by themselves, or go on with a track.
-    `sightings` are of the objects, oldest first: one that is seen for the second time comes with
-    its first sighting, which might have been an error and had no track.
+    `sightings` are of the objects, each one's oldest first: one that gets its number now comes with
+    those before, which might have been errors and had none.
     """
 
     track_ids: Array
@@ -84,76 +84,62 @@ class Tracked:
     sightings: list[Sighting]
 
 
-@dataclass
+@dataclass(eq=False)
 class _Track:
-    """What is known of one of the library's tracks."""
+    """An object, or what may be one: without `number`."""
 
-    first: tuple[Array, int, float]
+    motion: Motion
+    begun: float
     seen: float
+    is_on_other: bool
     number: int | None = None
+    hits: int = 0
     classes: dict[int, float] = field(default_factory=dict)
     """Of each class the sum of its scores."""
-    path: deque[tuple[float, float, float, float]] = field(default_factory=deque)
-    """Time without breaks, centre and size of its last sightings."""
+    way: Way = field(default_factory=Way)
+    before: list[tuple[Array, int, float]] = field(default_factory=list)
+    """Boxes, frames and times until it has a number."""
 
     @property
     def class_id(self) -> int:
         return min(self.classes, key=lambda one: (-self.classes[one], one))
 
-    def see(self, box: Array, class_id: int, score: float, clock: float) -> None:
+    @property
+    def is_confirmed(self) -> bool:
+        seconds, hits = _CONFIRM_S, _CONFIRM_HITS
+        if self.is_on_other:
+            seconds, hits = _CONFIRM_ON_OTHER_S, _CONFIRM_ON_OTHER_HITS
+        return self.hits >= hits and self.seen - self.begun >= seconds - 1e-6
+
+    def see(self, class_id: int, score: float, clock: float) -> None:
+        self.seen = clock
+        self.hits += 1
         self.classes[class_id] = self.classes.get(class_id, 0.0) + score
-        x1, y1, x2, y2 = (float(value) for value in box)
-        size = max((x2 - x1) * (y2 - y1), 0.0) ** 0.5
-        self.path.append((clock, (x1 + x2) / 2, (y1 + y2) / 2, size))
-        while self.path[0][0] < clock - _PATH_S:
-            self.path.popleft()
-
-    def off(self, other: "_Track") -> float:
-        """How far from this one's way another one begins, in parts of this one's size.
-
-        By medians, for the box of what is about to be hidden shrinks and seems to move otherwise.
-        """
-        path = np.array(self.path)
-        if len(path) < 3:
-            return np.inf
-        steps = np.diff(path, axis=0)
-        steps = steps[steps[:, 0] > 0]
-        if not len(steps):
-            return np.inf
-        velocity = np.median(steps[:, 1:3] / steps[:, :1], axis=0)
-        at = np.median(path[:, 1:3] - velocity * path[:, :1], axis=0)
-        clock, *begin = other.path[0][:3]
-        distance = np.hypot(*(at + velocity * clock - begin))
-        return float(distance / max(np.median(path[:, 3]), 1.0))
 
 
 class Tracker:
     """Gives the objects of one video numbers from 1 on, in the order in which they are confirmed.
 
     A detection with a score above its class's in `thresholds` (C,) can begin a track; a weaker one
-    only goes on with it. `rate` is the frames a second that the video is said to have. MindSSDError
-    where the library is not installed.
+    only goes on with it. `rate` is the frames a second that the video is said to have, `size` that
+    of the picture that boxes are given on.
     """
 
-    def __init__(self, thresholds: Array, rate: float) -> None:
+    def __init__(self, thresholds: Array, rate: float, size: ImageSize) -> None:
         self._thresholds = np.asarray(thresholds, np.float64)
         self._step = 1 / rate
-        # `update`: where one object hides a part of another, boxes jump; half of each correction
-        # follows neither too late nor too readily. Measured on drawn clips, with 0.25 and 1.
-        self._tracks = import_edgefirst().ByteTrack(
-            high_conf=_HIGH, iou=_MATCH_IOU, update=0.5, lifespan_ns=_LIFE_NS
-        )
-        self._known: dict[str, _Track] = {}
+        self._size = size
+        self._tracks: list[_Track] = []
         self._count = 0
         self._gaps: deque[float] = deque(maxlen=_GAPS)
         self._last: float | None = None
-        self._clock = self._life = 0.0
-        """The tracker's own time: 1 is as long as an object may be lost."""
+        self._clock = 0.0
+        """Time without breaks."""
 
     @property
     def alive(self) -> set[int]:
         """The numbers of those that may be seen again."""
-        return {track.number for track in self._known.values() if track.number is not None}
+        return {track.number for track in self._tracks if track.number is not None}
 
     def update(
         self,
@@ -169,85 +155,141 @@ class Tracker:
         Frames come in the order of their `seconds`. The time of a break, in which a stream was
         gone, counts for nothing: who is still there goes on. n = 0 is a frame without detections.
         """
-        self._pass_time(seconds, after_break)
+        usual = self._pass_time(seconds, after_break)
         is_strong = scores > self._thresholds[class_ids]
-        found = self._feed(boxes, _rescaled(scores, self._thresholds[class_ids]), class_ids)
+        measured = Boxes.on(boxes, self._size)
+        doubts = self._doubts()
+        found = self._link(measured, scores, class_ids, is_strong, usual)
         numbers = np.zeros(len(scores), np.int32)
         sightings: list[Sighting] = []
-        for row, info in enumerate(found):
-            if info is None:
-                continue
-            track = self._known.get(info.uuid)
-            is_new = track is None
-            if track is None:
-                track = _Track((boxes[row].copy(), frame, seconds), self._life)
-                self._known[info.uuid] = track
-            track.seen = self._life
-            track.see(boxes[row], int(class_ids[row]), float(scores[row]), self._clock)
-            if is_new:
-                continue
-            if track.number is None:
+        for row, track in sorted(found.items()):
+            doubt = doubts[id(track)] * (1 if is_strong[row] else _WEAK_DOUBT)
+            track.motion.correct(measured, row, doubt)
+            track.see(int(class_ids[row]), float(scores[row]), self._clock)
+            track.way.add(self._clock, measured, row)
+            track.before.append((boxes[row].copy(), frame, seconds))
+            if track.number is None and track.is_confirmed:
                 track.number = self._number(track)
-                first_box, first_frame, first_seconds = track.first
-                sightings.append(
-                    Sighting(track.number, track.class_id, first_box, first_frame, first_seconds)
-                )
-            numbers[row] = track.number
-            sightings.append(
-                Sighting(track.number, track.class_id, boxes[row].copy(), frame, seconds)
-            )
-        self._known = {k: track for k, track in self._known.items() if self._life - track.seen <= 1}
+            if track.number is not None:
+                numbers[row] = track.number
+                sightings += [Sighting(track.number, track.class_id, *one) for one in track.before]
+                track.before.clear()
+        lost = max(LOST_S, _LOST_FRAMES * usual)
+        tentative = max(_TENTATIVE_S, _TENTATIVE_FRAMES * usual)
+        self._tracks = [
+            track
+            for track in self._tracks
+            if self._clock - track.seen <= (tentative if track.number is None else lost)
+        ]
+        for row in np.flatnonzero(is_strong):
+            if row not in found:
+                is_on_other = self._is_on_other(measured.corners[row])
+                track = _Track(Motion(measured, row), self._clock, self._clock, is_on_other)
+                track.see(int(class_ids[row]), float(scores[row]), self._clock)
+                track.way.add(self._clock, measured, row)
+                track.before.append((boxes[row].copy(), frame, seconds))
+                self._tracks.append(track)
         return Tracked(numbers, is_strong | (numbers > 0), sightings)
 
     def _number(self, track: _Track) -> int:
-        """The number of an object that is seen for the second time, which may be a lost one."""
-        begin = track.path[0][0]
+        """The number of an object that has none, which may be a lost one."""
         lost = {
-            uuid: other.off(track)
-            for uuid, other in self._known.items()
-            if other.number is not None
-            and other.class_id == track.class_id
-            and other.path[-1][0] < begin
+            one: one.way.off(track.way)
+            for one in self._tracks
+            if one.number is not None and one.seen < track.begun and one.class_id == track.class_id
         }
-        uuid = min(lost, key=lambda one: lost[one], default=None)
-        if uuid is not None and lost[uuid] < _NEAR:
-            other = self._known.pop(uuid)
-            for class_id, score in other.classes.items():
-                track.classes[class_id] = track.classes.get(class_id, 0.0) + score
-            track.path.extendleft(reversed(other.path))
-            return other.number or 0
-        self._count += 1
-        return self._count
+        nearest = min(lost, key=lambda one: lost[one], default=None)
+        if nearest is None or lost[nearest] > _NEAR:
+            self._count += 1
+            return self._count
+        for class_id, score in nearest.classes.items():
+            track.classes[class_id] = track.classes.get(class_id, 0.0) + score
+        track.way.come_after(nearest.way)
+        number, nearest.number = nearest.number, None
+        assert number is not None
+        nearest.seen = -np.inf
+        return number
 
-    def _pass_time(self, seconds: float, after_break: bool) -> None:
-        """Bring the library to just before a frame: a step a call, and what lapsed is gone."""
+    def _pass_time(self, seconds: float, after_break: bool) -> float:
+        """Expect all objects where they are by now; return the usual time between frames."""
         gap = 0.0 if self._last is None else max(0.0, seconds - self._last)
         if self._last is not None and not after_break:
             self._gaps.append(gap)
         self._last = seconds
-        usual = median(self._gaps) if self._gaps else self._step
         if after_break:
             gap = self._step
         self._clock += gap
-        lost = max(LOST_S, _LOST_FRAMES * usual)
-        steps = min(max(1, round(gap / self._step)), _MOST_STEPS)
-        for _ in range(steps - 1):
-            self._life += gap / steps / lost
-            self._feed(_NONE, np.zeros(0, np.float32), np.zeros(0, np.uintp))
-        self._life += gap / steps / lost
+        for track in self._tracks:
+            track.motion.pass_time(gap)
+        self._tracks = [
+            track for track in self._tracks if track.motion.share_within(self._size) >= _LEFT
+        ]
+        return median(self._gaps) if self._gaps else self._step
 
-    def _feed(self, boxes: Array, scores: Array, class_ids: Array) -> list[Any]:
-        found: list[Any] = self._tracks.update(
-            np.ascontiguousarray(boxes, np.float32),
-            np.ascontiguousarray(scores, np.float32),
-            np.ascontiguousarray(class_ids, np.uintp),
-            round(self._life * _LIFE_NS),
+    def _doubts(self) -> dict[int, float]:
+        """How doubtful boxes are, by the id of each track: more where another one covers it."""
+        expected = np.array([track.motion.box for track in self._tracks]).reshape(-1, 4)
+        cover = pairwise_cover(expected, expected)
+        np.fill_diagonal(cover, 0)
+        cover[:, [track.number is None for track in self._tracks]] = 0
+        return {
+            id(track): _COVERED_DOUBT if most > _COVERED else 1.0
+            for track, most in zip(self._tracks, cover.max(axis=1, initial=0), strict=True)
+        }
+
+    def _link(
+        self, boxes: Boxes, scores: Array, class_ids: Array, is_strong: Array, usual: float
+    ) -> dict[int, _Track]:
+        """The tracks of the detections that go on with one, by their rows."""
+        strong = np.flatnonzero(is_strong)
+        costs = self._costs(boxes, class_ids)
+        found = {
+            int(strong[place]): self._tracks[one]
+            for one, place in cheapest_pairs(costs[:, strong], _MOST_COST)
+        }
+        weak = np.flatnonzero(~is_strong & (scores >= WEAK_SHARE * self._thresholds[class_ids]))
+        overlaps = pairwise_iou(boxes.corners[weak], boxes.corners[strong])
+        weak = weak[overlaps.max(axis=1, initial=0) <= _DOUBLED_IOU]
+        linked = set(map(id, found.values()))
+        since = self._clock - max(_WEAK_S, 2 * usual)
+        left = [
+            one
+            for one, track in enumerate(self._tracks)
+            if track.number is not None and id(track) not in linked and track.seen >= since
+        ]
+        expected = np.array([self._tracks[one].motion.box for one in left]).reshape(-1, 4)
+        is_near = pairwise_iou(expected, boxes.corners[weak]) > _WEAK_IOU
+        pairs = cheapest_pairs(np.where(is_near, costs[np.ix_(left, weak)], np.inf), np.inf)
+        return found | {int(weak[place]): self._tracks[left[one]] for one, place in pairs}
+
+    def _costs(self, boxes: Boxes, class_ids: Array) -> Array:
+        """What it costs to link each track to each detection, (T, n)."""
+        costs = np.full((len(self._tracks), len(class_ids)), np.inf)
+        for row, track in zip(costs, self._tracks, strict=True):
+            of_motion, off = track.motion.costs(boxes)
+            total = sum(track.classes.values())
+            shares = np.array([track.classes.get(int(one), 0.0) / total for one in class_ids])
+            row[:] = np.where(off <= _FARTHEST, of_motion + _CLASS_COST * (1 - shares), np.inf)
+        return costs
+
+    def _is_on_other(self, box: Array) -> bool:
+        """Whether a box (4,) covers much of a known object, or that of it."""
+        rest = np.array([one.motion.box for one in self._tracks if one.number is not None]).reshape(
+            -1, 4
         )
-        return found
+        one = box[None]
+        covers = np.maximum(pairwise_cover(one, rest), pairwise_cover(rest, one).T)
+        return bool(covers.max(initial=0) > _ON_OTHER)
 
 
-def _rescaled(scores: Array, thresholds: Array) -> Array:
-    """Scores so that each one's threshold is `_HIGH`, 0 stays 0 and 1 stays 1: (n,) float32."""
-    below = scores / np.maximum(thresholds, 1e-9) * _HIGH
-    above = _HIGH + (scores - thresholds) / np.maximum(1 - thresholds, 1e-9) * (1 - _HIGH)
-    return np.where(scores > thresholds, np.clip(above, _HIGH, 1), np.clip(below, 0, 0.999 * _HIGH))
+def cheapest_pairs(costs: Array, limit: float) -> list[tuple[int, int]]:
+    """Pairs of a row and a column of (T, N), each in one pair at most, the cheapest first.
+
+    None costs `limit` or more. Measured, no worse than pairs of the least sum.
+    """
+    left, pairs = costs.copy(), []
+    while left.size and left.min() < limit:
+        row, column = (int(one) for one in np.unravel_index(left.argmin(), left.shape))
+        pairs.append((row, column))
+        left[row], left[:, column] = np.inf, np.inf
+    return pairs

@@ -1,7 +1,7 @@
 """Objects counted as they cross lines and the borders of zones."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -25,10 +25,13 @@ _MARGIN = 0.1
 
 _LEAST_MARGIN = 1.0
 
+_APPEARED_S = 0.5
+"""What is first seen within a zone appeared once it was seen for so long: errors are shorter."""
+
 
 @dataclass(frozen=True)
 class Crossing:
-    """An object has crossed, in the first frame that saw it beyond."""
+    """An object has crossed, in the first frame that saw it beyond, or has appeared."""
 
     place: str
     kind: Kind
@@ -50,6 +53,8 @@ class _State:
     """Frame and time of its last change of sign."""
     has_crossed: bool = True
     """Whether that was over the line itself, not beside its ends."""
+    appearing: tuple[int, float] | None = None
+    """Frame and time since when it is first seen within a zone, and not yet counted."""
 
 
 class Counting:
@@ -57,7 +62,8 @@ class Counting:
 
     A box at the border, however it trembles there, counts once it is beyond by a tenth of its own
     size. What is first seen at the border comes from no side: at a line it is not counted, in a
-    zone it appeared. ConfigError where the place lies outside of the picture.
+    zone it appeared. That counts once it was seen for half a second, or leaves. ConfigError
+    where the place lies outside of the picture.
     """
 
     def __init__(self, place: Place, size: ImageSize, anchor: Anchor) -> None:
@@ -75,21 +81,21 @@ class Counting:
     @property
     def num_inside(self) -> int:
         """How many objects are in a zone now, those that are out of sight for a moment too."""
-        return sum(state.side > 0 for state in self._states.values())
+        return sum(state.side > 0 and state.appearing is None for state in self._states.values())
 
     def total(self, direction: Direction) -> int:
         return sum(count for (_, one), count in self.counts.items() if one == direction)
 
     def see(self, sightings: Iterable[Sighting]) -> list[Crossing]:
         """Take an object's sightings, each later than its last; return what came of them."""
-        return [found for one in sightings if (found := self._see(one)) is not None]
+        return [found for one in sightings for found in self._see(one)]
 
     def forget_all_but(self, alive: set[int]) -> None:
         """Let go of objects that will not be seen again."""
         for track in self._states.keys() - alive:
             del self._states[track]
 
-    def _see(self, seen: Sighting) -> Crossing | None:
+    def _see(self, seen: Sighting) -> Iterator[Crossing]:
         point, margin = _anchor_of(seen.box, self._anchor), self._margin(seen.box)
         distance = self._distance(point)
         sign = int(np.sign(distance))
@@ -104,21 +110,24 @@ class Counting:
             state.sign = sign
         if sign != 0 or is_first:
             state.point = point
-        if abs(distance) <= margin or sign == state.side:
-            return None
+        is_beyond = abs(distance) > margin and sign != state.side
+        if state.appearing is not None:
+            frame, since = state.appearing
+            if is_beyond or seen.seconds - since >= _APPEARED_S:
+                state.appearing = None
+                yield self._count(seen, "appeared", (frame, since))
+        if not is_beyond:
+            return
         before, state.side = state.side, sign
-        return self._crossing(seen, before, state)
-
-    def _crossing(self, seen: Sighting, before: int, state: _State) -> Crossing | None:
-        direction: Direction = "in" if state.side > 0 else "out"
         if before == 0:
-            if self.place.kind == "line" or state.side < 0:
-                return None
-            direction = "appeared"
-        elif not state.has_crossed:
-            return None
+            if self.place.kind == "zone" and sign > 0:
+                state.appearing = state.since
+        elif state.has_crossed:
+            yield self._count(seen, "in" if sign > 0 else "out", state.since)
+
+    def _count(self, seen: Sighting, direction: Direction, since: tuple[int, float]) -> Crossing:
         self.counts[seen.class_id, direction] += 1
-        frame, seconds = state.since
+        frame, seconds = since
         return Crossing(
             self.place.name, self.place.kind, direction, seen.class_id, seen.track, frame, seconds
         )

@@ -12,7 +12,7 @@ from mindssd.drawing.overlay import Overlay, ShownPlace, Trail
 from mindssd.errors import ConfigError
 from mindssd.inference.predictor import Predictor
 from mindssd.inference.tiling import TiledPredictor
-from mindssd.inference.tracking import WEAKEST_SCORE, Sighting, Tracker, import_edgefirst
+from mindssd.inference.tracking import WEAK_SHARE, Sighting, Tracker
 from mindssd.predict.counting import Anchor, Counting, Crossing
 from mindssd.predict.places import Place
 from mindssd.predict.sinks.base import Seen
@@ -55,7 +55,7 @@ def with_weak(predictor: Predictor | TiledPredictor) -> Predictor | TiledPredict
 
 
 def _with_weak(predictor: Predictor) -> Predictor:
-    thresholds = np.minimum(thresholds_of(predictor), WEAKEST_SCORE).tolist()
+    thresholds = (WEAK_SHARE * thresholds_of(predictor)).tolist()
     # Of whatever kind it is; each has a selection.
     postprocess: Any = predictor.postprocess
     selection = postprocess.selection.with_thresholds(thresholds)
@@ -71,7 +71,7 @@ class Following:
 
     def __init__(self, follow: Follow, thresholds: Array, rate: float, size: ImageSize) -> None:
         self._size = size
-        self._tracker = Tracker(thresholds, rate)
+        self._tracker = Tracker(thresholds, rate, size)
         self._countings = [Counting(place, size, follow.anchor) for place in follow.places]
         self._trails: dict[int, deque[tuple[float, float, float]]] = {}
 
@@ -139,7 +139,6 @@ def require_moving(sources: Sequence[Source]) -> None:
     for source in sources:
         if isinstance(source, ImageFile):
             raise ConfigError(still(source.name))
-    import_edgefirst()
 
 
 def still(name: str) -> str:

@@ -7,6 +7,7 @@ from mindssd.geometry.boxes import (
     area,
     clip,
     cxcywh_to_xyxy,
+    pairwise_cover,
     pairwise_iou,
     pixels_to_unit,
     unit_to_pixels,
@@ -94,3 +95,10 @@ def test_a_unit_box_in_pixels_takes_x_from_the_width():
 @pytest.mark.parametrize("function", [area, xyxy_to_cxcywh, cxcywh_to_xyxy])
 def test_float32_stays_float32(function):
     assert function(random_boxes(2).astype(np.float32)).dtype == np.float32
+
+
+def test_how_much_of_a_box_others_cover():
+    boxes = np.array([[0, 0, 4, 2], [1, 1, 1, 3]], np.float32)
+    others = np.array([[2, 0, 8, 8], [0, 0, 4, 2], [9, 9, 10, 10]], np.float32)
+    assert pairwise_cover(boxes, others).tolist() == [[0.5, 1, 0], [0, 0, 0]]
+    assert pairwise_cover(boxes, others[:0]).shape == (2, 0)

@@ -88,11 +88,22 @@ def test_a_zone_is_entered_left_and_appeared_in() -> None:
     ways = counting.see(seen([(20, 50), (40, 50), (60, 50), (100, 50), (145, 50), (170, 50)]))
     assert [(one.direction, one.frame) for one in ways] == [("in", 2), ("out", 5)]
     assert counting.num_inside == 0
-    (appeared,) = counting.see(seen([(100, 50)], track=2, class_id=1))
+    assert counting.see(seen([(100, 50)] * 3, track=2, class_id=1)) == []
+    (appeared,) = counting.see(seen([(100, 50)] * 6, track=2, class_id=1)[3:])
     assert (appeared.direction, appeared.frame, appeared.class_id) == ("appeared", 0, 1)
     assert counting.num_inside == 1 and counting.total("appeared") == 1
     counting.forget_all_but({1})
     assert counting.num_inside == 0 and counting.total("appeared") == 1
+
+
+def test_what_was_hardly_seen_within_a_zone_has_not_appeared() -> None:
+    counting = Counting(ZONE, SIZE, "centre")
+    assert counting.see(seen([(100, 50)] * 5)) == [] and counting.num_inside == 0
+    counting.forget_all_but(set())
+    assert not counting.counts
+    # One that leaves at once was there.
+    ways = crossed(ZONE, [(140, 50), (170, 50)])
+    assert [(one.direction, one.frame) for one in ways] == [("appeared", 0), ("out", 1)]
 
 
 def test_a_zone_smaller_than_the_objects_counts_them_too() -> None:
@@ -111,7 +122,7 @@ def test_objects_and_classes_are_counted_apart() -> None:
 def test_totals_have_a_row_for_what_counted_nothing() -> None:
     totals = Totals()
     totals.expect("a.mp4", [LINE, ZONE])
-    (one,) = crossed(ZONE, [(100, 50)])
+    (one,) = crossed(ZONE, [(100, 50)] * 6)
     totals.add("a.mp4", one, "cat")
     rows = [(key[1:], dict(counts)) for key, counts in totals.rows()]
     assert rows == [(("gate", "line", ""), {}), (("yard", "zone", "cat"), {"appeared": 1})]

@@ -263,7 +263,6 @@ class Broken:
 def test_a_stream_broken_and_restored_twice_loses_no_count(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    pytest.importorskip("edgefirst.tracker")
     monkeypatch.setattr(job, "load", moving.load)
     monkeypatch.setattr(reconnect, "FIRST_WAIT_S", 0.05)
     movers = moving.crossing_scene(3)

@@ -1,0 +1,168 @@
+"""Where an object's box is expected: a Kalman filter of even motion, on the frames' own times.
+
+Its lengths are in parts of the object's own size, the root of its box's area, so that small, large,
+near and far objects are followed alike, in pictures of any size. What the picture's border cuts off
+is completed by what is known of the object: it comes in and leaves at its own speed, and whole.
+"""
+
+from collections import deque
+from dataclasses import dataclass
+
+import numpy as np
+
+from mindssd.types import Array, ImageSize
+
+# Chosen on clips of seeds 0 to 9 by benchmarks/tracking.py; none matters to a factor of 1.5.
+_CENTRE_NOISE = 0.08
+"""A detection's centre is off by so much."""
+_SIDE_NOISE = 0.15
+"""And the logarithms of its sides by so much."""
+_SPEED = 1.5
+"""Sizes a second that an object may have at first."""
+_ACCELERATION = 0.5
+"""Its speed wanders by so much in a second, by the root of the time."""
+_SIDE_CHANGE = 0.3
+"""And so do the logarithms of its sides."""
+_FARTHEST = 0.6
+"""It is not expected farther off than so, however long it was not seen."""
+_MOST_SIDE_CHANGE = 0.5
+
+_WAY_S = 1.5
+"""An object's way is straight for so long."""
+
+_GROWING = 0.3
+"""Of what a box at the border seems to be too large, so much counts: its object is coming in."""
+
+
+@dataclass(frozen=True, eq=False)
+class Boxes:
+    """N boxes (N, 4) in pixels of a picture of `size`, and which of their sides it cuts off.
+
+    `cut_low` and `cut_high` (N, 2) are of x and y; a box that is cut off on both is taken as it is.
+    """
+
+    corners: Array
+    centres: Array
+    log_sides: Array
+    cut_low: Array
+    cut_high: Array
+
+    @classmethod
+    def on(cls, corners: Array, size: ImageSize) -> "Boxes":
+        corners = np.asarray(corners, np.float64).reshape(-1, 4)
+        width_height = np.array(size[::-1], np.float64)
+        near = np.maximum(2.0, 0.01 * width_height)
+        low, high = corners[:, :2] <= near, corners[:, 2:] >= width_height - near
+        sides = np.maximum(corners[:, 2:] - corners[:, :2], 1e-3)
+        centres = (corners[:, :2] + corners[:, 2:]) / 2
+        return cls(corners, centres, np.log(sides), low & ~high, high & ~low)
+
+
+class Motion:
+    """What is known of one object's place, velocity and size, begun by row `row` of `boxes`."""
+
+    def __init__(self, boxes: Boxes, row: int) -> None:
+        self._centre = boxes.centres[row].copy()
+        self._velocity = np.zeros(2)
+        self._log_sides = boxes.log_sides[row].copy()
+        self._variance = np.array([[_CENTRE_NOISE**2, 0], [0, _SPEED**2]])
+        """Of place and velocity, the same for x and y, in its size."""
+        self._side_variance = _SIDE_NOISE**2
+
+    @property
+    def box(self) -> Array:
+        """(4,) in pixels, beyond the picture's border too."""
+        half = np.exp(self._log_sides) / 2
+        return np.concatenate([self._centre - half, self._centre + half])
+
+    def share_within(self, size: ImageSize) -> float:
+        """How much of it is in the picture, 0 to 1."""
+        box, limits = self.box, np.array(size[::-1], np.float64)
+        sides = np.clip(box[2:], 0, limits) - np.clip(box[:2], 0, limits)
+        return float(np.prod(sides / (box[2:] - box[:2])))
+
+    def pass_time(self, seconds: float) -> None:
+        self._centre = self._centre + seconds * self._velocity
+        step = np.array([[1, seconds], [0, 1]])
+        wandering = np.array([[seconds**3 / 3, seconds**2 / 2], [seconds**2 / 2, seconds]])
+        self._variance = step @ self._variance @ step.T + _ACCELERATION**2 * wandering
+        self._side_variance += _SIDE_CHANGE**2 * seconds
+
+    def costs(self, boxes: Boxes) -> tuple[Array, Array]:
+        """How little each of N boxes is like what is expected, (N,), and how far off, in sizes.
+
+        Twice the negative logarithm of its likelihood in place and size, but for a constant: the
+        less is known of an object, the less readily it takes a box from one that is well known.
+        """
+        sides = np.exp(self._log_sides)
+        centres, too_large = self._completed(boxes)
+        place = min(self._variance[0, 0], _FARTHEST**2) + _CENTRE_NOISE**2
+        side = min(self._side_variance, _MOST_SIDE_CHANGE**2) + _SIDE_NOISE**2
+        off = ((centres - self._centre) ** 2).sum(axis=1) / sides.prod()
+        return off / place + (too_large**2).sum(axis=1) / side + 2 * np.log(place), np.sqrt(off)
+
+    def correct(self, boxes: Boxes, row: int, doubt: float) -> None:
+        """Take a box for the object's own; its noise is `doubt` times the usual."""
+        one = Boxes(*(part[row : row + 1] for part in vars(boxes).values()))
+        cut = (one.cut_low | one.cut_high)[0]
+        grown = np.where(cut, np.maximum(np.exp(one.log_sides[0]) - np.exp(self._log_sides), 0), 0)
+        # More of it has come in: its inner side is where it was expected.
+        self._centre = self._centre + np.where(one.cut_low[0], -grown / 2, grown / 2)
+        self._log_sides = np.where(grown > 0, one.log_sides[0], self._log_sides)
+        centres, too_large = self._completed(one)
+        gain = self._variance[:, 0] / (self._variance[0, 0] + (doubt * _CENTRE_NOISE) ** 2)
+        away = centres[0] - self._centre
+        self._centre = self._centre + gain[0] * away
+        self._velocity = self._velocity + gain[1] * away
+        self._variance = self._variance - np.outer(gain, self._variance[0])
+        side_gain = self._side_variance / (self._side_variance + (doubt * _SIDE_NOISE) ** 2)
+        self._log_sides = self._log_sides + side_gain * too_large[0]
+        self._side_variance *= 1 - side_gain
+
+    def _completed(self, boxes: Boxes) -> tuple[Array, Array]:
+        """Centres (N, 2) as if this one's sides were whole, and by how much boxes are too large.
+
+        That is of the logarithms of their sides, (N, 2).
+        """
+        half = np.maximum(np.exp(boxes.log_sides), np.exp(self._log_sides)) / 2
+        centres = np.where(
+            boxes.cut_low,
+            boxes.corners[:, 2:] - half,
+            np.where(boxes.cut_high, boxes.corners[:, :2] + half, boxes.centres),
+        )
+        too_large = boxes.log_sides - self._log_sides
+        cut = boxes.cut_low | boxes.cut_high
+        return centres, np.where(cut, _GROWING * np.maximum(too_large, 0), too_large)
+
+
+class Way:
+    """Where an object was of late: its way is straight, by medians, when it was hidden.
+
+    For the box of what is about to be hidden shrinks, and seems to move otherwise.
+    """
+
+    def __init__(self) -> None:
+        self._points: deque[tuple[float, float, float, float]] = deque()
+        """Time, centre and size."""
+
+    def add(self, seconds: float, boxes: Boxes, row: int) -> None:
+        x, y = (float(value) for value in boxes.centres[row])
+        self._points.append((seconds, x, y, float(np.exp(boxes.log_sides[row].mean()))))
+        while self._points[0][0] < seconds - _WAY_S:
+            self._points.popleft()
+
+    def come_after(self, earlier: "Way") -> None:
+        self._points.extendleft(reversed(earlier._points))
+
+    def off(self, later: "Way") -> float:
+        """How far from this one another one begins, in this one's size; infinite if too short."""
+        points = np.array(self._points)
+        steps = np.diff(points, axis=0)
+        steps = steps[steps[:, 0] > 0]
+        if len(steps) < 2:
+            return np.inf
+        velocity = np.median(steps[:, 1:3] / steps[:, :1], axis=0)
+        at = np.median(points[:, 1:3] - velocity * points[:, :1], axis=0)
+        seconds, *begin = later._points[0][:3]
+        distance = np.hypot(*(at + velocity * seconds - begin))
+        return float(distance / max(np.median(points[:, 3]), 1.0))
