@@ -111,10 +111,12 @@ class _Track:
             seconds, hits = _CONFIRM_ON_OTHER_S, _CONFIRM_ON_OTHER_HITS
         return self.hits >= hits and self.seen - self.begun >= seconds - 1e-6
 
-    def see(self, class_id: int, score: float, clock: float) -> None:
+    def see(self, boxes: Boxes, row: int, class_id: int, score: float, clock: float) -> None:
+        """Take row `row` of `boxes` for its own, at the time `clock`."""
         self.seen = clock
         self.hits += 1
         self.classes[class_id] = self.classes.get(class_id, 0.0) + score
+        self.way.add(clock, boxes, row)
 
 
 class Tracker:
@@ -160,20 +162,32 @@ class Tracker:
         measured = Boxes.on(boxes, self._size)
         doubts = self._doubts()
         found = self._link(measured, scores, class_ids, is_strong, usual)
-        numbers = np.zeros(len(scores), np.int32)
-        sightings: list[Sighting] = []
-        for row, track in sorted(found.items()):
+        for row, track in found.items():
             doubt = doubts[id(track)] * (1 if is_strong[row] else _WEAK_DOUBT)
             track.motion.correct(measured, row, doubt)
-            track.see(int(class_ids[row]), float(scores[row]), self._clock)
-            track.way.add(self._clock, measured, row)
+            track.see(measured, row, int(class_ids[row]), float(scores[row]), self._clock)
             track.before.append((boxes[row].copy(), frame, seconds))
+        numbers = np.zeros(len(scores), np.int32)
+        sightings: list[Sighting] = []
+        # Once all are seen, so that none takes the number of one that is back itself.
+        for row, track in sorted(found.items()):
             if track.number is None and track.is_confirmed:
                 track.number = self._number(track)
             if track.number is not None:
                 numbers[row] = track.number
                 sightings += [Sighting(track.number, track.class_id, *one) for one in track.before]
                 track.before.clear()
+        self._forget(usual)
+        new = [row for row in np.flatnonzero(is_strong) if row not in found]
+        for row, is_on_other in zip(new, self._are_on_others(measured.corners[new]), strict=True):
+            track = _Track(Motion(measured, row), self._clock, self._clock, bool(is_on_other))
+            track.see(measured, row, int(class_ids[row]), float(scores[row]), self._clock)
+            track.before.append((boxes[row].copy(), frame, seconds))
+            self._tracks.append(track)
+        return Tracked(numbers, is_strong | (numbers > 0), sightings)
+
+    def _forget(self, usual: float) -> None:
+        """Let go of what was not seen for too long, with `usual` seconds between frames."""
         lost = max(LOST_S, _LOST_FRAMES * usual)
         tentative = max(_TENTATIVE_S, _TENTATIVE_FRAMES * usual)
         self._tracks = [
@@ -181,15 +195,6 @@ class Tracker:
             for track in self._tracks
             if self._clock - track.seen <= (tentative if track.number is None else lost)
         ]
-        for row in np.flatnonzero(is_strong):
-            if row not in found:
-                is_on_other = self._is_on_other(measured.corners[row])
-                track = _Track(Motion(measured, row), self._clock, self._clock, is_on_other)
-                track.see(int(class_ids[row]), float(scores[row]), self._clock)
-                track.way.add(self._clock, measured, row)
-                track.before.append((boxes[row].copy(), frame, seconds))
-                self._tracks.append(track)
-        return Tracked(numbers, is_strong | (numbers > 0), sightings)
 
     def _number(self, track: _Track) -> int:
         """The number of an object that has none, which may be a lost one."""
@@ -272,14 +277,12 @@ class Tracker:
             row[:] = np.where(off <= _FARTHEST, of_motion + _CLASS_COST * (1 - shares), np.inf)
         return costs
 
-    def _is_on_other(self, box: Array) -> bool:
-        """Whether a box (4,) covers much of a known object, or that of it."""
-        rest = np.array([one.motion.box for one in self._tracks if one.number is not None]).reshape(
-            -1, 4
-        )
-        one = box[None]
-        covers = np.maximum(pairwise_cover(one, rest), pairwise_cover(rest, one).T)
-        return bool(covers.max(initial=0) > _ON_OTHER)
+    def _are_on_others(self, boxes: Array) -> Array:
+        """Whether each of n boxes (n, 4) covers much of a known object, or one that of it: (n,)."""
+        known = [one.motion.box for one in self._tracks if one.number is not None]
+        others = np.array(known).reshape(-1, 4)
+        covers = np.maximum(pairwise_cover(boxes, others), pairwise_cover(others, boxes).T)
+        return np.asarray(covers.max(axis=1, initial=0) > _ON_OTHER)
 
 
 def cheapest_pairs(costs: Array, limit: float) -> list[tuple[int, int]]:

@@ -173,6 +173,17 @@ def test_who_has_left_is_not_who_comes_in_where_it_went() -> None:
     assert found.track_ids.tolist() == [2]
 
 
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+def test_who_is_back_keeps_its_number_whatever_is_new_beside_it(order: tuple[int, int]) -> None:
+    """The new one gets its number in the same frame, whichever of them is detected first."""
+    tracker = Tracker(THRESHOLDS, RATE, SIZE)
+    for frame in range(8):
+        frame_of(tracker, [box(100)], frame)
+    assert frame_of(tracker, [box(113)], 8).track_ids.tolist() == [0]
+    found = frame_of(tracker, [[box(100), box(113)][one] for one in order], 9)
+    assert found.track_ids.tolist() == [[1, 2][one] for one in order]
+
+
 def test_cheapest_pairs_go_first() -> None:
     costs = np.array([[1.0, 2.0], [0.5, 9.0], [3.0, 4.0]])
     assert cheapest_pairs(costs, 5.0) == [(1, 0), (0, 1)]
