@@ -5,6 +5,7 @@ near and far objects are followed alike, in pictures of any size. What the pictu
 is completed by what is known of the object: it comes in and leaves at its own speed, and whole.
 """
 
+import math
 from collections import deque
 from dataclasses import dataclass
 
@@ -144,25 +145,36 @@ class Way:
     def __init__(self) -> None:
         self._points: deque[tuple[float, float, float, float]] = deque()
         """Time, centre and size."""
+        self._line: tuple[float, float, float, float, float] | None = None
+        """`_fitted` to the points, until another one comes."""
 
     def add(self, seconds: float, boxes: Boxes, row: int) -> None:
         x, y = (float(value) for value in boxes.centres[row])
         self._points.append((seconds, x, y, float(np.exp(boxes.log_sides[row].mean()))))
         while self._points[0][0] < seconds - _WAY_S:
             self._points.popleft()
+        self._line = None
 
     def come_after(self, earlier: "Way") -> None:
         self._points.extendleft(reversed(earlier._points))
+        self._line = None
 
     def off(self, later: "Way") -> float:
         """How far from this one another one begins, in this one's size; infinite if too short."""
+        # Of a lost object asked for each new one: of many that come at once, many times.
+        self._line = self._line or self._fitted()
+        x, y, across, down, size = self._line
+        seconds, begin_x, begin_y = later._points[0][:3]
+        return math.hypot(x + across * seconds - begin_x, y + down * seconds - begin_y) / size
+
+    def _fitted(self) -> tuple[float, float, float, float, float]:
+        """The place at time 0, infinitely far if too short; the velocity, and the size."""
         points = np.array(self._points)
         steps = np.diff(points, axis=0)
         steps = steps[steps[:, 0] > 0]
         if len(steps) < 2:
-            return np.inf
+            return math.inf, math.inf, 0.0, 0.0, 1.0
         velocity = np.median(steps[:, 1:3] / steps[:, :1], axis=0)
         at = np.median(points[:, 1:3] - velocity * points[:, :1], axis=0)
-        seconds, *begin = later._points[0][:3]
-        distance = np.hypot(*(at + velocity * seconds - begin))
-        return float(distance / max(np.median(points[:, 3]), 1.0))
+        size = max(float(np.median(points[:, 3])), 1.0)
+        return float(at[0]), float(at[1]), float(velocity[0]), float(velocity[1]), size
