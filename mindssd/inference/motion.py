@@ -1,8 +1,8 @@
 """Where an object's box is expected: a Kalman filter of even motion, on the frames' own times.
 
 Its lengths are in parts of the object's own size, the root of its box's area, so that small, large,
-near and far objects are followed alike, in pictures of any size. What the picture's border cuts off
-is completed by what is known of the object: it comes in and leaves at its own speed, and whole.
+near and far objects are followed alike, in pictures of any size. A box that the picture's border
+cuts off is completed to what is known of the object's size, so that it leaves at its own speed.
 """
 
 import math
@@ -15,31 +15,34 @@ from mindssd.types import Array, ImageSize
 
 # Chosen on clips of seeds 0 to 9 by benchmarks/tracking.py; none matters to a factor of 1.5.
 _CENTRE_NOISE = 0.08
-"""A detection's centre is off by so much."""
+"""Standard deviation of a detection's centre, in sizes."""
 _SIDE_NOISE = 0.15
-"""And the logarithms of its sides by so much."""
+"""Standard deviation of the logarithms of its sides."""
 _SPEED = 1.5
-"""Sizes a second that an object may have at first."""
+"""Standard deviation of the speed of a new object, in sizes a second."""
 _ACCELERATION = 0.5
-"""Its speed wanders by so much in a second, by the root of the time."""
+"""Standard deviation of the change of speed in a second; it grows by the root of the time."""
 _SIDE_CHANGE = 0.3
-"""And so do the logarithms of its sides."""
+"""The same of the logarithms of its sides."""
 _FARTHEST = 0.6
-"""It is not expected farther off than so, however long it was not seen."""
+"""Most of the standard deviation of a place, in sizes, however long an object was not seen."""
 _MOST_SIDE_CHANGE = 0.5
+"""The same of the logarithms of its sides."""
 
 _WAY_S = 1.5
-"""An object's way is straight for so long."""
+"""A way is fitted to the points of the last seconds."""
 
 _GROWING = 0.3
-"""Of what a box at the border seems to be too large, so much counts: its object is coming in."""
+"""A box at the border that is larger than expected costs this share: its object is coming in."""
 
 
 @dataclass(frozen=True, eq=False)
 class Boxes:
-    """N boxes (N, 4) in pixels of a picture of `size`, and which of their sides it cuts off.
+    """N boxes on a picture, and at which of its borders they are cut off.
 
-    `cut_low` and `cut_high` (N, 2) are of x and y; a box that is cut off on both is taken as it is.
+    `corners` (N, 4) and `centres` (N, 2) are in pixels, `log_sides` (N, 2) of width and height.
+    `cut_low` and `cut_high` (N, 2) bool: cut off at the border where x or y is low, or high; a box
+    from border to border is taken as it is.
     """
 
     corners: Array
@@ -137,9 +140,10 @@ class Motion:
 
 
 class Way:
-    """Where an object was of late: its way is straight, by medians, when it was hidden.
+    """Where an object was in the last seconds, and the straight way on from there.
 
-    For the box of what is about to be hidden shrinks, and seems to move otherwise.
+    It is fitted by medians: the box of an object that is about to be hidden shrinks, and seems to
+    move otherwise.
     """
 
     def __init__(self) -> None:

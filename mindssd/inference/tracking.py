@@ -16,44 +16,49 @@ from mindssd.inference.motion import Boxes, Motion, Way
 from mindssd.types import Array, ImageSize
 
 LOST_S = 2.0
-"""An object that is not seen for so long is another one when it comes back."""
+"""An object that was not seen for longer gets another number when it comes back."""
 
 WEAK_SHARE = 0.5
-"""Detections above this share of their threshold can go on with a track, and begin none."""
+"""A detection above this share of its threshold can continue a track, but begins none."""
 
 _LOST_FRAMES = 5
-"""And no object is another one before so many frames, where these come seldom."""
+"""Where frames come seldom, an object is kept for as many of them."""
 _GAPS = 15
+"""The usual time between frames is the median of the last ones."""
 
-# Seconds: how long an object is seen before it has a number, so that errors of a frame or two have
-# none; one that lies on another, as doubled boxes do, longer.
+# An object gets its number once it was seen for so many seconds and in so many frames: an error of
+# a frame or two gets none. One that lies on another, as doubled boxes do, has to be seen longer.
 _CONFIRM_S, _CONFIRM_HITS = 0.075, 2
 _CONFIRM_ON_OTHER_S, _CONFIRM_ON_OTHER_HITS = 0.15, 3
-_ON_OTHER = 0.4  # of the smaller one's area
+_ON_OTHER = 0.4
+"""An object lies on another one that covers more than this share of it, or it of that one."""
 
 _TENTATIVE_S, _TENTATIVE_FRAMES = 0.3, 2.5
-"""What has no number is given up when it was not seen for so long."""
+"""A track without a number is dropped when it was not seen for longer, whichever takes longer."""
 _WEAK_S = 1.5
-"""So soon after an object was last seen can weak detections go on with it."""
+"""A weak detection can continue a track that was seen in the last seconds."""
 _WEAK_IOU = 0.2
-"""And so near to where it is expected."""
+"""It has to overlap the box that is expected by more than this."""
 _DOUBLED_IOU = 0.5
 """A weak detection that overlaps a strong one by more is of the same object."""
 
 _MOST_COST = 5.0
+"""A strong detection that costs as much or more is not linked: see `Motion.costs`."""
 _CLASS_COST = 2.0
-"""Of a box whose class its object never had."""
+"""What a class costs that the object never had."""
 _FARTHEST = 1.0
-"""In sizes of the object: nothing farther off is the same."""
+"""In sizes of the object: no detection is linked that is farther off than this."""
 
 _WEAK_DOUBT = 2.0
+"""The noise of a weak detection's box, in parts of the usual."""
 _COVERED_DOUBT = 2.0
-"""The box of what is half hidden shrinks and seems to move otherwise."""
+"""The same of an object that is half hidden: its box shrinks, and seems to move otherwise."""
 _COVERED = 0.25
+"""An object is half hidden where another one covers more than this share of it."""
 _NEAR = 0.7
-"""A lost object is taken up again so near to its way, in its sizes."""
+"""In sizes of a lost object: a new one that begins so near to its way is the same."""
 _LEFT = 0.25
-"""Of which less is in the picture has left."""
+"""An object has left the picture when less than this share of it is within."""
 
 
 @dataclass(frozen=True)
@@ -152,10 +157,11 @@ class Tracker:
         seconds: float,
         after_break: bool = False,
     ) -> Tracked:
-        """Take one frame's n detections: boxes (n, 4) in pixels of the same size for all frames.
+        """Take one frame's n detections; n = 0 is a frame without any.
 
-        Frames come in the order of their `seconds`. The time of a break, in which a stream was
-        gone, counts for nothing: who is still there goes on. n = 0 is a frame without detections.
+        `boxes` (n, 4) are in pixels of `size`, `scores` (n,) 0 to 1, `class_ids` (n,) whole
+        numbers. Frames come in the order of their `seconds`. The time of a break, in which a stream
+        was gone, counts for nothing: objects that are still there keep their numbers.
         """
         usual = self._pass_time(seconds, after_break)
         is_strong = scores > self._thresholds[class_ids]
