@@ -54,3 +54,17 @@ def test_a_way_is_straight_however_its_last_boxes_shrink() -> None:
         way.add(k / 10, boxes((20 + 5 * k, 40, 40 + 5 * k - shrunk, 60)), 0)
     later.add(1.4, boxes((90, 40, 110, 60)), 0)
     assert way.off(later) < 0.1 and later.off(way) == np.inf
+
+
+def test_a_way_follows_what_is_added_behind_or_before_it() -> None:
+    way, earlier, later = Way(), Way(), Way()
+    later.add(1.0, boxes((60, 40, 80, 60)), 0)
+    for k in range(3):
+        earlier.add(k / 10, boxes((20, 40, 40, 60)), 0)
+        way.add((3 + k) / 10, boxes((60, 40, 80, 60)), 0)
+    assert (earlier.off(later), way.off(later)) == pytest.approx((2, 0))
+    for k in range(3, 10):
+        earlier.add(k / 10, boxes((60, 40, 80, 60)), 0)
+    assert earlier.off(later) == pytest.approx(0)
+    way.come_after(earlier)
+    assert way.off(later) == pytest.approx(0) and len(way._points) == 13
