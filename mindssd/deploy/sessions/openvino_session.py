@@ -1,5 +1,6 @@
 """Deployed files by OpenVINO, in its own format or as ONNX."""
 
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -43,13 +44,27 @@ def import_openvino() -> Any:
     return openvino
 
 
+def process_core() -> Any:
+    """This process's OpenVINO Core, which is never let go.
+
+    The plugin for CPUs gives the thread that first uses it a stack for signal handlers, and frees
+    that with its Core, in whatever thread that is (2026.4). Where it is another one, the first
+    thread's next signal, such as Ctrl-C's, is a segmentation fault.
+    """
+    # A forked child has its own: it lacks the threads of its parent's.
+    return _cores.get(os.getpid()) or _cores.setdefault(os.getpid(), import_openvino().Core())
+
+
+_cores: dict[int, Any] = {}
+"""By the process's id."""
+
 _calls = Calls("OpenVINO")
 
 
 def open_openvino_file(path: Path, settings: RuntimeSettings) -> Session:
     """Open OpenVINO's own format, whose weights lie beside it; see `opening.open_session`."""
     with faults(path, "OpenVINO"):
-        ov = import_openvino()
+        core = process_core()
     weights = path.with_suffix(".bin")
     if not weights.is_file():
         raise WeightsError(f"{path}: its weights, {weights.name}, are not beside it")
@@ -59,7 +74,7 @@ def open_openvino_file(path: Path, settings: RuntimeSettings) -> Session:
             "not opened: copy them there"
         )
     try:
-        model = ov.Core().read_model(str(path))
+        model = core.read_model(str(path))
     except Exception as error:
         raise refused(path, "OpenVINO", error) from error
     strings = {}
@@ -73,7 +88,7 @@ def open_openvino(path: Path, model: Any, manifest: Manifest, settings: RuntimeS
     """Open a model, a path, its content or OpenVINO's own object; see `opening.open_session`."""
     with _calls.one(path, "OpenVINO"):
         ov = import_openvino()
-        core = ov.Core()
+        core = process_core()
         devices = core.available_devices
         device = "CPU" if settings.device in (None, "auto") else str(settings.device).upper()
         known = device.split(".")[0] in {name.split(".")[0] for name in devices}

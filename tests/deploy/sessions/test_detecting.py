@@ -197,3 +197,35 @@ def test_forked_children_detect_or_say_what_to_do(
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     allowed = {"0", "2"} if parent == "busy" else {"0"}
     assert set(done.stdout.split()) <= allowed
+
+
+CLOSED_ELSEWHERE = """
+import gc, signal, sys, threading, time
+import numpy as np
+import mindssd
+
+detectors = [mindssd.load(sys.argv[1], runtime=sys.argv[2])]
+detectors[0](np.zeros((90, 120, 3), np.uint8))
+
+def close():
+    detectors.clear()
+    gc.collect()
+
+thread = threading.Thread(target=close)
+thread.start()
+thread.join()
+try:
+    signal.raise_signal(signal.SIGINT)
+    time.sleep(60)
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+
+
+@pytest.mark.parametrize("name", ["onnxruntime", "openvino"])
+def test_ctrl_c_comes_through_though_another_thread_has_closed_a_model(
+    models_of_before: Path, name: str
+) -> None:
+    command = [sys.executable, "-c", CLOSED_ELSEWHERE, str(models_of_before / "demo.onnx"), name]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "interrupted\n"), done.stderr
