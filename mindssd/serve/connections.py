@@ -1,15 +1,16 @@
 """uvicorn's connections and end, so that nobody can hold the service by holding connections.
 
-uvicorn 0.54 waits for ever for a request's head, and closes a connection that is kept open at once
-at its end, though a request may be on its way.
+uvicorn 0.54 waits for ever for a request's head. At its end it closes at once a connection that is
+kept open, though a request may be on its way, and resets those that it has not accepted yet.
 """
 
 import asyncio
 import signal
+import socket
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
 from types import FrameType
 from typing import Any
 
@@ -91,6 +92,22 @@ class Server(uvicorn.Server):
         async with _beside(self._beside):
             await super().serve(sockets)
 
+    async def shutdown(self, sockets: Any = None) -> None:
+        """End as uvicorn does, with the connections too that wait at `sockets` to be accepted."""
+        waiting = list(_accepted(sockets or ()))
+        for listener in (*self.servers, *(sockets or ())):  # at once: more could come meanwhile
+            listener.close()
+        loop = asyncio.get_running_loop()
+        for connection in waiting:
+            with suppress(OSError):  # it has gone again
+                await loop.connect_accepted_socket(self._protocol, connection)
+        await super().shutdown(sockets)
+
+    def _protocol(self) -> Any:
+        return self.config.http_protocol_class(  # type: ignore[call-arg]
+            config=self.config, server_state=self.server_state, app_state=self.lifespan.state
+        )
+
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
         """As uvicorn's, but the signal is carried out once what was asked is done: status 0."""
@@ -117,6 +134,16 @@ class Server(uvicorn.Server):
             connections: Any = list(self.server_state.connections)
             for connection in connections:
                 connection.sweep()
+
+
+def _accepted(listeners: Sequence[socket.socket]) -> Iterator[socket.socket]:
+    """The connections that wait at listening sockets, which do not block."""
+    for listener in listeners:
+        with suppress(OSError):  # BlockingIOError: no more
+            while True:
+                connection, _ = listener.accept()
+                connection.setblocking(False)
+                yield connection
 
 
 @asynccontextmanager

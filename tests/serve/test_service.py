@@ -1,10 +1,12 @@
 """How the service lives: who may ask, what it says of itself, new models, its end."""
 
+import asyncio
 import http.client
 import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -15,6 +17,8 @@ import pytest
 
 from mindssd.build.model import load
 from mindssd.pages.viewer import viewer_files
+from mindssd.serve.job import build_server, build_service, listen
+from mindssd.serve.settings import Settings
 from tests.deploy.conftest import random_outputs
 from tests.serve.conftest import PATIENCE_S, picture, png, running
 from tests.serve.test_detect import same
@@ -287,3 +291,28 @@ def test_a_port_that_is_taken_is_a_users_error(one, model):
     assert done.returncode == 1
     assert f"127.0.0.1 port {one.port}: Address already in use" in done.stderr
     assert len(done.stderr.splitlines()) == 1
+
+
+def test_the_end_takes_what_waits_to_be_accepted(model):
+    """Its client is connected already, and would take a reset for a lost request."""
+
+    settings = Settings(access_log=False, drain_s=0.2)
+
+    async def ended_with_one_waiting() -> bytes:
+        service = build_service({"model": model}, {"threads": None}, settings)
+        listener = listen("127.0.0.1", 0)
+        server = build_server(service)
+        server.config.load()
+        server.lifespan = server.config.lifespan_class(server.config)
+        await server.startup([listener])
+        # Until the end begins the loop does not come to accept it.
+        with socket.create_connection(listener.getsockname(), PATIENCE_S) as client:
+            client.sendall(b"GET /healthz HTTP/1.1\r\nHost: here\r\n\r\n")
+            server.handle_exit(signal.SIGTERM, None)
+            await server.shutdown([listener])
+            answer = client.recv(1 << 16)
+        service.models.close()
+        service.detecting.close()
+        return answer
+
+    assert asyncio.run(ended_with_one_waiting()).startswith(b"HTTP/1.1 200")
