@@ -12,6 +12,7 @@ from queue import Empty, SimpleQueue
 import numpy as np
 
 from mindssd.build.model import OpenedModel
+from mindssd.errors import MindSSDError
 from mindssd.inference.predictor import Predictor
 from mindssd.types import Array, ImageSize
 
@@ -123,13 +124,9 @@ class Runner:
         """
         one = replace(opened.predictor, batch_size=1)
         self._predictors = {1: one}
-        if self._num_lanes > 1 and opened.side_by_side is not None:
-            alone = opened.side_by_side(self._num_lanes)
-            parts = _noise(2 * self._num_lanes, one.image_size)
-            found = list(lanes.map(lambda part: alone.run([part]), parts))
-            if all(map(_same, found, (one.run([part]) for part in parts))):
-                self._alone = alone
-                return
+        self._alone = self._opened_for_lanes(opened, one, lanes)
+        if self._alone is not None:
+            return
         parts = _noise(self._max_batch, one.image_size)
         expected = [one.run([part]) for part in parts]
         for size in _powers_of_two(self._max_batch):
@@ -137,6 +134,20 @@ class Runner:
             outputs = together.run(parts[:size])
             if all(_same([x[i : i + 1] for x in outputs], expected[i]) for i in range(size)):
                 self._predictors[size] = together
+
+    def _opened_for_lanes(
+        self, opened: OpenedModel, one: Predictor, lanes: ThreadPoolExecutor
+    ) -> Predictor | None:
+        """What each lane may run; None where it gives other bits or cannot be opened once more."""
+        if self._num_lanes < 2 or opened.side_by_side is None:
+            return None
+        try:
+            alone = opened.side_by_side(self._num_lanes)
+        except MindSSDError:  # memory for one of them there is
+            return None
+        parts = _noise(2 * self._num_lanes, one.image_size)
+        found = list(lanes.map(lambda part: alone.run([part]), parts))
+        return alone if all(map(_same, found, (one.run([part]) for part in parts))) else None
 
     def _take_batches(self, lanes: ThreadPoolExecutor) -> None:
         while batch := self._gather():

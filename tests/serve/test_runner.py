@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from mindssd.build.model import OpenedModel
+from mindssd.errors import EngineError
 from mindssd.geometry.postprocess import PostProcessDecoded
 from mindssd.images import Normalization
 from mindssd.inference.predictor import Predictor
@@ -149,6 +150,18 @@ def test_a_network_whose_last_bits_depend_on_its_threads_has_no_images_side_by_s
     runner.opened()
     assert (runner.num_side_by_side, runner.sizes) == (1, (1, 2, 4))
     runner.close()
+    runner.join()
+
+
+def test_a_model_that_cannot_be_opened_twice_is_run_as_it_is():
+    def no_memory(parallel):
+        raise EngineError("no memory")
+
+    runner = Runner(lambda: replace(opened(outputs), side_by_side=no_memory), 4, 0, num_cores=2)
+    runner.opened()
+    assert (runner.num_side_by_side, runner.sizes) == (1, (1, 2, 4))
+    runner.close()
+    runner.join()
 
 
 def test_an_error_is_of_one_of_those_side_by_side():
