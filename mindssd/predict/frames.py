@@ -65,7 +65,8 @@ class Clock:
     """Times of frames from the first on, which never go back.
 
     `step` is what a frame without a time stamp takes. Stamps that jump by more than `longest_gap`
-    seconds, or back by more than a step and a half, begin anew, as where recordings were joined.
+    seconds, or back by more than a step and a half, begin anew, as where recordings were joined. A
+    stamp that comes for the third time in a row is none: some cameras give all their frames one.
     """
 
     def __init__(self, step: float, longest_gap: float) -> None:
@@ -73,9 +74,16 @@ class Clock:
         self._longest_gap = longest_gap
         self._start: float | None = None
         self._last: float | None = None
+        self._stamp: float | None = None
+        self._repeats = 0
 
     def seconds(self, stamp: float | None) -> float:
         """The time of the next frame, whose own stamp is in seconds from anywhere."""
+        if stamp is not None:
+            self._repeats = self._repeats + 1 if stamp == self._stamp else 0
+            self._stamp = stamp
+            if self._repeats > 1:
+                self._start = None
         if self._last is None:
             seconds = 0.0
         elif stamp is None or self._start is None:

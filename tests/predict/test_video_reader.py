@@ -311,6 +311,9 @@ def test_times_never_go_back() -> None:
     assert of(0.0, 50.0, 1.0, 1.5) == [0, 50.0, 50.5, 51.0]  # two recordings joined
     assert of(0.0, 0.8, 0.0, 0.8) == [0, 0.8, 1.3, 2.1]  # short ones too
     assert of(0.0, 1.0, 1e9, 1e9 + 1) == [0, 1.0, 1.5, 2.5]  # a stamp that is damaged
+    assert of(0.0, 0.5, 0.5, 1.5) == [0, 0.5, 0.5, 1.5]  # one that comes twice
+    assert of(3.0, 3.0, 3.0, 3.0, 3.0) == [0, 0, 0.5, 1.0, 1.5]  # none at all
+    assert of(0.0, 1.0, None, None, None, 3.0) == [0, 1.0, 1.5, 2.0, 2.5, 3.0]
 
 
 def test_no_thread_and_no_file_is_left(tmp_path: Path) -> None:
