@@ -30,18 +30,18 @@ class Updates:
         }
         """Running means of the gradients ("momentum.") and of their squares ("square."), by name;
         SGD's is MindSpore's velocity, m · velocity + gradient from zero."""
-        self._counts = [torch.zeros((), device=tensor.device) for tensor in trained.values()]
+        self._counts = {n: torch.zeros((), device=tensor.device) for n, tensor in trained.items()}
         """AdamW's updates so far, of each parameter as PyTorch's function asks for them."""
 
     @property
     def count(self) -> int:
         """AdamW's updates so far, which its means are corrected by; 0 with SGD."""
-        return int(self._counts[0])
+        return int(next(iter(self._counts.values()), 0))
 
     @count.setter
     def count(self, value: int) -> None:
-        torch._foreach_zero_(self._counts)
-        torch._foreach_add_(self._counts, value)
+        for count in self._counts.values():
+            count.fill_(value)
 
     def clear_gradients(self) -> None:
         for tensor in self._trained.values():
@@ -50,7 +50,6 @@ class Updates:
     @torch.no_grad()
     def apply(self, learning_rate: float) -> None:
         """Move each parameter that has a gradient by it."""
-        counts = dict(zip(self._trained, self._counts, strict=True))
         for (decay, rate), alike in self._alike.items():
             gradients = {n: g for n in alike if (g := self._trained[n].grad) is not None}
             tensors = [self._trained[n] for n in gradients]
@@ -62,7 +61,7 @@ class Updates:
                     moments["momentum."],
                     moments["square."],
                     [],  # the largest squares, of AMSGrad alone
-                    [counts[n] for n in gradients],
+                    [self._counts[n] for n in gradients],
                     fused=True,
                     amsgrad=False,
                     beta1=self._spec.momentum,
