@@ -14,9 +14,11 @@ PYTHON ?= $(shell for name in python3.11 python3.12 python3.13 python3 python; d
 PYTHONS ?= python3.11 python3.12 python3.13
 # Test processes, one more than two cores, for some wait for what they started. A file's tests stay
 # together, for a network compiles once in each process. The many processes that the tests start
-# share the package's bytecode, whatever the environment says.
+# share the package's bytecode, whatever the environment says. One that dies is not replaced: xdist
+# 3.8 then waits for ever for the file that it was at.
 JOBS ?= 3
-PYTEST := PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n $(JOBS) --dist loadfile
+PYTEST := PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n $(JOBS) --dist loadfile \
+	--max-worker-restart 0
 
 # What the tests run on: PyPI's newest may be another.
 TORCH ?= torch==2.13.0
