@@ -66,25 +66,33 @@ def duplicated(
     )
 
 
+def drawn_and_copied(seed: int, num_images: int) -> tuple[Outcomes, Array, list[Outcomes]]:
+    """A drawn set, the weights of six resamples, and each as a set that holds an image so often.
+
+    Without ties of score between images, where the order of the copies would matter.
+    """
+    table, truths = drawn(seed, num_images, 3, crowd_share=0.2, ties=False)
+    image_ids = np.arange(1, 2 * num_images, 2)
+    weights = resamples(num_images, 6, rng(seed))
+    names = ("a", "b", "c")
+    copies = [outcomes(*duplicated(table, truths, image_ids, one), names) for one in weights]
+    return outcomes(table, truths, image_ids, names), weights, copies
+
+
 @settings(max_examples=40, deadline=None)
 @given(st.integers(0, 10_000), st.integers(1, 12), st.booleans())
 def test_a_resamples_ap_is_that_of_the_set_with_its_images_so_often(
     seed: int, num_images: int, few_at_once: bool
 ) -> None:
-    # Without ties of score between images, where the order of the copies would matter.
-    table, truths = drawn(seed, num_images, 3, crowd_share=0.2, ties=False)
-    image_ids = np.arange(1, 2 * num_images, 2)
-    whole = outcomes(table, truths, image_ids, ("a", "b", "c"))
-    weights = resamples(num_images, 6, rng(seed))
+    whole, weights, copies = drawn_and_copied(seed, num_images)
     before = intervals.VALUES_AT_ONCE
     intervals.VALUES_AT_ONCE = 8 if few_at_once else before
     try:
         ours = resampled_ap(whole, weights)
     finally:
         intervals.VALUES_AT_ONCE = before
-    for row, weight in zip(ours, weights, strict=True):
-        copied = duplicated(table, truths, image_ids, weight)
-        alone = precision_recall(outcomes(*copied, ("a", "b", "c")))
+    for row, copied in zip(ours, copies, strict=True):
+        alone = precision_recall(copied)
         # Copies are equal scores, next to each other: the curve takes the last one's precision.
         np.testing.assert_allclose(row, alone.ap, atol=1e-12)
 
@@ -94,13 +102,9 @@ def test_a_resamples_ap_is_that_of_the_set_with_its_images_so_often(
 def test_a_resamples_recall_is_that_of_the_set_with_its_images_so_often(
     seed: int, num_images: int, most: int
 ) -> None:
-    table, truths = drawn(seed, num_images, 3, crowd_share=0.2, ties=False)
-    image_ids = np.arange(1, 2 * num_images, 2)
-    whole = outcomes(table, truths, image_ids, ("a", "b", "c"))
-    weights = resamples(num_images, 6, rng(seed))
+    whole, weights, copies = drawn_and_copied(seed, num_images)
     ours = resampled_recall(whole, weights, most)
-    for row, weight in zip(ours, weights, strict=True):
-        copied = outcomes(*duplicated(table, truths, image_ids, weight), ("a", "b", "c"))
+    for row, copied in zip(ours, copies, strict=True):
         once = np.ones((1, len(copied.image_ids)), np.int32)
         np.testing.assert_allclose(row, resampled_recall(copied, once, most)[0], atol=1e-12)
 

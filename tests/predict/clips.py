@@ -1,5 +1,6 @@
-"""Small videos for the tests, and a server that gives them as it is told."""
+"""Small videos and a picture for the tests, and a server that gives them as it is told."""
 
+import io
 import struct
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -11,11 +12,16 @@ from typing import Any
 
 import av
 import numpy as np
+from PIL import Image
 
+from mindssd.errors import ImageError
 from mindssd.predict.video import VideoReader
 from mindssd.types import Array
 
 SIZE = (48, 64)
+
+SECRETS = ("secret", "user", "t0ken")
+"""What no message may repeat of an address."""
 
 
 def picture(index: int, size: tuple[int, int] = SIZE) -> Array:
@@ -123,3 +129,27 @@ def body(data: bytes, kind: str = "video/mp4", announced: int | None = None) -> 
         handler.close_connection = True
 
     return answer
+
+
+def photo(kind: str = "JPEG", orientation: int = 1, size: tuple[int, int] = (40, 20)) -> bytes:
+    """A picture of (width, height) `size`, white in its left half."""
+    image = Image.new("RGB", size, "black")
+    image.paste("white", (0, 0, size[0] // 2, size[1]))
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    data = io.BytesIO()
+    image.save(data, kind, exif=exif)
+    return data.getvalue()
+
+
+def said_at_end(reader: object) -> tuple[int, str]:
+    """How many frames a video gives, and what is said at its end."""
+    assert isinstance(reader, VideoReader)
+    count = 0
+    try:
+        for _ in reader.frames():
+            count += 1
+    except ImageError as error:
+        assert not any(secret in str(error) for secret in SECRETS)
+        return count, str(error).partition(": ")[2]
+    return count, ""
