@@ -229,9 +229,13 @@ def test_eight_threads_get_the_answers_of_one(guest):
 
 
 def test_forked_children_detect_or_say_what_to_do(guest, request):
-    """PyTorch detects in them only where no other thread has called it, whose locks may be held."""
+    """PyTorch detects in them only where no other thread has called it, whose locks may be held.
+
+    OpenVINO detects in them, but a model is not loaded there: it may wait for the parent's threads.
+    """
     engine = request.node.callspec.params["guest"].partition(" ")[0]
     says, right = "says what to do", "right"
-    assert guest["children"] == [says if engine == "mindspore" else right] * 3
+    loaded = [right, right, says if engine == "openvino" else right]
+    assert guest["children"] == ([says] * 3 if engine == "mindspore" else loaded)
     alone = engine in ("mindspore", "torch")
-    assert guest["children behind threads"] == [says if alone else right] * 3
+    assert guest["children behind threads"] == ([says] * 3 if alone else loaded)

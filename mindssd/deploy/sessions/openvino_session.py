@@ -44,27 +44,37 @@ def import_openvino() -> Any:
     return openvino
 
 
-def process_core() -> Any:
+_cores: dict[int, Any] = {}
+"""By the process's id."""
+
+
+def process_core(path: Path) -> Any:
     """This process's OpenVINO Core, which is never let go.
 
     The plugin for CPUs gives the thread that first uses it a stack for signal handlers, and frees
     that with its Core, in whatever thread that is (2026.4). Where it is another one, the first
     thread's next signal, such as Ctrl-C's, is a segmentation fault.
+
+    EngineError, about the file at `path`, in a forked child of a process that has one: OpenVINO
+    may compile there on threads of the parent, and wait for them for ever.
     """
-    # A forked child has its own: it lacks the threads of its parent's.
-    return _cores.get(os.getpid()) or _cores.setdefault(os.getpid(), import_openvino().Core())
+    process_id = os.getpid()
+    if _cores and process_id not in _cores:
+        raise EngineError(
+            f"{path}: this process was forked from one that had used OpenVINO, whose threads it "
+            "lacks; load models before the fork, or start children by multiprocessing's spawn"
+        )
+    with faults(path, "OpenVINO"):
+        ov = import_openvino()
+        return _cores.get(process_id) or _cores.setdefault(process_id, ov.Core())
 
-
-_cores: dict[int, Any] = {}
-"""By the process's id."""
 
 _calls = Calls("OpenVINO")
 
 
 def open_openvino_file(path: Path, settings: RuntimeSettings) -> Session:
     """Open OpenVINO's own format, whose weights lie beside it; see `opening.open_session`."""
-    with faults(path, "OpenVINO"):
-        core = process_core()
+    core = process_core(path)
     weights = path.with_suffix(".bin")
     if not weights.is_file():
         raise WeightsError(f"{path}: its weights, {weights.name}, are not beside it")
@@ -86,9 +96,8 @@ def open_openvino_file(path: Path, settings: RuntimeSettings) -> Session:
 
 def open_openvino(path: Path, model: Any, manifest: Manifest, settings: RuntimeSettings) -> Session:
     """Open a model, a path, its content or OpenVINO's own object; see `opening.open_session`."""
+    core = process_core(path)
     with _calls.one(path, "OpenVINO"):
-        ov = import_openvino()
-        core = process_core()
         devices = core.available_devices
         device = "CPU" if settings.device in (None, "auto") else str(settings.device).upper()
         known = device.split(".")[0] in {name.split(".")[0] for name in devices}
@@ -121,7 +130,7 @@ def open_openvino(path: Path, model: Any, manifest: Manifest, settings: RuntimeS
         size = (manifest.batch or 1, 3, *manifest.metadata.image_size)
         forward(np.zeros(size, np.float32))
     arithmetic = "int8" if manifest.precision == "int8" else precision
-    version = ov.get_version().split("-")[0]
+    version = import_openvino().get_version().split("-")[0]
     description = f"OpenVINO {version}, {device}, {arithmetic}"
     return Session(manifest, forward, description, is_shared=device == "CPU")
 
