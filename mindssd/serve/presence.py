@@ -28,9 +28,9 @@ async def while_there(receive: Receive, work: Coroutine[Any, Any, _Result]) -> _
         return working.result()
     finally:
         going.cancel()
-        if not working.done():
-            working.cancel()
-            await asyncio.gather(working, return_exceptions=True)
+        working.cancel()
+        # Also where it has failed just as this was cancelled: asyncio would print its error.
+        await asyncio.gather(working, going, return_exceptions=True)
 
 
 async def _gone(receive: Receive) -> None:
