@@ -2,6 +2,7 @@
 
 import struct
 from dataclasses import dataclass
+from types import ModuleType
 from typing import Any
 
 import cv2
@@ -25,27 +26,47 @@ class Frame:
     after_break: bool = False
 
 
-def to_rgb(frame: Any, reformatter: Any) -> Array:
-    """A PyAV VideoFrame as (H, W, 3) uint8 RGB, upright; what is transparent is laid on white.
+class UprightFrames:
+    """Makes pictures of the frames of one video, PyAV's VideoFrames; `av` is PyAV.
 
-    ValueError, or FFmpeg's error, for a size or layout that is of no use.
+    A frame's display matrix is looked up once for each size and rotation: the frame and what PyAV
+    gives of its side data hold each other, so that each that was asked for it keeps its pixels
+    until the garbage collector comes, hundreds of frames later.
     """
-    if frame.width * frame.height > _MOST_PIXELS:
-        raise ValueError(f"a frame of {frame.width} × {frame.height} pixels")
-    format_ = frame.format
-    has_alpha = format_.has_palette or any(part.is_alpha for part in format_.components)
-    # A thread pool for each frame would cost more than it gains.
-    converted = reformatter.reformat(frame, format="rgba" if has_alpha else "rgb24", threads=1)
-    # A copy, since PyAV's rows are padded, and may be those that the decoder still looks at.
-    image = np.array(converted.to_ndarray(), order="C")
-    if has_alpha:
-        is_opaque = image[:, :, 3].min() == 255  # as of most GIFs
-        image = cv2.cvtColor(image, cv2.COLOR_RGBA2RGB) if is_opaque else as_rgb(image)
-    try:
-        matrix = frame.side_data.get("DISPLAYMATRIX")
-    except ValueError:  # PyAV 18 names no side data of a frame that has some it does not know
-        return np.ascontiguousarray(np.rot90(image, round(frame.rotation / 90)))
-    return image if matrix is None else turned(image, bytes(matrix))
+
+    def __init__(self, av: ModuleType) -> None:
+        self._reformatter = av.video.reformatter.VideoReformatter()
+        self._matrices: dict[tuple[int, int, int], bytes | None] = {}
+
+    def to_rgb(self, frame: Any) -> Array:
+        """A frame as (H, W, 3) uint8 RGB, upright; what is transparent is laid on white.
+
+        ValueError, or FFmpeg's error, for a size or layout that is of no use.
+        """
+        if frame.width * frame.height > _MOST_PIXELS:
+            raise ValueError(f"a frame of {frame.width} × {frame.height} pixels")
+        format_ = frame.format
+        has_alpha = format_.has_palette or any(part.is_alpha for part in format_.components)
+        # A thread pool for each frame would cost more than it gains.
+        layout = "rgba" if has_alpha else "rgb24"
+        converted = self._reformatter.reformat(frame, format=layout, threads=1)
+        # A copy, since PyAV's rows are padded, and may be those that the decoder still looks at.
+        image = np.array(converted.to_ndarray(), order="C")
+        if has_alpha:
+            is_opaque = image[:, :, 3].min() == 255  # as of most GIFs
+            image = cv2.cvtColor(image, cv2.COLOR_RGBA2RGB) if is_opaque else as_rgb(image)
+        try:
+            matrix = self._matrix(frame)
+        except ValueError:  # PyAV 18 names no side data of a frame that has some it does not know
+            return np.ascontiguousarray(np.rot90(image, round(frame.rotation / 90)))
+        return image if matrix is None else turned(image, matrix)
+
+    def _matrix(self, frame: Any) -> bytes | None:
+        key = (frame.width, frame.height, frame.rotation)
+        if key not in self._matrices:
+            found = frame.side_data.get("DISPLAYMATRIX")
+            self._matrices[key] = None if found is None else bytes(found)
+        return self._matrices[key]
 
 
 def turned(image: Array, display_matrix: bytes) -> Array:

@@ -11,7 +11,7 @@ from mindssd.errors import ImageError
 from mindssd.platform import available_cores
 from mindssd.predict.byte_streams import ByteStream, is_server_gone
 from mindssd.predict.containers import declared_size
-from mindssd.predict.frames import Clock, Frame, to_rgb
+from mindssd.predict.frames import Clock, Frame, UprightFrames
 from mindssd.predict.opening import head_of, import_pyav, in_words, open_container, size_of
 from mindssd.types import Array
 
@@ -123,7 +123,7 @@ class VideoReader:
 
     def _pictures(self, av: ModuleType) -> Generator[tuple[Array, float | None]]:
         """Pictures and their time stamps in seconds; what cannot be decoded goes to `num_lost`."""
-        reformatter = av.video.reformatter.VideoReformatter()
+        upright = UprightFrames(av)
         num_packets = num_shown = num_faults = 0
         try:
             for packet in self._packets(av):
@@ -135,7 +135,7 @@ class VideoReader:
                     continue
                 for frame in frames:
                     try:
-                        image = to_rgb(frame, reformatter)
+                        image = upright.to_rgb(frame)
                     except (av.FFmpegError, ValueError, MemoryError):  # a layout of no use
                         num_faults += 1
                         continue

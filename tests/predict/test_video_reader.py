@@ -316,6 +316,20 @@ def test_times_never_go_back() -> None:
     assert of(0.0, 1.0, None, None, None, 3.0) == [0, 1.0, 1.5, 2.0, 2.5, 3.0]
 
 
+def test_no_frame_waits_for_the_garbage_collector(tmp_path: Path) -> None:
+    """Hundreds of them do, which of a large video are gigabytes, once each names its side data."""
+    path = rotated(write_clip(tmp_path / "a.mp4", 20), (0, 1, -1, 0))
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in VideoReader(path).frames():
+            pass
+        waiting = sum(isinstance(thing, av.VideoFrame) for thing in gc.get_objects())
+    finally:
+        gc.enable()
+    assert waiting <= 1  # the first, whose display matrix was looked up
+
+
 def test_no_thread_and_no_file_is_left(tmp_path: Path) -> None:
     path = write_clip(tmp_path / "a.mp4")
     next(VideoReader(path).frames())  # PyAV's own modules are loaded now
