@@ -127,7 +127,7 @@ accuracy: $(STAMP) ## What the recipe for small data reaches on ACCURACY_DATA, b
 # how they are run.
 ON_THEIR_OWN := $(addprefix benchmarks/,$(addsuffix .py,\
 	accuracy accuracy_variants bccd_training edge_files label_mistakes serve_clients \
-	suggest tracking tracking_clips))
+	stream suggest tracking tracking_clips))
 
 bench: $(STAMP) ## Every claim about speed, measured in turn
 	@set -eu; \
