@@ -96,6 +96,8 @@ def predict(
         raise ConfigError("count_line and count_zone count objects that are followed: give track")
     follow = Follow(find_places(lines, [fspath(z) for z in zones]), count_anchor) if track else None
     words = [sources] if isinstance(sources, str | Path) else sources
+    if not words:
+        raise ConfigError("no source is given: expected files, folders, globs or addresses")
     tally = predict_files(
         Path(model),
         [fspath(word) for word in words],

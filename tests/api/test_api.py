@@ -181,6 +181,12 @@ def test_the_function_predict_and_the_room_of_its_name_are_one() -> None:
             mindssd.predict("m.onnx", "a.jpg", **mistake)  # type: ignore[arg-type]
 
 
+def test_no_sources_are_a_mistake(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="no source is given"):
+        mindssd.predict("m.onnx", [], out=tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_line_of_numbers_is_told_to_be_text() -> None:
     with pytest.raises(ConfigError, match=r'count_line has 0: expected text, as "0,0.5,1,0.5"'):
         mindssd.predict("m.onnx", "a.mp4", track=True, count_line=(0, 0.5, 1, 0.5))  # type: ignore[arg-type]
