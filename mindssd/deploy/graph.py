@@ -17,7 +17,8 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from mindssd.deploy.manifest import BOXES, CLASS_IDS, INPUT, SCORES, InGraphNMS, Manifest
-from mindssd.deploy.portable import drop_unused, fix_batch, make_portable, spell_out_activations
+from mindssd.deploy.onnx_nodes import drop_unused, fix_batch
+from mindssd.deploy.portable import make_portable, spell_out_activations
 from mindssd.geometry.coding import MAX_LOG_SIZE_RATIO, Variances
 from mindssd.types import Array, ImageSize
 

@@ -8,13 +8,19 @@ older ones. What each of them has stands in `tests/deploy/operators.yaml`.
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
+from mindssd.deploy.onnx_nodes import (
+    Wiring,
+    attribute_of,
+    drop_unused,
+    make_node,
+    set_attributes,
+    shapes_of,
+)
 from mindssd.types import Array
 
 OPSET, IR_VERSION = 15, 8
@@ -29,7 +35,7 @@ def make_portable(model: onnx.ModelProto) -> None:
     ValueError where a shape is left that is computed, or unknown but for the batch.
     """
     graph = model.graph
-    shapes = _shapes(model)
+    shapes = shapes_of(model)
     _resize_by_scales(graph, shapes)
     _average_globally(graph)
     _pad_inside_pools(graph)
@@ -42,7 +48,7 @@ def make_portable(model: onnx.ModelProto) -> None:
         opset.version = min(opset.version, OPSET)
     del graph.value_info[:]
     graph.value_info.extend(onnx.shape_inference.infer_shapes(model, True, True).graph.value_info)
-    unknown = [name for name, shape in _shapes(model).items() if not all(shape[1:])]
+    unknown = [name for name, shape in shapes_of(model).items() if not all(shape[1:])]
     unknown += [node.output[0] for node in graph.node if node.op_type == "Shape"]
     if unknown:
         raise ValueError(f"the shape of {unknown[0]} is not known before the graph runs")
@@ -54,81 +60,22 @@ def spell_out_activations(graph: onnx.GraphProto) -> None:
     ONNX Runtime's mobile operators and CoreML have no HardSwish, and OpenCV takes any product with
     a HardSigmoid for one.
     """
-    wiring = _Wiring.of(graph)
+    wiring = Wiring.of(graph)
     nodes: list[onnx.NodeProto] = []
     for node in graph.node:
         if node.op_type == "HardSwish":
             nodes += _hard_swish(graph, wiring, node)
         elif node.op_type == "HardSigmoid":
-            alpha, beta = (float(_attribute(node, *x)) for x in (("alpha", 0.2), ("beta", 0.5)))
+            alpha, beta = (float(attribute_of(node, *x)) for x in (("alpha", 0.2), ("beta", 0.5)))
             nodes += _limited(graph, node, beta / alpha, 1 / alpha, f"{node.output[0]}.limited")
-            nodes.append(_node(graph, "Mul", [f"{node.output[0]}.limited", alpha], node.output[0]))
+            nodes.append(
+                make_node(graph, "Mul", [f"{node.output[0]}.limited", alpha], node.output[0])
+            )
         else:
             nodes.append(node)
     del graph.node[:]
     graph.node.extend(nodes)
     drop_unused(graph)
-
-
-def fix_batch(graph: onnx.GraphProto, batch: int) -> None:
-    """Give the free first size of each value a number."""
-    for value in (*graph.input, *graph.output, *graph.value_info):
-        sizes = value.type.tensor_type.shape.dim
-        if sizes and sizes[0].dim_param:
-            sizes[0].dim_value = batch
-
-
-def drop_unused(graph: onnx.GraphProto) -> None:
-    """Take out nodes and constants that no output needs."""
-    used = {output.name for output in graph.output}
-    for node in reversed(list(graph.node)):
-        if used.isdisjoint(node.output):
-            graph.node.remove(node)
-        else:
-            used.update(node.input)
-    for constant in [x for x in graph.initializer if x.name not in used]:
-        graph.initializer.remove(constant)
-
-
-@dataclass(frozen=True)
-class _Wiring:
-    """Which constants a graph has, which node makes a value, and which nodes take it."""
-
-    constants: dict[str, onnx.TensorProto]
-    makers: dict[str, onnx.NodeProto]
-    users: dict[str, list[onnx.NodeProto]]
-
-    @classmethod
-    def of(cls, graph: onnx.GraphProto) -> "_Wiring":
-        users: dict[str, list[onnx.NodeProto]] = {}
-        for node in graph.node:
-            for name in node.input:
-                users.setdefault(name, []).append(node)
-        makers = {output: node for node in graph.node for output in node.output}
-        return cls({x.name: x for x in graph.initializer}, makers, users)
-
-    def maker(self, name: str, kind: str) -> onnx.NodeProto | None:
-        """The node that makes a value, if it is of this kind."""
-        node = self.makers.get(name)
-        return node if node is not None and node.op_type == kind else None
-
-    def values(self, node: onnx.NodeProto, index: int) -> list[Any] | None:
-        """A constant input's values; None where there is none, or it is computed."""
-        if index >= len(node.input) or node.input[index] not in self.constants:
-            return None
-        found: list[Any] = self.constant(node.input[index]).ravel().tolist()
-        return found
-
-    def constant(self, name: str) -> Array:
-        value: Array = numpy_helper.to_array(self.constants[name])
-        return value
-
-
-def _shapes(model: onnx.ModelProto) -> dict[str, list[int]]:
-    """The shape of each value, 0 for a size that is not known."""
-    graph = onnx.shape_inference.infer_shapes(model, True, True, data_prop=True).graph
-    values = (*graph.input, *graph.output, *graph.value_info)
-    return {x.name: [d.dim_value for d in x.type.tensor_type.shape.dim] for x in values}
 
 
 def _resize_by_scales(graph: onnx.GraphProto, shapes: dict[str, list[int]]) -> None:
@@ -137,7 +84,7 @@ def _resize_by_scales(graph: onnx.GraphProto, shapes: dict[str, list[int]]) -> N
     PyTorch needs a row and column more, corners aligned, and a cut, in sizes from the graph's own
     computation (`engines.torch.necks.resize`).
     """
-    wiring = _Wiring.of(graph)
+    wiring = Wiring.of(graph)
     for node in [x for x in graph.node if x.op_type == "Resize"]:
         pad, cuts = wiring.maker(node.input[0], "Pad"), _cuts_behind(node, wiring)
         if pad is None or not cuts or not _is_enlarged_by_corners(pad, node, cuts, wiring):
@@ -163,7 +110,7 @@ def _resize_by_scales(graph: onnx.GraphProto, shapes: dict[str, list[int]]) -> N
         node.CopyFrom(replacement)
 
 
-def _cuts_behind(node: onnx.NodeProto, wiring: _Wiring) -> list[onnx.NodeProto]:
+def _cuts_behind(node: onnx.NodeProto, wiring: Wiring) -> list[onnx.NodeProto]:
     cuts: list[onnx.NodeProto] = []
     users = wiring.users.get(node.output[0], [])
     while len(users) == 1 and users[0].op_type == "Slice":
@@ -173,13 +120,13 @@ def _cuts_behind(node: onnx.NodeProto, wiring: _Wiring) -> list[onnx.NodeProto]:
 
 
 def _is_enlarged_by_corners(
-    pad: onnx.NodeProto, resize: onnx.NodeProto, cuts: Sequence[onnx.NodeProto], wiring: _Wiring
+    pad: onnx.NodeProto, resize: onnx.NodeProto, cuts: Sequence[onnx.NodeProto], wiring: Wiring
 ) -> bool:
     return (
-        _attribute(pad, "mode", b"constant") == b"edge"
+        attribute_of(pad, "mode", b"constant") == b"edge"
         and wiring.values(pad, 1) == [0] * 6 + [1, 1]
-        and _attribute(resize, "mode", b"nearest") == b"linear"
-        and _attribute(resize, "coordinate_transformation_mode", b"") == b"align_corners"
+        and attribute_of(resize, "mode", b"nearest") == b"linear"
+        and attribute_of(resize, "coordinate_transformation_mode", b"") == b"align_corners"
         and all(set(wiring.values(cut, 1) or [1]) == {0} for cut in cuts)
     )
 
@@ -194,11 +141,11 @@ def _scale(old: int, new: int) -> np.float32:
 
 def _average_globally(graph: onnx.GraphProto) -> None:
     """Means over height and width are pooling; opset 18 gives ReduceMean its axes as an input."""
-    wiring = _Wiring.of(graph)
+    wiring = Wiring.of(graph)
     for node in graph.node:
-        if node.op_type != "ReduceMean" or not _attribute(node, "keepdims", 1):
+        if node.op_type != "ReduceMean" or not attribute_of(node, "keepdims", 1):
             continue
-        axes = _attribute(node, "axes", None) or wiring.values(node, 1)
+        axes = attribute_of(node, "axes", None) or wiring.values(node, 1)
         if axes is not None and sorted(axes) in ([2, 3], [-2, -1]):
             pool = helper.make_node("GlobalAveragePool", [node.input[0]], node.output, node.name)
             node.CopyFrom(pool)
@@ -206,25 +153,25 @@ def _average_globally(graph: onnx.GraphProto) -> None:
 
 def _pad_inside_pools(graph: onnx.GraphProto) -> None:
     """Zeros around what is never negative change no maximum: the pooling pads by itself."""
-    wiring = _Wiring.of(graph)
+    wiring = Wiring.of(graph)
     for node in [x for x in graph.node if x.op_type == "MaxPool"]:
         pad = wiring.maker(node.input[0], "Pad")
-        if pad is None or _attribute(pad, "mode", b"constant") != b"constant":
+        if pad is None or attribute_of(pad, "mode", b"constant") != b"constant":
             continue
         source = wiring.makers.get(pad.input[0])
-        added, kernel = wiring.values(pad, 1), _attribute(node, "kernel_shape", [])
+        added, kernel = wiring.values(pad, 1), attribute_of(node, "kernel_shape", [])
         if (
             source is None
             or source.op_type not in _NOT_NEGATIVE
             or added is None
             or any(wiring.values(pad, 2) or ())
-            or any((*added[:2], *added[4:6], *_attribute(node, "pads", ())))
-            or _attribute(node, "auto_pad", b"NOTSET") != b"NOTSET"
+            or any((*added[:2], *added[4:6], *attribute_of(node, "pads", ())))
+            or attribute_of(node, "auto_pad", b"NOTSET") != b"NOTSET"
         ):
             continue
         ends = added[2:4] + added[6:8]
         if max(ends) < min(kernel):
-            _set(node, pads=ends)
+            set_attributes(node, pads=ends)
             node.input[0] = pad.input[0]
 
 
@@ -233,26 +180,26 @@ def _crop_kernels(graph: onnx.GraphProto, shapes: dict[str, list[int]]) -> None:
 
     OpenCV 4.11 takes others for a depthwise kernel of 3×3.
     """
-    wiring = _Wiring.of(graph)
+    wiring = Wiring.of(graph)
     for node in [x for x in graph.node if x.op_type == "Conv"]:
         weight = wiring.constants.get(node.input[1])
         kernel = list(weight.dims[2:]) if weight is not None else [1, 1]
         over_one = all(shapes[name][2:] == [1, 1] for name in (node.input[0], node.output[0]))
-        explicit = _attribute(node, "auto_pad", b"NOTSET") == b"NOTSET"
-        undilated = set(_attribute(node, "dilations", [1, 1])) == {1}
+        explicit = attribute_of(node, "auto_pad", b"NOTSET") == b"NOTSET"
+        undilated = set(attribute_of(node, "dilations", [1, 1])) == {1}
         if kernel == [1, 1] or not (over_one and explicit and undilated):
             continue
-        row, column = _attribute(node, "pads", [0] * 4)[:2]
+        row, column = attribute_of(node, "pads", [0] * 4)[:2]
         name = f"{node.output[0]}.cell"
         cell = wiring.constant(node.input[1])[:, :, row : row + 1, column : column + 1]
         graph.initializer.append(numpy_helper.from_array(np.ascontiguousarray(cell), name))
         node.input[1] = name
-        _set(node, kernel_shape=[1, 1], pads=[0] * 4, strides=[1, 1])
+        set_attributes(node, kernel_shape=[1, 1], pads=[0] * 4, strides=[1, 1])
 
 
 def _use_default_reshapes(graph: onnx.GraphProto) -> None:
     """Leave out what `allowzero` says of zeros where a shape has none."""
-    wiring = _Wiring.of(graph)
+    wiring = Wiring.of(graph)
     for node in graph.node:
         sizes = wiring.values(node, 1) if node.op_type == "Reshape" else None
         if sizes and 0 not in sizes:
@@ -260,7 +207,7 @@ def _use_default_reshapes(graph: onnx.GraphProto) -> None:
 
 
 def _hard_swish(
-    graph: onnx.GraphProto, wiring: _Wiring, node: onnx.NodeProto
+    graph: onnx.GraphProto, wiring: Wiring, node: onnx.NodeProto
 ) -> list[onnx.NodeProto]:
     """x · limit(x + 3, 0, 6) / 6; behind a convolution u · limit(u + 3/√6, 0, √6), with u = x/√6.
 
@@ -280,17 +227,17 @@ def _hard_swish(
             convolution.input[index] = f"{output}.input_{index}"
             graph.initializer.append(numpy_helper.from_array(scaled, convolution.input[index]))
         shift: list[str | Array] = [source, np.ones((depth, 1, 1, 1)), np.full(depth, 3 / root)]
-        shifted = _node(graph, "Conv", shift, f"{output}.shifted")
-        _set(shifted, group=depth, kernel_shape=[1, 1])
+        shifted = make_node(graph, "Conv", shift, f"{output}.shifted")
+        set_attributes(shifted, group=depth, kernel_shape=[1, 1])
         return [
             shifted,
-            _node(graph, "Clip", [f"{output}.shifted", 0, root], limited),
-            _node(graph, "Mul", [source, limited], output),
+            make_node(graph, "Clip", [f"{output}.shifted", 0, root], limited),
+            make_node(graph, "Mul", [source, limited], output),
         ]
     return [
         *_limited(graph, node, 3, 6, limited),
-        _node(graph, "Mul", [limited, 1 / 6], f"{output}.share"),
-        _node(graph, "Mul", [source, f"{output}.share"], output),
+        make_node(graph, "Mul", [limited, 1 / 6], f"{output}.share"),
+        make_node(graph, "Mul", [source, f"{output}.share"], output),
     ]
 
 
@@ -300,35 +247,6 @@ def _limited(
     """A node's input plus `shift`, between 0 and `limit`."""
     shifted = f"{node.output[0]}.shifted"
     return [
-        _node(graph, "Add", [node.input[0], shift], shifted),
-        _node(graph, "Clip", [shifted, 0, limit], output),
+        make_node(graph, "Add", [node.input[0], shift], shifted),
+        make_node(graph, "Clip", [shifted, 0, limit], output),
     ]
-
-
-def _node(
-    graph: onnx.GraphProto, kind: str, inputs: Sequence[str | float | Array], output: str
-) -> onnx.NodeProto:
-    """A node, with constants for the numbers among its inputs."""
-    names = []
-    for index, value in enumerate(inputs):
-        if not isinstance(value, str):
-            constant = f"{output}.constant_{index}"
-            graph.initializer.append(
-                numpy_helper.from_array(np.asarray(value, np.float32), constant)
-            )
-            value = constant
-        names.append(value)
-    return helper.make_node(kind, names, [output], f"{output}_node")
-
-
-def _attribute(node: onnx.NodeProto, name: str, default: Any) -> Any:
-    for attribute in node.attribute:
-        if attribute.name == name:
-            return helper.get_attribute_value(attribute)
-    return default
-
-
-def _set(node: onnx.NodeProto, **attributes: Any) -> None:
-    for attribute in [x for x in node.attribute if x.name in attributes]:
-        node.attribute.remove(attribute)
-    node.attribute.extend(helper.make_attribute(key, value) for key, value in attributes.items())

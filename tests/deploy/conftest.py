@@ -10,7 +10,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from mindssd.config.load import load_config, to_tree
 from mindssd.config.schema import Config
-from mindssd.deploy import export
+from mindssd.deploy import exporter
 from mindssd.deploy.graph import describe, finish
 from mindssd.deploy.manifest import InGraphNMS, Manifest
 from mindssd.engines.base import Parameters
@@ -109,7 +109,7 @@ def exported_once() -> Iterator[None]:
     All that a file of tests exports with it are of one configuration.
     """
     contents: dict[bytes, bytes] = {}
-    original = export.raw_onnx
+    original = exporter.raw_onnx
 
     def raw_onnx(config: Config, parameters: Parameters, num_classes: int) -> bytes:
         key = b"".join(value.tobytes() for value in parameters.values())
@@ -118,5 +118,5 @@ def exported_once() -> Iterator[None]:
         return contents[key]
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(export, "raw_onnx", raw_onnx)
+        patch.setattr(exporter, "raw_onnx", raw_onnx)
         yield

@@ -17,10 +17,10 @@ from mindssd.build.network import build_network, recipe_of
 from mindssd.build.predictor import model_metadata
 from mindssd.config.load import load_config, to_tree
 from mindssd.config.schema import Config
-from mindssd.deploy import export, int8
+from mindssd.deploy import exporter, int8
 from mindssd.deploy.export import export_model
 from mindssd.deploy.manifest import InGraphNMS
-from mindssd.deploy.settings import ExportSettings
+from mindssd.deploy.settings import SUFFIXES, ExportSettings
 from mindssd.deploy.verify import Difference, compare
 from mindssd.engines.base import Parameters
 from mindssd.errors import ConfigError, DatasetError, MindSSDError
@@ -68,7 +68,7 @@ def test_each_format_is_verified_against_the_engine(
     model: Path, tmp_path: Path, format: str, engine: str
 ) -> None:
     """MindSpore's network, which is compiled for it, for one of them."""
-    out = tmp_path / f"a{export.SUFFIXES[format]}"
+    out = tmp_path / f"a{SUFFIXES[format]}"
     path, said = made(model, engine=engine, format=format, out=out)
     assert "0 of" in said and "boxes differ by at most" in said
     assert path.exists() and not [p for p in tmp_path.iterdir() if p.name.startswith(".")]
@@ -166,7 +166,7 @@ def test_a_ckpt_has_the_references_names_and_comes_back(model: Path, tmp_path: P
 def test_a_file_that_differs_from_the_engine_is_not_left(
     model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    original = export.raw_onnx
+    original = exporter.raw_onnx
 
     def a_little_off(config: Config, parameters: Parameters, num_classes: int) -> bytes:
         wrong = onnx.load_from_string(original(config, parameters, num_classes))
@@ -177,7 +177,7 @@ def test_a_file_that_differs_from_the_engine_is_not_left(
         content: bytes = wrong.SerializeToString()
         return content
 
-    monkeypatch.setattr(export, "raw_onnx", a_little_off)
+    monkeypatch.setattr(exporter, "raw_onnx", a_little_off)
     with pytest.raises(MindSSDError, match=r"is not the engine's network.*nothing was written"):
         made(model, out=tmp_path / "a.onnx")
     assert list(tmp_path.iterdir()) == []
@@ -193,7 +193,7 @@ def test_int8_is_evaluated_class_by_class_and_refused_over_the_loss(
     assert "QuantizeLinear" in kinds and len(path.read_bytes()) < len(model.read_bytes())
     monkeypatch.setattr(int8, "FALLBACK_SHARES", (0.5,))
     falling = _falling()
-    monkeypatch.setattr(export, "average_precision", falling)
+    monkeypatch.setattr(exporter, "average_precision", falling)
     monkeypatch.setattr(int8, "average_precision", falling)
     with pytest.raises(MindSSDError, match=r"int8 loses .*--max-loss allows more, --force any"):
         made(model, data, int8=True, out=tmp_path / "b.onnx")

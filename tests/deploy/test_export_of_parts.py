@@ -11,7 +11,7 @@ from rich.console import Console
 
 from mindssd.build.model import described_config
 from mindssd.config.load import load_config
-from mindssd.deploy import export
+from mindssd.deploy import exporter
 from mindssd.deploy.export import export_model
 from mindssd.deploy.graph import read_raw
 from mindssd.deploy.quantize import Quantizer
@@ -69,7 +69,7 @@ def test_each_format_is_verified_against_the_engine(
 def test_int8_has_depthwise_layers_too(model: Path) -> None:
     parameters, metadata = read_model(model)
     config = described_config(metadata, model)
-    raw = read_raw(export.raw_onnx(config, parameters, num_classes=2), metadata.image_size)
+    raw = read_raw(exporter.raw_onnx(config, parameters, num_classes=2), metadata.image_size)
     images = [
         np.random.default_rng(seed).normal(size=(3, *metadata.image_size)).astype(np.float32)
         for seed in range(3)

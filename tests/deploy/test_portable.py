@@ -10,13 +10,8 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from mindssd.deploy.portable import (
-    IR_VERSION,
-    OPSET,
-    fix_batch,
-    make_portable,
-    spell_out_activations,
-)
+from mindssd.deploy.onnx_nodes import fix_batch
+from mindssd.deploy.portable import IR_VERSION, OPSET, make_portable, spell_out_activations
 from mindssd.types import Array
 
 

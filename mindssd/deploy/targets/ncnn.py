@@ -12,6 +12,7 @@ import onnx
 from onnx import helper, numpy_helper, shape_inference
 
 from mindssd.deploy.manifest import INPUT, Manifest
+from mindssd.deploy.onnx_nodes import attribute_of
 from mindssd.deploy.sessions.ncnn_session import PARAM_HASH, WEIGHT_BYTES
 from mindssd.errors import EngineError
 from mindssd.types import Array
@@ -66,8 +67,7 @@ def _by_corners(model: onnx.ModelProto) -> onnx.ModelProto:
     shapes = {x.name: [d.dim_value for d in x.type.tensor_type.shape.dim] for x in graph.value_info}
     nodes: list[onnx.NodeProto] = []
     for node in graph.node:
-        kinds = {a.name: helper.get_attribute_value(a) for a in node.attribute}
-        if kinds.get("coordinate_transformation_mode") != b"asymmetric":
+        if attribute_of(node, "coordinate_transformation_mode", b"") != b"asymmetric":
             nodes.append(node)
             continue
         source, output = node.input[0], node.output[0]

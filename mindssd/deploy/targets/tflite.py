@@ -13,8 +13,9 @@ import onnx
 from onnx import shape_inference
 
 from mindssd.deploy.manifest import BOXES, INPUT, SCORES, InGraphNMS, Manifest
+from mindssd.deploy.onnx_nodes import attributes_of
 from mindssd.deploy.sessions.litert_session import NOTE
-from mindssd.deploy.targets.tflite_network import ACTIVATIONS, Network, attributes
+from mindssd.deploy.targets.tflite_network import ACTIVATIONS, Network
 from mindssd.deploy.targets.tflite_nms import select
 from mindssd.deploy.targets.tflite_values import MAP_AXES, Int8
 from mindssd.deploy.targets.tflite_windows import convolve, mean, pool
@@ -86,7 +87,7 @@ def _hard_swish(net: Network, node: onnx.NodeProto) -> None:
 
 def _hard_sigmoid(net: Network, node: onnx.NodeProto) -> None:
     """min(max(alpha x + beta, 0), 1), as relu6(6 alpha x + 6 beta) / 6."""
-    options = attributes(node)
+    options = attributes_of(node)
     output, is_map = node.output[0], net.values.is_map(node.input[0])
     value = net.values.floats(node.input[0])
     six = {"alpha": 6 * options.get("alpha", 0.2), "beta": 6 * options.get("beta", 0.5)}
@@ -121,7 +122,7 @@ def _limit(net: Network, node: onnx.NodeProto) -> None:
 
 def _grow(net: Network, node: onnx.NodeProto) -> None:
     """Resize, bilinear, by the rule that `portable` writes."""
-    options = attributes(node)
+    options = attributes_of(node)
     mode = options.get("coordinate_transformation_mode", b"half_pixel")
     if options.get("mode") != b"linear" or mode not in (b"asymmetric", b"half_pixel"):
         raise EngineError(f"{node.name}: not written for TensorFlow Lite: Resize of {options}")
@@ -160,7 +161,7 @@ def _slice(net: Network, node: onnx.NodeProto) -> None:
 def _join(net: Network, node: onnx.NodeProto) -> None:
     """Concat."""
     is_map = net.values.is_map(node.input[0])
-    axis = attributes(node)["axis"]
+    axis = attributes_of(node)["axis"]
     inputs = [net.values.floats(name) for name in node.input]
     table = {
         "table": "ConcatenationOptions",
@@ -171,7 +172,7 @@ def _join(net: Network, node: onnx.NodeProto) -> None:
 
 
 def _transpose(net: Network, node: onnx.NodeProto) -> None:
-    perm = list(attributes(node)["perm"])
+    perm = list(attributes_of(node)["perm"])
     name, output = node.input[0], node.output[0]
     axes = list(MAP_AXES) if net.values.is_map(name) else list(range(len(perm)))
     order = [axes.index(axis) for axis in perm]

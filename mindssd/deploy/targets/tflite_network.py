@@ -1,9 +1,6 @@
 """A graph while it becomes a TensorFlow Lite file: what writing each operator needs to know."""
 
-from typing import Any
-
 import onnx
-from onnx import helper
 
 from mindssd.deploy.targets.tflite_values import Int8, Values
 from mindssd.types import Array
@@ -57,7 +54,3 @@ class Network:
             return output, 0
         self.done.add(users[0].output[0])
         return users[0].output[0], ACTIVATIONS[kind]
-
-
-def attributes(node: onnx.NodeProto) -> dict[str, Any]:
-    return {a.name: helper.get_attribute_value(a) for a in node.attribute}

@@ -6,8 +6,9 @@ from typing import Any
 import numpy as np
 import onnx
 
+from mindssd.deploy.onnx_nodes import attributes_of
 from mindssd.deploy.targets.tflite_file import Scale
-from mindssd.deploy.targets.tflite_network import Network, attributes
+from mindssd.deploy.targets.tflite_network import Network
 from mindssd.deploy.targets.tflite_values import MAP_AXES
 from mindssd.types import Array
 
@@ -16,7 +17,7 @@ _LOWEST = np.array(np.finfo(np.float32).min)
 
 
 def convolve(net: Network, node: onnx.NodeProto) -> None:
-    options = attributes(node)
+    options = attributes_of(node)
     weight = net.values.constants[node.input[1]]
     bias = np.zeros(len(weight), np.float32)
     if len(node.input) > 2:
@@ -66,7 +67,7 @@ def _window(
     net: Network, node: onnx.NodeProto, image: int, kernel: Sequence[int], filling: Array
 ) -> tuple[int, dict[str, Any]]:
     """The image, padded by an operator of its own where the file's padding is another."""
-    options = attributes(node)
+    options = attributes_of(node)
     pads, strides = options.get("pads", [0, 0, 0, 0]), options.get("strides", [1, 1])
     reaches = [
         (size - 1) * step + 1
@@ -101,7 +102,7 @@ def _widened(net: Network, name: str, image: int, sides: Sequence[int], filling:
 
 
 def pool(net: Network, node: onnx.NodeProto) -> None:
-    kernel = attributes(node)["kernel_shape"]
+    kernel = attributes_of(node)["kernel_shape"]
     int8 = net.goes_on_in_int8(node)
     image = net.values.taken(node.input[0], int8)
     image, window = _window(net, node, image, kernel, _LOWEST)
