@@ -324,7 +324,7 @@ def test_no_frame_waits_for_the_garbage_collector(tmp_path: Path) -> None:
     try:
         for _ in VideoReader(path).frames():
             pass
-        waiting = sum(isinstance(thing, av.VideoFrame) for thing in gc.get_objects())
+        waiting = sum(type(thing) is av.VideoFrame for thing in gc.get_objects())
     finally:
         gc.enable()
     assert waiting <= 1  # the first, whose display matrix was looked up
