@@ -2,7 +2,6 @@
 
 import os
 import sys
-import warnings
 from importlib.util import find_spec
 
 from mindssd.config.schema import Config
@@ -54,10 +53,9 @@ def build_engine(config: Config, training: bool = False) -> Engine:
     and determinism are set as that needs them, and the process joins those it trains with.
     """
     if choose_engine(config.engine) == "torch":
-        with warnings.catch_warnings():  # PyTorch's import silences some for the whole process
-            from mindssd.engines.torch.engine import TorchEngine
+        from mindssd.engines.torch import start
 
-        return TorchEngine(
+        return start.start_engine(
             config.device, config.precision, config.deterministic, config.sync_batch_norm, training
         )
     for key, way_out in (("precision", "auto"), ("sync_batch_norm", False)):

@@ -1,5 +1,7 @@
-"""What a training on PyTorch starts without."""
+"""What a training on PyTorch starts without, and how its threads wait."""
 
+import os
+import re
 import subprocess
 import sys
 
@@ -40,3 +42,38 @@ def test_no_compiler_is_imported_which_takes_seconds(optimizer: str) -> None:
         [sys.executable, "-c", STEP, optimizer], capture_output=True, text=True, check=False
     )
     assert done.stdout.strip() == "[]", done.stderr
+
+
+START = """
+import os
+
+from mindssd.build.engine import build_engine
+from mindssd.config.schema import Config
+
+before = dict(os.environ)
+build_engine(Config(engine="torch", device="CPU"))
+assert dict(os.environ) == before
+"""
+
+
+@pytest.mark.parametrize(
+    ("users_own", "spins"),
+    [({}, "3000"), ({"GOMP_SPINCOUNT": "70"}, "70"), ({"OMP_WAIT_POLICY": "passive"}, "0")],
+    ids=["ours", "a number of the user's", "a policy of the user's"],
+)
+def test_threads_spin_shortly_unless_the_user_says_otherwise(
+    users_own: dict[str, str], spins: str
+) -> None:
+    """Libgomp itself tells what it was started with; nothing else is told."""
+    others = {k: v for k, v in os.environ.items() if not k.startswith(("GOMP_", "OMP_"))}
+    done = subprocess.run(
+        [sys.executable, "-c", START],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**others, **users_own, "OMP_DISPLAY_ENV": "verbose"},
+    )
+    told = re.findall(r"GOMP_SPINCOUNT = '(\d+)'", done.stderr)
+    if not told:
+        pytest.skip("this PyTorch's threads are another library's than libgomp's")
+    assert set(told) == {spins}
