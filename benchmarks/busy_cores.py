@@ -1,9 +1,10 @@
 """Claim: beside as many busy programs as there are cores, PyTorch trains at 1.3 times the rate.
 
 That is, of what it has where libgomp's threads spin for each other as long as by its own default;
-and alone no slower than 0.95 times that. It was 0.97 alone, and busy 1.4 in one round and 25 in the
-next, on two cores of an AMD EPYC: how a kernel shares cores among spinning threads is luck. A step of `ssd_mobilenetv2`, in bfloat16 where the CPU has
-it; each way in a process of its own, in turn.
+and alone no slower than 0.95 times that. It was 0.97 alone, and busy 1.4 in one round and 25 in
+the next, on two cores of an AMD EPYC: how a kernel shares cores among threads that spin is luck.
+A step of `ssd_mobilenetv2`, in bfloat16 where the CPU has it; each way in a process of its own,
+in turn.
 
     python benchmarks/busy_cores.py [--rounds 2] [--seconds 15]
 """

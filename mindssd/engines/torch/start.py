@@ -1,16 +1,11 @@
 """PyTorch's start in a process: how long its threads spin, which is read once, at its import.
 
-This file imports no PyTorch at its top, so that what that reads can be set before.
+This file imports no PyTorch, so that what that reads can be set before.
 """
 
 import os
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from mindssd.engines.torch.engine import TorchEngine
 
 SPIN_COUNT = "3000"
 """So often a thread of libgomp looks whether the others are done before it sleeps.
@@ -23,18 +18,9 @@ _USERS_OWN = ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")
 """By either of these a user says how threads wait."""
 
 
-def start_engine(
-    device: str, precision: str, deterministic: bool, sync_batch_norm: bool, training: bool
-) -> "TorchEngine":
-    """Import PyTorch and set up its engine; afterwards the environment is what it was before."""
-    with _short_spins(), warnings.catch_warnings():  # the import silences some for all
-        from mindssd.engines.torch.engine import TorchEngine
-    return TorchEngine(device, precision, deterministic, sync_batch_norm, training)
-
-
 @contextmanager
-def _short_spins() -> Iterator[None]:
-    """For what is imported inside; children and other libraries are told nothing."""
+def short_spins() -> Iterator[None]:
+    """For what is imported inside; afterwards the environment is what it was before."""
     if any(name in os.environ for name in _USERS_OWN):
         yield
         return
