@@ -7,7 +7,6 @@ from importlib.util import find_spec
 
 from mindssd.config.schema import Config
 from mindssd.engines.base import Cluster, Engine
-from mindssd.engines.torch.start import short_spins
 from mindssd.errors import EngineError
 from mindssd.platform import free_port
 
@@ -55,6 +54,8 @@ def build_engine(config: Config, training: bool = False) -> Engine:
     and determinism are set as that needs them, and the process joins those it trains with.
     """
     if choose_engine(config.engine) == "torch":
+        from mindssd.engines.torch.start import short_spins
+
         with short_spins(), warnings.catch_warnings():  # the import silences some for all
             from mindssd.engines.torch.engine import TorchEngine
 
