@@ -83,7 +83,7 @@ def test_kept_classes_have_the_same_logits_at_every_default_box(
 def test_kept_classes_have_the_same_ap_before_the_first_step(
     tiny_config: Path, shapes_dir: Path, tmp_path: Path
 ) -> None:
-    settings = ["engine=torch", "epochs=15", f"data_dir={shapes_dir}", f"runs_dir={tmp_path}"]
+    settings = ["engine=torch", "epochs=25", f"data_dir={shapes_dir}", f"runs_dir={tmp_path}"]
     start_run(load_config(str(tiny_config), [*settings, "name=theirs"]), "tiny")
     model = tmp_path / "theirs" / "best.safetensors"
     console = Console(quiet=True)
