@@ -11,6 +11,7 @@ recipe: so a part is tried, or the old recipe given the same length.
 
 import argparse
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -42,7 +43,7 @@ def main() -> None:
     data_dirs = [Path(word) for word in arguments.words if "=" not in word]
     if arguments.backbone:
         settings.append(f"backbone_ckpt_path={arguments.backbone}")
-    runs_dir = Path("runs") / f"accuracy-{time.strftime('%Y%m%d-%H%M%S')}"
+    runs_dir = Path("runs") / f"accuracy-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}"
     rows = ["data set          mAP   AP50   AP75  AR100   mAP of seeds   training s  classes"]
     for number, data_dir in enumerate(data_dirs):
         runs = runs_dir / f"{number}-{data_dir.resolve().name}"
