@@ -134,10 +134,17 @@ def test_a_stopped_process_is_named(run, monkeypatch):
 def test_a_process_that_hangs_is_named(run):
     """Both take steps; then one of them spins, and the other waits for it a moment longer."""
     program = """
-for step in range(9):
+hangs = folder / "hangs"
+for step in range(3):
     beat()
-    while rank == "1" and step == 3: pass
-    time.sleep(0.1)
+if rank == "1":
+    hangs.touch()
+    while True: pass
+while not hangs.exists():
+    beat()
+    time.sleep(0.01)
+time.sleep(0.3)
+beat()
 time.sleep(60)
 """
     with pytest.raises(TrainingError, match=r"rank 1 of 2 has hung for 2 s, the longest of all"):
