@@ -17,6 +17,7 @@ import sys
 import tempfile
 from collections import Counter
 from fractions import Fraction
+from itertools import pairwise
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import IO
@@ -43,6 +44,8 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=90_000, help="an hour of 25 a second")
     parser.add_argument("--breaks", type=int, default=2)
     asked = parser.parse_args()
+    if asked.frames < 2 * _UNTIL * _RATE * (asked.breaks + 1):
+        parser.error("--frames: expected twenty seconds for each part, 500 frames, or more")
     context = multiprocessing.get_context("spawn")
     address, its_address = context.Pipe()
     server = context.Process(
@@ -60,22 +63,21 @@ def main() -> None:
     true = truth(asked.frames / _RATE)
     print(f"{num_images} of {asked.frames} frames, broken {asked.breaks} times")
     print(f"counted {found.total()}, true {true.total()}, apart {(found - true) + (true - found)}")
+    if len(sizes) < 2:
+        raise SystemExit("it took too short a time for its memory to be seen: give more --frames")
     early = sizes[max(1, round(_EARLY * len(sizes)))]
     print(f"{early:.0f} MB early, {sizes[-1]:.0f} MB at the end, {max(sizes):.0f} MB at most")
     grown = max(sizes) - early
     print(f"grown by {grown:.1f} MB (claim: at most {CLAIMED_MB:g} MB)")
 
 
-def scene(number: int) -> list[moving.Mover]:
-    """The objects of the ten seconds of that number."""
-    return moving.crossing_scene(number)
-
-
 def truth(seconds: float) -> Counter[tuple[str, str]]:
     found: Counter[tuple[str, str]] = Counter()
     number = 0
     while (left := seconds - number * _UNTIL) > 0:
-        found += moving.crossings_of(scene(number), moving.SIZE[1] / 2, min(left, _UNTIL))
+        found += moving.crossings_of(
+            moving.crossing_scene(number), moving.SIZE[1] / 2, min(left, _UNTIL)
+        )
         number += 1
     return found
 
@@ -110,20 +112,21 @@ def watch(process: int, done: Connection) -> list[float]:
 
 def serve(address: Connection, num_frames: int, num_breaks: int) -> None:
     """Send the frames in a stream for each break and one more; only the last says that it ends."""
-    per_part = -(-num_frames // (num_breaks + 1))
-    starts = iter(range(0, num_frames, per_part))
+    half = round(_UNTIL * _RATE / 2)  # a break is amid ten objects, not between them and the next
+    starts = [0, *(n * num_frames // (num_breaks + 1) + half for n in range(1, num_breaks + 1))]
+    parts = iter([range(*ends) for ends in pairwise([*starts, num_frames])])
 
     class Handler(http.server.BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
         def do_GET(self) -> None:
-            start = next(starts)
+            frames = next(parts)
             self.send_response(200)
             self.send_header("Content-Type", "video/mp2t")
             self.send_header("Transfer-Encoding", "chunked")
             self.end_headers()
-            write(Chunks(self.wfile), range(start, min(start + per_part, num_frames)))
-            if start + per_part >= num_frames:
+            write(Chunks(self.wfile), frames)
+            if frames.stop == num_frames:
                 self.wfile.write(b"0\r\n\r\n")
             self.close_connection = True
 
@@ -152,7 +155,7 @@ def write(file: Chunks, frames: range) -> None:
         stream.pix_fmt = "yuv420p"
         for index in frames:
             number, seconds = divmod(index / _RATE, _UNTIL)
-            picture = moving.picture(scene(int(number)), seconds)
+            picture = moving.picture(moving.crossing_scene(int(number)), seconds)
             frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
             frame.pts, frame.time_base = index - frames.start, Fraction(1, _RATE)
             stream_file.mux(stream.encode(frame))

@@ -2,7 +2,6 @@
 
 import os
 import sys
-import warnings
 from importlib.util import find_spec
 
 from mindssd.config.schema import Config
@@ -54,9 +53,9 @@ def build_engine(config: Config, training: bool = False) -> Engine:
     and determinism are set as that needs them, and the process joins those it trains with.
     """
     if choose_engine(config.engine) == "torch":
-        from mindssd.engines.torch.start import short_spins
+        from mindssd.engines.torch.start import importing
 
-        with short_spins(), warnings.catch_warnings():  # the import silences some for all
+        with importing():
             from mindssd.engines.torch.engine import TorchEngine
 
         return TorchEngine(

@@ -22,7 +22,10 @@ def raw_onnx(config: Config, parameters: Mapping[str, Array], num_classes: int) 
     for package in ("torch", "onnxscript"):
         if find_spec(package) is None:
             raise EngineError(f"exporting as ONNX needs {package}; pip install 'mindssd[export]'")
-    from mindssd.engines.torch.onnx_graph import to_onnx
+    from mindssd.engines.torch.start import importing
+
+    with importing():
+        from mindssd.engines.torch.onnx_graph import to_onnx
 
     return to_onnx(network_spec(config, num_classes), parameters)
 

@@ -4,7 +4,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
 
 from rich.console import Console
 
@@ -21,9 +20,6 @@ from mindssd.errors import ConfigError
 from mindssd.files import require_writable
 from mindssd.weights.hub import is_hub_address, read_address
 from mindssd.weights.transfer import read_description
-
-if TYPE_CHECKING:
-    pass
 
 
 def export_model(

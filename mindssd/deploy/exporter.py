@@ -88,6 +88,10 @@ class Exporter:
         )
 
     def run(self, target: Path) -> None:
+        """Write the file or folder `target`, and compare it.
+
+        MindSSDError where it gives other detections than the engine, or loses too much.
+        """
         manifest = Manifest(
             metadata=self.metadata,
             num_boxes=len(self.default_boxes),

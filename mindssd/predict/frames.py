@@ -29,9 +29,9 @@ class Frame:
 class UprightFrames:
     """Makes pictures of the frames of one video, PyAV's VideoFrames; `av` is PyAV.
 
-    A frame's display matrix is looked up once for each size and rotation: the frame and what PyAV
-    gives of its side data hold each other, so that each that was asked for it keeps its pixels
-    until the garbage collector comes, hundreds of frames later.
+    A frame's display matrix is looked up once for each size and rotation, so that mirroring which
+    changes amid a video is not seen: PyAV's frame and its side data hold each other, and a frame
+    that was asked for it keeps its pixels until the garbage collector runs, hundreds later.
     """
 
     def __init__(self, av: ModuleType) -> None:

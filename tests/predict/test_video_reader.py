@@ -317,7 +317,7 @@ def test_times_never_go_back() -> None:
 
 
 def test_no_frame_waits_for_the_garbage_collector(tmp_path: Path) -> None:
-    """Hundreds of them do, which of a large video are gigabytes, once each names its side data."""
+    """Were each asked for its side data, hundreds would: gigabytes of a large video."""
     path = rotated(write_clip(tmp_path / "a.mp4", 20), (0, 1, -1, 0))
     gc.collect()
     gc.disable()

@@ -1,9 +1,11 @@
-"""PyTorch's start in a process: how long its threads spin, which is read once, at its import.
+"""PyTorch's import: how long its threads spin, which libgomp reads once, when it is loaded.
 
 This file imports no PyTorch, so that what that reads can be set before.
 """
 
 import os
+import sys
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -19,13 +21,19 @@ _USERS_OWN = ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")
 
 
 @contextmanager
-def short_spins() -> Iterator[None]:
-    """For what is imported inside; afterwards the environment is what it was before."""
-    if any(name in os.environ for name in _USERS_OWN):
-        yield
-        return
-    os.environ["GOMP_SPINCOUNT"] = SPIN_COUNT
-    try:
-        yield
-    finally:
-        os.environ.pop("GOMP_SPINCOUNT", None)
+def importing() -> Iterator[None]:
+    """Let PyTorch, imported inside, spin shortly, and silence no warnings of the whole process.
+
+    Afterwards the environment is as before; children that another thread starts meanwhile have the
+    setting too. Nothing is set where the user has said how threads wait, or PyTorch is imported.
+    """
+    with warnings.catch_warnings():
+        if "torch" in sys.modules or any(name in os.environ for name in _USERS_OWN):
+            yield
+            return
+        os.environ["GOMP_SPINCOUNT"] = SPIN_COUNT
+        try:
+            yield
+        finally:
+            if os.environ.get("GOMP_SPINCOUNT") == SPIN_COUNT:
+                del os.environ["GOMP_SPINCOUNT"]
