@@ -1,7 +1,9 @@
 """A decoded frame of PyAV as an upright picture with its time; no PyAV is imported here."""
 
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from types import ModuleType
 from typing import Any
 
@@ -31,12 +33,12 @@ class UprightFrames:
 
     A frame's display matrix is looked up once for each size and rotation, so that mirroring which
     changes amid a video is not seen: PyAV's frame and its side data hold each other, and a frame
-    that was asked for it keeps its pixels until the garbage collector runs, hundreds later.
+    that was asked for it keeps its pixels until the garbage collector runs, hundreds of frames on.
     """
 
     def __init__(self, av: ModuleType) -> None:
         self._reformatter = av.video.reformatter.VideoReformatter()
-        self._matrices: dict[tuple[int, int, int], bytes | None] = {}
+        self._turns: dict[tuple[int, int, int], Callable[[Array], Array]] = {}
 
     def to_rgb(self, frame: Any) -> Array:
         """A frame as (H, W, 3) uint8 RGB, upright; what is transparent is laid on white.
@@ -55,18 +57,21 @@ class UprightFrames:
         if has_alpha:
             is_opaque = image[:, :, 3].min() == 255  # as of most GIFs
             image = cv2.cvtColor(image, cv2.COLOR_RGBA2RGB) if is_opaque else as_rgb(image)
-        try:
-            matrix = self._matrix(frame)
-        except ValueError:  # PyAV 18 names no side data of a frame that has some it does not know
-            return np.ascontiguousarray(np.rot90(image, round(frame.rotation / 90)))
-        return image if matrix is None else turned(image, matrix)
-
-    def _matrix(self, frame: Any) -> bytes | None:
         key = (frame.width, frame.height, frame.rotation)
-        if key not in self._matrices:
-            found = frame.side_data.get("DISPLAYMATRIX")
-            self._matrices[key] = None if found is None else bytes(found)
-        return self._matrices[key]
+        if key not in self._turns:
+            self._turns[key] = _turn_of(frame)
+        return np.ascontiguousarray(self._turns[key](image))
+
+
+def _turn_of(frame: Any) -> Callable[[Array], Array]:
+    """What makes a frame's picture upright."""
+    try:
+        matrix = frame.side_data.get("DISPLAYMATRIX")
+    except ValueError:  # PyAV 18 names no side data of a frame that has some it does not know
+        return partial(np.rot90, k=round(frame.rotation / 90))
+    if matrix is None:
+        return np.asarray
+    return partial(turned, display_matrix=bytes(matrix))
 
 
 def turned(image: Array, display_matrix: bytes) -> Array:
