@@ -12,6 +12,7 @@ import socket
 import stat
 import subprocess
 import sys
+import threading
 
 try:
     import fcntl
@@ -135,3 +136,44 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+_opencv_threads: list[int] = []
+"""As many as OpenCV had, for each fork under way."""
+_fork = threading.RLock()
+
+
+def _stop_opencv_threads() -> None:
+    """End OpenCV's threads before a fork, and wait until no other thread does so.
+
+    Where one has the lock of their pool at that moment, as it has behind a call that has returned,
+    the child's first call would wait for it for ever.
+    """
+    _fork.acquire()
+    cv2 = sys.modules.get("cv2")
+    threads = getattr(cv2, "getNumThreads", lambda: 0)()
+    _opencv_threads.append(threads)
+    if cv2 is not None and threads > 1:
+        cv2.setNumThreads(1)
+
+
+def _start_opencv_threads() -> None:
+    """Let OpenCV start as many as before, in the parent."""
+    threads = _opencv_threads.pop()
+    if threads > 1:
+        sys.modules["cv2"].setNumThreads(threads)
+    _fork.release()
+
+
+def _stay_in_one_opencv_thread() -> None:
+    """Leave OpenCV in one thread, in the child: another thread may have been in the pool."""
+    _opencv_threads.pop()
+    _fork.release()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(
+        before=_stop_opencv_threads,
+        after_in_parent=_start_opencv_threads,
+        after_in_child=_stay_in_one_opencv_thread,
+    )
