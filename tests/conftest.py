@@ -39,34 +39,39 @@ SHARED = Path(__file__).resolve().parents[1].parent / "shared"
 
 LONGEST = (
     "distributed/test_run_of_two.py",
-    "distributed/test_launchers.py",
-    "distributed/test_same_steps.py",
-    "distributed/test_failures.py",
-    "deploy/web/test_page.py",
-    "deploy/web/test_export_of_a_page.py",
     "test_end_to_end.py",
+    "deploy/web/test_export_of_a_page.py",
+    "deploy/web/test_page.py",
     "engines/test_both_engines.py",
+    "distributed/test_launchers.py",
     "engines/test_golden_steps.py",
     "deploy/test_export.py",
     "engines/test_golden_networks.py",
     "engines/test_golden_checkpoint.py",
     "deploy/test_export_of_parts.py",
+    "distributed/test_same_steps.py",
     "test_guest.py",
     "test_interruptions.py",
-    "engines/test_accumulation.py",
     "engines/test_stepper.py",
     "test_wheel.py",
+    "distributed/test_failures.py",
+    "engines/test_accumulation.py",
     "cli/test_published.py",
+    "predict/test_ends.py",
     "api/test_api.py",
     "engines/test_backbone_families.py",
     "build/test_finetune.py",
     "engines/test_adamw.py",
     "tune/test_tuning.py",
+    "launch/test_job.py",
     "api/test_types_from_outside.py",
     "api/test_examples.py",
     "test_other_systems.py",
 )
-"""The files that take longest begin first, for a file's tests stay in one process."""
+"""The files that take longest begin first, for a file's tests stay in one process.
+
+Those of `distributed` wait more than they compute, so one of them runs beside two others.
+"""
 
 
 def pytest_configure(config: pytest.Config) -> None:
