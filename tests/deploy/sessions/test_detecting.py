@@ -4,6 +4,7 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -149,6 +150,23 @@ def test_a_fault_of_a_runtime_is_one_line_and_the_next_call_is_sound(
             session.forward(wrong)
     for one, other in zip(expected, session.forward(images), strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+def test_onnx_runtimes_threads_spin_for_a_moment_alone(
+    deploy: Deploy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By default they do for milliseconds, which other work beside them lacks, and so do they."""
+    ort = pytest.importorskip("onnxruntime")
+    found = []
+
+    class Noting(ort.InferenceSession):  # type: ignore[misc, name-defined]
+        def __init__(self, model: object, options: Any, **others: object) -> None:
+            found.append(options.get_session_config_entry("session.intra_op.spin_duration_us"))
+            super().__init__(model, options, **others)
+
+    monkeypatch.setattr(ort, "InferenceSession", Noting)
+    open_session(deploy(), RuntimeSettings("onnxruntime"))
+    assert found == ["50"]
 
 
 FORKED = """
