@@ -1,4 +1,4 @@
-"""What differs between systems: locks, memory, signals, usable cores, how a process ends.
+"""What differs between systems: locks, memory, signals, usable cores, how a process forks and ends.
 
 Everything works on Linux; each function says what is missing elsewhere.
 """

@@ -21,7 +21,7 @@ from mindssd.types import Array
 # Those that are faster than the CPU without further ado, in the order to try them.
 _PROVIDERS = ("CUDAExecutionProvider", "ROCMExecutionProvider", "DmlExecutionProvider")
 
-SPIN_US = 50
+_SPIN_US = 50
 """How long its threads spin for each other's work before they sleep, in microseconds.
 
 By its own default they spin a million times, milliseconds: where other work has the cores, a thread
@@ -50,7 +50,7 @@ def open_onnxruntime(
     # Of these one is the thread that calls, of which there are several where calls are parallel.
     options.intra_op_num_threads = max(1, threads - settings.parallel + 1)
     options.inter_op_num_threads = 1
-    options.add_session_config_entry("session.intra_op.spin_duration_us", str(SPIN_US))
+    options.add_session_config_entry("session.intra_op.spin_duration_us", str(_SPIN_US))
     providers = _providers(ort.get_available_providers(), settings.device)
     try:
         session = ort.InferenceSession(model, options, providers=providers)
